@@ -1,0 +1,8 @@
+//! L0 · Pure nouns and functions: no async, no I/O, no clock reads. Imports nothing of ours.
+
+pub mod duration;
+pub mod exit;
+pub mod id;
+pub mod overlap;
+pub mod retry;
+pub mod size;

@@ -1,0 +1,20 @@
+//! qs-scheduler: a scheduled call that tells the truth.
+//!
+//! Three programs share this library: `qs-api-call` (the call that a crontab line makes), `qs-apiserver` (the business
+//! endpoints that are called) and `qs-scheduler` (the same crontab with history, retries and high availability).
+//!
+//! The folders are layers; a small test (`tests/it/layers.rs`) keeps their imports to this table:
+//!
+//! | layer | modules | may import |
+//! |---|---|---|
+//! | L0 | [`domain`], [`crontab`] | nothing of ours (`crontab` → `domain`) |
+//! | L1 | [`clock`], [`secret`], [`telemetry`], [`config`] | L0 (`config` → `secret`) |
+//! | L2 | [`client`], [`journal`], [`notify`] and, for the servers, `identity`, `store`, `counters` | L0, L1; never each other |
+//! | L3 | `business` | L0, L1 and the traits of L2 |
+//! | L4 | [`cli`], `http` | L0–L3 |
+//! | L5 | [`app`] | everything: the only place that names a concrete adapter |
+
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod secret;
