@@ -14,7 +14,12 @@
 //! | L4 | [`cli`], `http` | L0–L3 |
 //! | L5 | [`app`] | everything: the only place that names a concrete adapter |
 
+pub mod client;
 pub mod clock;
 pub mod config;
+pub mod crontab;
 pub mod domain;
+pub mod files;
+pub mod journal;
+pub mod notify;
 pub mod secret;

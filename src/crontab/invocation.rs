@@ -1,0 +1,225 @@
+//! One `qs-api-call` line as a typed value: the same struct parses the command line, a crontab entry and a rendered
+//! unit, so an option means the same wherever the line runs.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{ArgAction, Args};
+
+use crate::domain::overlap::Overlap;
+use crate::domain::{duration, size};
+
+/// The arguments of one call: what is called, where it is logged, and the policy of the task.
+#[derive(Args, Clone, Debug, Default, PartialEq)]
+pub struct Invocation {
+    /// Path of the endpoint, appended to api.base_url
+    #[arg(value_name = "ENDPOINT")]
+    pub endpoint: Option<String>,
+
+    /// Log file [default: api-call.log in the log directory]
+    #[arg(value_name = "LOG_FILE")]
+    pub log_file: Option<PathBuf>,
+
+    /// HTTP method [default: POST]
+    #[arg(short = 'X', long, value_name = "METHOD", help_heading = "Request")]
+    pub method: Option<String>,
+
+    /// JSON body: a text, @FILE, or @- for standard input [default: {}]
+    #[arg(short, long, value_name = "JSON", help_heading = "Request")]
+    pub data: Option<String>,
+
+    /// Query parameter; may be repeated
+    #[arg(short, long, value_name = "KEY=VALUE", help_heading = "Request")]
+    pub query: Vec<String>,
+
+    /// Further header; may be repeated. Not for secrets: the command line is public
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", help_heading = "Request")]
+    pub header: Vec<String>,
+
+    /// Name of the task in records, metrics and locks [default: from the endpoint]
+    #[arg(long, value_name = "NAME", help_heading = "Task")]
+    pub task: Option<String>,
+
+    /// When the last run is not over: skip, sequential, parallel or fail [default: skip]
+    #[arg(long, value_name = "POLICY", help_heading = "Task")]
+    pub overlap: Option<Overlap>,
+
+    /// Wait a random time up to this long before anything else
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "Task")]
+    pub jitter: Option<Duration>,
+
+    /// Make the jitter the same on every run, derived from host and task
+    #[arg(long, action = ArgAction::SetTrue, help_heading = "Task")]
+    pub jitter_fixed: bool,
+
+    /// Follow an accepted call (202) to its end
+    #[arg(long, action = ArgAction::SetTrue, help_heading = "Task")]
+    pub wait: bool,
+
+    /// Total budget: login, waits and every attempt [default: 5m30s]
+    #[arg(short, long, value_name = "DURATION", value_parser = duration::parse, help_heading = "Policy")]
+    pub timeout: Option<Duration>,
+
+    /// Deadline of TCP and TLS set-up [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "Policy")]
+    pub connect_timeout: Option<Duration>,
+
+    /// Deadline of one attempt [default: 5m]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "Policy")]
+    pub attempt_timeout: Option<Duration>,
+
+    /// Attempts after the first one [default: 2]
+    #[arg(short, long, value_name = "N", help_heading = "Policy")]
+    pub retries: Option<u32>,
+
+    /// Repeating a request that may have arrived is harmless
+    #[arg(long, action = ArgAction::SetTrue, help_heading = "Policy")]
+    pub idempotent: bool,
+
+    /// Envelope code that means success; may be repeated [default: 0 and 200]
+    #[arg(long, value_name = "CODE", allow_negative_numbers = true, help_heading = "Policy")]
+    pub success_code: Vec<i64>,
+
+    /// Most of a reply that is read [default: 1MiB]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse, help_heading = "Policy")]
+    pub max_body: Option<u64>,
+
+    /// Trust the CAs in this PEM file instead of the system's
+    #[arg(long, value_name = "FILE", help_heading = "Connection")]
+    pub cacert: Option<PathBuf>,
+
+    /// Client certificate chain, PEM
+    #[arg(long, value_name = "FILE", requires = "key", help_heading = "Connection")]
+    pub cert: Option<PathBuf>,
+
+    /// Key of the client certificate, PEM
+    #[arg(long, value_name = "FILE", requires = "cert", help_heading = "Connection")]
+    pub key: Option<PathBuf>,
+
+    /// Ignore HTTPS_PROXY and http_proxy
+    #[arg(long, action = ArgAction::SetTrue, help_heading = "Connection")]
+    pub no_proxy: bool,
+
+    /// Allow http:// to a host that is not loopback, private, single-label or cluster-local
+    #[arg(long, action = ArgAction::SetTrue, help_heading = "Connection")]
+    pub allow_plaintext: bool,
+
+    /// Ping this check in the healthchecks protocol; prefer ping.url in the configuration, where it stays private
+    #[arg(long, value_name = "URL", help_heading = "Record")]
+    pub ping_url: Option<String>,
+
+    /// Shape of a log line: text or json [default: text]
+    #[arg(long, value_name = "FORMAT", value_parser = ["text", "json"], help_heading = "Record")]
+    pub log_format: Option<String>,
+}
+
+impl Invocation {
+    /// The method in upper case; POST unless told otherwise.
+    pub fn method(&self) -> String {
+        self.method.as_deref().unwrap_or("POST").to_ascii_uppercase()
+    }
+
+    /// The task's name: as given, or made of the endpoint.
+    ///
+    /// `/api/v1/statistics/sync/daily` is `statistics-sync-daily`. Lines that call one endpoint with different
+    /// methods, bodies or queries are different tasks, so those get a short digest behind the name.
+    pub fn task_name(&self) -> String {
+        if let Some(task) = &self.task {
+            return task.clone();
+        }
+        let path = self.endpoint.as_deref().unwrap_or_default();
+        let path = path.split(['?', '#']).next().unwrap_or_default();
+        let path = ["/api/v1/", "/internal/v1/"].iter().find_map(|prefix| path.strip_prefix(prefix)).unwrap_or(path);
+        let name: String = path
+            .trim_matches('/')
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '.') { c } else { '-' })
+            .collect();
+        let name = name.trim_matches(['-', '.']);
+        let name = if name.is_empty() { "root" } else { name };
+        match self.variant() {
+            Some(digest) => format!("{name}-{digest:08x}"),
+            None => name.to_owned(),
+        }
+    }
+
+    /// A digest of what makes this line differ from a plain POST to the same endpoint.
+    fn variant(&self) -> Option<u32> {
+        let query = self.endpoint.as_deref().and_then(|endpoint| endpoint.split_once('?')).map(|(_, query)| query);
+        if self.data.is_none() && self.query.is_empty() && query.is_none() && self.method() == "POST" {
+            return None;
+        }
+        let parts = [&self.method(), self.data.as_deref().unwrap_or_default(), query.unwrap_or_default()];
+        let parts = parts.into_iter().chain(self.query.iter().map(String::as_str));
+        // FNV-1a: stable across versions and platforms, which std's hasher does not promise.
+        Some(parts.flat_map(|part| part.bytes().chain([0])).fold(0x811c_9dc5_u32, |hash, byte| {
+            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
+        }))
+    }
+}
+
+/// Whether a name can be a task's: it becomes a file name and a metric label.
+///
+/// # Errors
+/// What a name may contain.
+pub fn check_task_name(name: &str) -> Result<(), String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > 128 || name.starts_with('.') || !name.chars().all(plain) {
+        return Err("expected 1 to 128 letters, digits, '-', '_' or '.', not beginning with '.'".to_owned());
+    }
+    Ok(())
+}
+
+/// The default log file's name, as the scripts had it.
+pub const DEFAULT_LOG: &str = "api-call.log";
+
+/// The default log file in `dir`.
+pub fn default_log(dir: &Path) -> PathBuf {
+    dir.join(DEFAULT_LOG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invocation(endpoint: &str) -> Invocation {
+        Invocation { endpoint: Some(endpoint.to_owned()), ..Invocation::default() }
+    }
+
+    #[test]
+    fn a_task_is_named_after_its_endpoint() {
+        for (endpoint, name) in [
+            ("/api/v1/statistics/sync/daily", "statistics-sync-daily"),
+            ("/internal/v1/plans/tasks/schedule/", "plans-tasks-schedule"),
+            ("/health", "health"),
+            ("/", "root"),
+            ("/a b/../c", "a-b-..-c"),
+        ] {
+            assert_eq!(invocation(endpoint).task_name(), name, "{endpoint}");
+            assert!(check_task_name(name).is_ok());
+        }
+        let named = Invocation { task: Some("mine".to_owned()), ..invocation("/x") };
+        assert_eq!(named.task_name(), "mine");
+    }
+
+    #[test]
+    fn lines_that_send_different_requests_are_different_tasks() {
+        let plain = invocation("/x").task_name();
+        let data = |text: &str| Invocation { data: Some(text.to_owned()), ..invocation("/x") }.task_name();
+        let get = Invocation { method: Some("get".to_owned()), ..invocation("/x") }.task_name();
+        let query = Invocation { query: vec!["a=1".to_owned()], ..invocation("/x") }.task_name();
+        let names = [plain, data("{\"org\":1}"), data("{\"org\":2}"), get, query, invocation("/x?a=2").task_name()];
+        for (i, name) in names.iter().enumerate() {
+            assert!(check_task_name(name).is_ok(), "{name}");
+            assert!(!names[..i].contains(name), "{names:?}");
+        }
+        assert_eq!(data("{\"org\":1}"), data("{\"org\":1}"));
+    }
+
+    #[test]
+    fn task_names_are_safe_as_file_names() {
+        for name in ["", ".hidden", "a/b", "a b", "ä", "a\n"] {
+            assert!(check_task_name(name).is_err(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! L1 · Files that several processes share: private directories, whole-file replacement, kernel locks, secret modes.
+//!
+//! Locks are the kernel's (`flock`), so a killed process frees its own; lock files are never removed, because a
+//! removed lock file can be held by one process while another locks its successor.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Readable and writable by the owner alone.
+pub const PRIVATE: u32 = 0o600;
+/// Readable by everyone: metrics.
+pub const PUBLIC: u32 = 0o644;
+
+/// Creates a directory and its parents with `mode`; an existing one is left as it is.
+pub fn create_dir(path: &Path, mode: u32) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new().recursive(true).mode(mode).create(path)
+}
+
+/// Whether a replacement must survive a power cut, or only a killed process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The data reach the disk before the name does: for what cannot be made again.
+    Disk,
+    /// The rename alone: a killed process leaves the old or the new file, never a torn one.
+    Rename,
+}
+
+/// Replaces a file as a whole: readers see the old or the new content, never a part. The new file has `mode` from
+/// its first byte on. When the file exists and belongs to someone else, root keeps its owner and group.
+pub fn replace(path: &Path, content: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
+    let temporary = temporary_name(path);
+    let result = write_and_rename(path, &temporary, content, mode, durability);
+    if result.is_err() {
+        // The error that matters is the first one; a temporary file that cannot be removed either is harmless.
+        drop(std::fs::remove_file(&temporary));
+    }
+    result
+}
+
+fn write_and_rename(
+    path: &Path,
+    temporary: &Path,
+    content: &[u8],
+    mode: u32,
+    durability: Durability,
+) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
+    if let Ok(existing) = std::fs::metadata(path) {
+        let mine = file.metadata()?;
+        if (existing.uid(), existing.gid()) != (mine.uid(), mine.gid()) {
+            std::os::unix::fs::fchown(&file, Some(existing.uid()), Some(existing.gid()))?;
+        }
+    }
+    file.write_all(content)?;
+    if durability == Durability::Disk {
+        file.sync_all()?;
+    }
+    std::fs::rename(temporary, path)?;
+    if durability == Durability::Disk {
+        File::open(parent(path))?.sync_all()?;
+    }
+    Ok(())
+}
+
+/// A name beside `path` that no other process uses: `.name.<pid>.<random>.tmp`.
+fn temporary_name(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    parent(path).join(format!(".{name}.{}.{:08x}.tmp", std::process::id(), fastrand::u32(..)))
+}
+
+/// The directory of `path`; `.` for a bare name.
+pub fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// `path` with `suffix` appended to its file name.
+pub fn sibling(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Removes a file; one that is not there is removed already. Returns whether it was there.
+pub fn remove(path: &Path) -> io::Result<bool> {
+    match std::fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// An exclusive lock, held until it is dropped or the process dies.
+#[derive(Debug)]
+pub struct FileLock(File);
+
+impl FileLock {
+    /// Opens or creates the lock file, mode 0600.
+    fn open(path: &Path) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(PRIVATE).open(path)
+    }
+
+    /// Takes the lock if it is free.
+    pub fn try_take(path: &Path) -> io::Result<Option<Self>> {
+        Self::attempt(Self::open(path)?).map(Result::ok)
+    }
+
+    /// Takes the lock, waiting for whoever has it: for locks that are held for microseconds.
+    pub fn take(path: &Path) -> io::Result<Self> {
+        let file = Self::open(path)?;
+        file.lock()?;
+        Ok(Self(file))
+    }
+
+    /// Takes the lock before `deadline`, or returns `None`. The kernel has no lock with a deadline, so this asks
+    /// again after pauses that grow from 2 to 50 ms, with jitter so that many waiters do not ask in step.
+    pub async fn take_before(path: &Path, deadline: Instant) -> io::Result<Option<Self>> {
+        let mut file = Self::open(path)?;
+        let mut pause = Duration::from_millis(2);
+        loop {
+            match Self::attempt(file)? {
+                Ok(lock) => return Ok(Some(lock)),
+                Err(busy) => file = busy,
+            }
+            if Instant::now() >= deadline {
+                return Ok(None);
+            }
+            let wake = Instant::now() + pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+            tokio::time::sleep_until(wake.min(deadline)).await;
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+
+    fn attempt(file: File) -> io::Result<Result<Self, File>> {
+        match file.try_lock() {
+            Ok(()) => Ok(Ok(Self(file))),
+            Err(TryLockError::WouldBlock) => Ok(Err(file)),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// The locked file: its content belongs to the holder.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+/// Whether the file ends in the middle of a line: a process that is killed while its line crosses a page of the file
+/// leaves the first part. The file must be open for reading.
+pub fn ends_torn(file: &File) -> io::Result<bool> {
+    let length = file.metadata()?.len();
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.read_exact_at(&mut last, length - 1)?;
+    }
+    Ok(last != [b'\n'])
+}
+
+/// Why a secret file is not safe to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InsecureMode {
+    /// The permission bits that were found.
+    pub mode: u32,
+}
+
+/// Checks that only the owner can read a secret.
+///
+/// One exception, for Kubernetes: a secret volume gives files of mode 0440 or 0640 owned by root, reached through the
+/// volume's `..data` link, readable by the pod's own group; others must have no access at all.
+pub fn check_secret_mode(path: &Path, file: &File) -> io::Result<Result<(), InsecureMode>> {
+    let metadata = file.metadata()?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 == 0 {
+        return Ok(Ok(()));
+    }
+    let group_may_only_read = mode & 0o037 == 0;
+    let in_secret_volume =
+        std::fs::canonicalize(path)?.components().any(|part| part.as_os_str().to_string_lossy().starts_with(".."))
+            && parent(path).join("..data").exists();
+    if group_may_only_read && metadata.uid() == 0 && in_secret_volume {
+        return Ok(Ok(()));
+    }
+    Ok(Err(InsecureMode { mode }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replacement_is_whole_private_and_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        replace(&path, b"a longer first text", PRIVATE, Durability::Disk).unwrap();
+        replace(&path, b"short", PRIVATE, Durability::Rename).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"short");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_failed_replacement_keeps_the_old_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::create_dir(&path).unwrap();
+        assert!(replace(&path, b"x", PRIVATE, Durability::Rename).is_err());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lock_excludes_and_frees_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let first = FileLock::take(&path).unwrap();
+        assert!(FileLock::try_take(&path).unwrap().is_none());
+        let deadline = Instant::now() + Duration::from_secs(5);
+        assert!(FileLock::take_before(&path, deadline).await.unwrap().is_none());
+        assert!(Instant::now() >= deadline, "it waited for the whole time");
+        drop(first);
+        assert!(FileLock::take_before(&path, Instant::now()).await.unwrap().is_some());
+    }
+
+    #[test]
+    fn secret_modes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("secret");
+        std::fs::write(&path, "s").unwrap();
+        for (mode, safe) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o644, false)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let verdict = check_secret_mode(&path, &File::open(&path).unwrap()).unwrap();
+            assert_eq!(verdict.is_ok(), safe, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_kubernetes_secret_volume_may_be_group_readable() {
+        let dir = tempfile::tempdir().unwrap();
+        let version = dir.path().join("..2026_11_20");
+        std::fs::create_dir(&version).unwrap();
+        std::fs::write(version.join("password"), "s").unwrap();
+        std::os::unix::fs::symlink("..2026_11_20", dir.path().join("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/password", dir.path().join("password")).unwrap();
+        let path = dir.path().join("password");
+        let owned_by_root = std::fs::metadata(&path).unwrap().uid() == 0;
+        for (mode, safe) in [(0o440, owned_by_root), (0o444, false), (0o460, false)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let verdict = check_secret_mode(&path, &File::open(&path).unwrap()).unwrap();
+            assert_eq!(verdict.is_ok(), safe, "{mode:o}");
+        }
+    }
+}

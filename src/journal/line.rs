@@ -1,0 +1,162 @@
+//! One event as one line, whatever is in it.
+
+use std::fmt::Write;
+
+use jiff::Zoned;
+use serde_json::{Map, Value};
+use tracing::Level;
+
+use crate::config::call::LogFormat;
+
+/// Longest message of a line, in bytes.
+const LONGEST_MESSAGE: usize = 2048;
+
+/// An event: a message that reads alone, and fields.
+#[derive(Clone, Debug)]
+pub struct Line<'a> {
+    /// When, in the zone of the machine.
+    pub at: &'a Zoned,
+    /// How bad.
+    pub level: Level,
+    /// What happened.
+    pub message: &'a str,
+    /// Fields in order.
+    pub fields: &'a [(String, Value)],
+}
+
+impl Line<'_> {
+    /// The line with its line break.
+    pub fn render(&self, format: LogFormat) -> String {
+        let mut line = match format {
+            LogFormat::Text => self.text(),
+            LogFormat::Json => self.json(),
+        };
+        line.push('\n');
+        line
+    }
+
+    /// The scripts' form, `[2026-11-20 23:00:00] ERROR: message`, followed by `key=value` fields.
+    fn text(&self) -> String {
+        let mut line = self.at.strftime("[%Y-%m-%d %H:%M:%S] ").to_string();
+        line.push_str(match self.level {
+            Level::ERROR => "ERROR: ",
+            Level::WARN => "WARN: ",
+            _ => "",
+        });
+        escape_into(&mut line, truncate(self.message, LONGEST_MESSAGE), false);
+        for (key, value) in self.fields {
+            line.push(' ');
+            line.push_str(key);
+            line.push('=');
+            match value {
+                Value::String(text) if is_plain(text) => line.push_str(text),
+                Value::String(text) => {
+                    line.push('"');
+                    escape_into(&mut line, text, true);
+                    line.push('"');
+                }
+                other => line.push_str(&other.to_string()),
+            }
+        }
+        line
+    }
+
+    fn json(&self) -> String {
+        let mut object = Map::new();
+        object.insert("ts".to_owned(), self.at.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string().into());
+        object.insert("level".to_owned(), self.level.as_str().to_ascii_lowercase().into());
+        object.insert("message".to_owned(), truncate(self.message, LONGEST_MESSAGE).into());
+        for (key, value) in self.fields {
+            object.insert(key.clone(), value.clone());
+        }
+        Value::Object(object).to_string()
+    }
+}
+
+/// Whether a value needs no quotes.
+fn is_plain(text: &str) -> bool {
+    !text.is_empty()
+        && text.chars().all(|c| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '=' | '\\' | '[' | ']'))
+}
+
+/// Appends `text` so that it stays on its line: control characters and line separators become escapes.
+fn escape_into(line: &mut String, text: &str, quoted: bool) {
+    for c in text.chars() {
+        match c {
+            '\n' => line.push_str("\\n"),
+            '\r' => line.push_str("\\r"),
+            '\t' => line.push_str("\\t"),
+            '"' | '\\' if quoted => {
+                line.push('\\');
+                line.push(c);
+            }
+            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
+                // Writing to a String cannot fail.
+                let _infallible = write!(line, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => line.push(c),
+        }
+    }
+}
+
+/// `text`, cut at a character boundary when it is longer than `limit` bytes.
+pub fn truncate(text: &str, limit: usize) -> &str {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn render(format: LogFormat, level: Level, message: &str, fields: &[(&str, Value)]) -> String {
+        let at: Zoned = "2026-11-20T23:00:00[Asia/Shanghai]".parse().unwrap();
+        let fields: Vec<_> = fields.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        Line { at: &at, level, message, fields: &fields }.render(format)
+    }
+
+    #[test]
+    fn a_line_reads_as_the_scripts_wrote_it_with_fields_behind() {
+        let fields = [
+            ("http_status", 200.into()),
+            ("task", "sync-daily".into()),
+            ("response", "{\"a\": 1}\n[2026-11-20 23:00:01] ERROR: forged".into()),
+        ];
+        assert_eq!(
+            render(LogFormat::Text, Level::INFO, "API call successful (HTTP 200)", &fields),
+            "[2026-11-20 23:00:00] API call successful (HTTP 200) http_status=200 task=sync-daily \
+             response=\"{\\\"a\\\": 1}\\n[2026-11-20 23:00:01] ERROR: forged\"\n"
+        );
+        assert_eq!(
+            render(LogFormat::Text, Level::ERROR, "API call failed", &[("empty", "".into())]),
+            "[2026-11-20 23:00:00] ERROR: API call failed empty=\"\"\n"
+        );
+        assert_eq!(
+            render(LogFormat::Json, Level::WARN, "a\nb", &[("attempt", 2.into())]),
+            "{\"ts\":\"2026-11-20T23:00:00.000+08:00\",\"level\":\"warn\",\"message\":\"a\\nb\",\"attempt\":2}\n"
+        );
+    }
+
+    #[test]
+    fn truncation_keeps_characters_whole() {
+        assert_eq!(truncate("任务", 4), "任");
+        assert_eq!(truncate("abc", 9), "abc");
+    }
+
+    proptest! {
+        #[test]
+        fn no_content_can_make_a_second_line(message in any::<String>(), value in any::<String>()) {
+            for format in [LogFormat::Text, LogFormat::Json] {
+                let line = render(format, Level::INFO, &message, &[("value", value.clone().into())]);
+                prop_assert_eq!(line.matches('\n').count(), 1);
+                prop_assert!(line.ends_with('\n'));
+                let breaks = line.trim_end_matches('\n').contains(['\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}']);
+                prop_assert!(!breaks || format == LogFormat::Json, "{:?}", line);
+            }
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The log file of a task: one append a line, rotation under a lock, and the layer that turns events into lines.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
+use serde_json::Value;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+
+use super::line::Line;
+use super::rotation::{LOG_MODE, Rotation};
+use crate::clock::SharedClock;
+use crate::config::call::LogFormat;
+use crate::files::{self, FileLock};
+
+/// A log that several processes append to.
+pub struct LogFile {
+    path: PathBuf,
+    rotation: Rotation,
+    file: File,
+    begun: Option<Timestamp>,
+}
+
+impl LogFile {
+    /// Opens the log, creating it and its directory.
+    pub fn open(path: &Path, rotation: Rotation) -> io::Result<Self> {
+        files::create_dir(files::parent(path), 0o750)?;
+        let file = append_to(path)?;
+        let begun = if rotation.age.is_zero() { None } else { begun_at(path) };
+        Ok(Self { path: path.to_owned(), rotation, file, begun })
+    }
+
+    /// Appends one line in one write, rotating first when it is due. The lock keeps a line from being written to a
+    /// file that another process is just moving away.
+    pub fn append(&mut self, line: &str, now: Timestamp) -> io::Result<()> {
+        let lock = FileLock::take(&self.lock_path())?;
+        self.reopen_if_moved()?;
+        let length = self.file.metadata()?.len();
+        let due = self.rotation.is_due(length, self.begun, now, line.len() as u64);
+        if due {
+            Rotation::rotate(&self.path, now)?;
+            self.file = append_to(&self.path)?;
+            self.begun = Some(now);
+        }
+        if files::ends_torn(&self.file)? {
+            // What a killed process began stays readable, on a line of its own.
+            self.file.write_all(format!("\n{line}").as_bytes())?;
+        } else {
+            self.file.write_all(line.as_bytes())?;
+        }
+        drop(lock);
+        if due { self.rotation.tidy(&self.path) } else { Ok(()) }
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        files::parent(&self.path).join(format!(".{name}.lock"))
+    }
+
+    /// Follows the name: another process, or logrotate, may have moved the file that is open.
+    fn reopen_if_moved(&mut self) -> io::Result<()> {
+        let mine = self.file.metadata()?;
+        let same = std::fs::metadata(&self.path).is_ok_and(|named| (named.dev(), named.ino()) == (mine.dev(), mine.ino()));
+        if !same {
+            self.file = append_to(&self.path)?;
+            self.begun = if self.rotation.age.is_zero() { None } else { begun_at(&self.path) };
+        }
+        Ok(())
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).append(true).create(true).mode(LOG_MODE).open(path)
+}
+
+/// When the log's first line was written, as the line itself says.
+fn begun_at(path: &Path) -> Option<Timestamp> {
+    let mut first = String::new();
+    BufReader::new(File::open(path).ok()?).read_line(&mut first).ok()?;
+    if let Some(text) = first.strip_prefix('[') {
+        let (text, _) = text.split_once(']')?;
+        let local = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).ok()?;
+        return local.to_zoned(TimeZone::system()).ok().map(|zoned| zoned.timestamp());
+    }
+    let line: Value = serde_json::from_str(&first).ok()?;
+    line.get("ts")?.as_str()?.parse().ok()
+}
+
+/// Turns this project's events into lines of a log file.
+#[derive(Clone)]
+pub struct LogLayer(Arc<Inner>);
+
+struct Inner {
+    log: Mutex<LogFile>,
+    format: LogFormat,
+    /// Fields of every line: task, run id.
+    context: Vec<(String, Value)>,
+    clock: SharedClock,
+    failure: Mutex<Option<io::Error>>,
+}
+
+impl LogLayer {
+    /// A layer that writes to `log`, with `context` on every line.
+    pub fn new(log: LogFile, format: LogFormat, context: Vec<(String, Value)>, clock: SharedClock) -> Self {
+        Self(Arc::new(Inner { log: Mutex::new(log), format, context, clock, failure: Mutex::new(None) }))
+    }
+
+    /// The first line that could not be written, if any: an event cannot return its error itself.
+    pub fn failure(&self) -> Option<io::Error> {
+        self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn write(&self, at: &Zoned, level: Level, message: &str, fields: &[(String, Value)]) {
+        let line = Line { at, level, message, fields }.render(self.0.format);
+        let mut log = self.0.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = log.append(&line, at.timestamp()) {
+            self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+    }
+}
+
+/// Events of other crates are not ours to log: they could show what we hide.
+pub fn is_ours(metadata: &tracing::Metadata<'_>) -> bool {
+    metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
+}
+
+impl<S: Subscriber> Layer<S> for LogLayer {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        if !is_ours(metadata) || *metadata.level() > Level::INFO {
+            return;
+        }
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let mut all = Vec::with_capacity(fields.fields.len() + self.0.context.len());
+        // `event` first, then who it is about, then the rest.
+        let (event_name, rest): (Vec<_>, Vec<_>) = fields.fields.into_iter().partition(|(key, _)| key == "event");
+        all.extend(event_name);
+        all.extend(self.0.context.iter().cloned());
+        all.extend(rest);
+        self.write(&self.0.clock.local(), *metadata.level(), &fields.message, &all);
+    }
+}
+
+/// The message and fields of an event, in order.
+#[derive(Default)]
+pub struct Fields {
+    /// The message.
+    pub message: String,
+    /// Everything else.
+    pub fields: Vec<(String, Value)>,
+}
+
+impl Fields {
+    fn put(&mut self, field: &Field, value: Value) {
+        self.fields.push((field.name().to_owned(), value));
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => value.clone_into(&mut self.message),
+            _ => self.put(field, value.into()),
+        }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value.into());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::FixedClock;
+    use std::time::Duration;
+    use tracing_subscriber::prelude::*;
+
+    const NEVER: Rotation = Rotation { size: 0, age: Duration::ZERO, keep: 3, compress: false };
+
+    fn now() -> Timestamp {
+        "2026-11-20T23:00:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn events_become_lines_with_context_and_foreign_ones_do_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deep/er/a.log");
+        let context = vec![("task".to_owned(), "sync-daily".into())];
+        let log = LogFile::open(&path, NEVER).unwrap();
+        let layer = LogLayer::new(log, LogFormat::Text, context, FixedClock::new(now()));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer.clone()), || {
+            tracing::info!(event = "calling", attempt = 1_u32, "Calling API: {}", "http://x");
+            tracing::debug!("not for the log");
+            tracing::info!(target: "hyper", "foreign");
+        });
+        assert_eq!(
+            std::fs::read_to_string(&path).unwrap(),
+            "[2026-11-20 23:00:00] Calling API: http://x event=calling task=sync-daily attempt=1\n"
+        );
+        assert!(layer.failure().is_none());
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_written_is_reported() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("logs/a.log");
+        let log = LogFile::open(&path, NEVER).unwrap();
+        let layer = LogLayer::new(log, LogFormat::Text, Vec::new(), FixedClock::new(now()));
+        std::fs::remove_dir_all(dir.path().join("logs")).unwrap();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer.clone()), || {
+            tracing::info!("lost");
+        });
+        assert_eq!(layer.failure().unwrap().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_log_that_was_moved_away_is_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.log");
+        let mut log = LogFile::open(&path, NEVER).unwrap();
+        log.append("first\n", now()).unwrap();
+        std::fs::rename(&path, dir.path().join("a.log.1")).unwrap();
+        log.append("second\n", now()).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "second\n");
+    }
+
+    #[test]
+    fn a_torn_line_does_not_swallow_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.log");
+        std::fs::write(&path, "[2026-11-20 22:00:00] torn").unwrap();
+        LogFile::open(&path, NEVER).unwrap().append("whole\n", now()).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "[2026-11-20 22:00:00] torn\nwhole\n");
+    }
+
+    #[test]
+    fn age_counts_from_the_first_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.log");
+        let hourly = Rotation { age: Duration::from_secs(3600), ..NEVER };
+        for first in ["{\"ts\":\"2026-11-20T21:00:00.000+00:00\"}\n", "no time at all\n"] {
+            std::fs::write(&path, first).unwrap();
+            LogFile::open(&path, hourly).unwrap().append("next\n", now()).unwrap();
+        }
+        assert_eq!(super::super::rotation::rotated_files(&path).unwrap().len(), 1);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "no time at all\nnext\n");
+    }
+}

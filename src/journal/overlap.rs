@@ -1,0 +1,113 @@
+//! The lock that keeps two runs of one task apart. The kernel holds it, so a killed run frees its own.
+
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use crate::domain::overlap::Overlap;
+use crate::files::{self, FileLock};
+
+/// Who holds the lock of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// Its run.
+    pub run_id: String,
+    /// Its process.
+    pub pid: u32,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// What asking for the lock came to.
+#[derive(Debug)]
+pub enum Claim {
+    /// This run may go on; the lock, if the policy takes one, is held until this is dropped.
+    Mine(Option<OverlapLock>),
+    /// The previous run is still going; who it is, as far as it is known.
+    Busy(Option<Holder>),
+}
+
+/// The held lock.
+#[derive(Debug)]
+pub struct OverlapLock(#[expect(dead_code, reason = "held for its drop")] FileLock);
+
+/// The overlap locks in a directory, one file a task.
+#[derive(Clone, Debug)]
+pub struct OverlapLocks {
+    dir: PathBuf,
+}
+
+impl OverlapLocks {
+    /// The locks in `dir`, which is created when missing.
+    pub fn open(dir: impl Into<PathBuf>) -> io::Result<Self> {
+        let dir = dir.into();
+        files::create_dir(&dir, 0o700)?;
+        Ok(Self { dir })
+    }
+
+    /// Asks for the lock of `task` on behalf of `holder`; `deadline` bounds the wait of [`Overlap::Sequential`].
+    pub async fn claim(&self, task: &str, policy: Overlap, holder: &Holder, deadline: Instant) -> io::Result<Claim> {
+        let path = self.dir.join(format!("{task}.lock"));
+        let lock = match policy {
+            Overlap::Parallel => return Ok(Claim::Mine(None)),
+            Overlap::Skip | Overlap::Fail => FileLock::try_take(&path)?,
+            Overlap::Sequential => FileLock::take_before(&path, deadline).await?,
+        };
+        match lock {
+            Some(lock) => {
+                note(&lock, holder)?;
+                Ok(Claim::Mine(Some(OverlapLock(lock))))
+            }
+            None => Ok(Claim::Busy(read(&path))),
+        }
+    }
+}
+
+/// Writes who holds the lock into the locked file.
+fn note(lock: &FileLock, holder: &Holder) -> io::Result<()> {
+    let json = serde_json::to_vec(holder).map_err(io::Error::other)?;
+    let mut file = lock.file();
+    file.set_len(0)?;
+    file.rewind()?;
+    file.write_all(&json)
+}
+
+/// Who holds the lock; `None` when the holder has just begun and not yet written it.
+fn read(path: &Path) -> Option<Holder> {
+    let mut text = String::new();
+    std::fs::File::open(path).ok()?.take(4096).read_to_string(&mut text).ok()?;
+    serde_json::from_str(&text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn holder(run_id: &str) -> Holder {
+        Holder { run_id: run_id.to_owned(), pid: 7, since: Timestamp::UNIX_EPOCH }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_policy_meets_a_running_task() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = OverlapLocks::open(dir.path().join("locks")).unwrap();
+        let deadline = || Instant::now() + Duration::from_secs(3);
+        let claim = |task: &'static str, policy| {
+            let locks = locks.clone();
+            async move { locks.claim(task, policy, &holder("second"), deadline()).await.unwrap() }
+        };
+        let first = locks.claim("a", Overlap::Skip, &holder("first"), deadline()).await.unwrap();
+        for policy in [Overlap::Skip, Overlap::Fail, Overlap::Sequential] {
+            let Claim::Busy(who) = claim("a", policy).await else { panic!("{policy} got a held lock") };
+            assert_eq!(who, Some(holder("first")));
+        }
+        assert!(matches!(claim("a", Overlap::Parallel).await, Claim::Mine(None)));
+        assert!(matches!(claim("b", Overlap::Skip).await, Claim::Mine(Some(_))), "another task is another lock");
+        drop(first);
+        assert!(matches!(claim("a", Overlap::Skip).await, Claim::Mine(Some(_))));
+    }
+}

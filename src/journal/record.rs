@@ -1,0 +1,318 @@
+//! The run record: every run of a task as one line of its history, and their sum.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::files::{self, Durability, FileLock, PRIVATE};
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEntry {
+    /// The task.
+    pub task: String,
+    /// The run.
+    pub run_id: String,
+    /// What was called.
+    pub endpoint: String,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// How long it took, without jitter, in milliseconds.
+    pub duration_ms: u64,
+    /// `success`, `accepted`, `skipped`, `failed` or `unknown`.
+    pub status: String,
+    /// Name of the exit code.
+    pub exit_name: String,
+    /// Exit code.
+    pub exit_code: u8,
+    /// HTTP status, when there was a response.
+    pub http_status: Option<u16>,
+    /// Envelope code, when there was one.
+    pub code: Option<String>,
+    /// What happened.
+    pub message: String,
+    /// Requests to the endpoint.
+    pub attempts: u32,
+    /// `file` or `login`.
+    pub token_source: Option<String>,
+}
+
+/// The sum of a task's runs since its record began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// The last run.
+    pub last: RunEntry,
+    /// Runs by status.
+    pub totals: Totals,
+    /// Runs that failed or are unknown since the last one that did not; skipped runs do not count.
+    pub consecutive_failures: u64,
+    /// When a run last succeeded or was accepted.
+    pub last_success_at: Option<Timestamp>,
+    /// Lines in the history, to know when it is worth trimming.
+    pub history_lines: u64,
+}
+
+/// Runs by status.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Done.
+    pub success: u64,
+    /// Taken on by the server.
+    pub accepted: u64,
+    /// Not made, because the previous run was still going.
+    pub skipped: u64,
+    /// Not done.
+    pub failed: u64,
+    /// Nobody knows.
+    pub unknown: u64,
+}
+
+impl Totals {
+    /// The totals in the order and with the words of the status.
+    pub fn by_status(&self) -> [(&'static str, u64); 5] {
+        [
+            ("success", self.success),
+            ("accepted", self.accepted),
+            ("skipped", self.skipped),
+            ("failed", self.failed),
+            ("unknown", self.unknown),
+        ]
+    }
+
+    fn add(&mut self, status: &str) {
+        let total = match status {
+            "success" => &mut self.success,
+            "accepted" => &mut self.accepted,
+            "skipped" => &mut self.skipped,
+            "unknown" => &mut self.unknown,
+            _ => &mut self.failed,
+        };
+        *total += 1;
+    }
+
+    /// Share of the runs that were made and succeeded or were accepted, in percent; `None` before the first.
+    pub fn success_rate(&self) -> Option<f64> {
+        let good = self.success + self.accepted;
+        let made = good + self.failed + self.unknown;
+        #[expect(clippy::cast_precision_loss, reason = "a share does not need 53 bits")]
+        (made > 0).then(|| good as f64 * 100.0 / made as f64)
+    }
+}
+
+impl TaskRecord {
+    fn after(previous: Option<TaskRecord>, entry: &RunEntry) -> Self {
+        let mut record = previous.unwrap_or_else(|| Self {
+            last: entry.clone(),
+            totals: Totals::default(),
+            consecutive_failures: 0,
+            last_success_at: None,
+            history_lines: 0,
+        });
+        record.totals.add(&entry.status);
+        match entry.status.as_str() {
+            "success" | "accepted" => {
+                record.consecutive_failures = 0;
+                record.last_success_at = Some(entry.started_at);
+            }
+            "skipped" => {}
+            _ => record.consecutive_failures += 1,
+        }
+        record.last = entry.clone();
+        record.history_lines += 1;
+        record
+    }
+}
+
+/// The records in a directory: `<task>.json` and `<task>.history.jsonl`.
+#[derive(Clone, Debug)]
+pub struct Records {
+    dir: PathBuf,
+    keep: u64,
+}
+
+impl Records {
+    /// The records in `dir`, which is created when missing; `keep` runs of each task are kept.
+    pub fn open(dir: impl Into<PathBuf>, keep: u64) -> io::Result<Self> {
+        let records = Self::at(dir, keep);
+        files::create_dir(&records.dir, 0o750)?;
+        Ok(records)
+    }
+
+    /// The records in `dir`, to be read; a directory that is not there has none.
+    pub fn at(dir: impl Into<PathBuf>, keep: u64) -> Self {
+        Self { dir: dir.into(), keep: keep.max(1) }
+    }
+
+    /// Adds a run: the history line first, in one append, then the sum, replaced as a whole. A process killed in
+    /// between leaves a complete history.
+    pub fn add(&self, entry: &RunEntry) -> io::Result<TaskRecord> {
+        let _lock = FileLock::take(&self.dir.join(format!(".{}.lock", entry.task)))?;
+        let mut line = serde_json::to_vec(entry).map_err(io::Error::other)?;
+        line.push(b'\n');
+        let history = self.history_path(&entry.task);
+        append(&history, &line)?;
+        let mut record = TaskRecord::after(self.read(&entry.task)?, entry);
+        if record.history_lines >= self.keep.saturating_mul(2) {
+            record.history_lines = self.trim(&history)?;
+        }
+        let json = serde_json::to_vec(&record).map_err(io::Error::other)?;
+        files::replace(&self.record_path(&entry.task), &json, PRIVATE, Durability::Rename)?;
+        Ok(record)
+    }
+
+    /// The sum of a task; `None` before its first run.
+    pub fn read(&self, task: &str) -> io::Result<Option<TaskRecord>> {
+        match std::fs::read(self.record_path(task)) {
+            // A record of another version is begun anew: the history is the truth, this is its sum.
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Every task with a record, in order of name.
+    pub fn tasks(&self) -> io::Result<Vec<String>> {
+        let entries = match std::fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut tasks = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if let Some(task) = name.strip_suffix(".json").filter(|task| !task.starts_with('.')) {
+                tasks.push(task.to_owned());
+            }
+        }
+        tasks.sort();
+        Ok(tasks)
+    }
+
+    /// The last `n` runs of a task, oldest first. Lines that cannot be read are left out and counted.
+    pub fn history(&self, task: &str, n: usize) -> io::Result<(Vec<RunEntry>, usize)> {
+        let text = match std::fs::read_to_string(self.history_path(task)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
+            Err(error) => return Err(error),
+        };
+        let lines: Vec<&str> = text.lines().collect();
+        let last = &lines[lines.len().saturating_sub(n)..];
+        let entries: Vec<RunEntry> = last.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let broken = last.len() - entries.len();
+        Ok((entries, broken))
+    }
+
+    /// Keeps the last lines of a history; returns how many.
+    fn trim(&self, history: &Path) -> io::Result<u64> {
+        let text = std::fs::read(history)?;
+        let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
+        let keep = usize::try_from(self.keep).unwrap_or(usize::MAX);
+        let last = &lines[lines.len().saturating_sub(keep)..];
+        files::replace(history, &last.concat(), PRIVATE, Durability::Rename)?;
+        Ok(last.len() as u64)
+    }
+
+    fn record_path(&self, task: &str) -> PathBuf {
+        self.dir.join(format!("{task}.json"))
+    }
+
+    fn history_path(&self, task: &str) -> PathBuf {
+        self.dir.join(format!("{task}.history.jsonl"))
+    }
+}
+
+/// Appends a line in one write. What a killed process left of its own line is removed: that run was never recorded.
+fn append(path: &Path, line: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(PRIVATE).open(path)?;
+    if files::ends_torn(&file)? {
+        let text = std::fs::read(path)?;
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+        file.set_len(whole as u64)?;
+    }
+    file.write_all(line)
+}
+
+#[cfg(test)]
+pub(super) fn sample(task: &str, second: i64, status: &str) -> RunEntry {
+    RunEntry {
+        task: task.to_owned(),
+        run_id: format!("run-{second}"),
+        endpoint: "/api/v1/x".to_owned(),
+        started_at: Timestamp::from_second(second).unwrap(),
+        duration_ms: 12,
+        status: status.to_owned(),
+        exit_name: "ok".to_owned(),
+        exit_code: 0,
+        http_status: Some(200),
+        code: Some("0".to_owned()),
+        message: "HTTP 200".to_owned(),
+        attempts: 1,
+        token_source: Some("file".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_the_sum_of_the_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records::open(dir.path().join("r"), 10).unwrap();
+        assert_eq!(records.tasks().unwrap(), Vec::<String>::new());
+        for (second, status) in
+            ["success", "failed", "unknown", "skipped", "failed"].into_iter().enumerate()
+        {
+            records.add(&sample("a", i64::try_from(second).unwrap(), status)).unwrap();
+        }
+        let record = records.read("a").unwrap().unwrap();
+        assert_eq!(record.consecutive_failures, 3, "a skipped run neither breaks nor feeds the row");
+        assert_eq!(record.last_success_at, Some(Timestamp::UNIX_EPOCH));
+        assert_eq!(record.totals.success_rate(), Some(25.0));
+        assert_eq!(record.last.run_id, "run-4");
+        let record = records.add(&sample("a", 9, "accepted")).unwrap();
+        assert_eq!((record.consecutive_failures, record.totals.accepted), (0, 1));
+        assert_eq!(records.tasks().unwrap(), ["a"]);
+        assert_eq!(Totals::default().success_rate(), None);
+    }
+
+    #[test]
+    fn the_history_is_bounded_and_keeps_the_latest() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records::open(dir.path(), 5).unwrap();
+        for second in 0..23 {
+            records.add(&sample("a", second, "success")).unwrap();
+            let (history, broken) = records.history("a", 100).unwrap();
+            assert_eq!(history.last().unwrap().run_id, format!("run-{second}"));
+            assert!(history.len() <= 10 && broken == 0);
+        }
+        let (history, _) = records.history("a", 3).unwrap();
+        assert_eq!(history.iter().map(|run| run.run_id.as_str()).collect::<Vec<_>>(), ["run-20", "run-21", "run-22"]);
+        assert_eq!(records.read("a").unwrap().unwrap().totals.success, 23);
+    }
+
+    #[test]
+    fn a_torn_line_is_removed_and_no_earlier_one_is_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records::open(dir.path(), 5).unwrap();
+        records.add(&sample("a", 1, "success")).unwrap();
+        let history = dir.path().join("a.history.jsonl");
+        let whole = std::fs::read_to_string(&history).unwrap();
+        std::fs::write(&history, format!("{whole}{}", &whole[..40])).unwrap();
+        records.add(&sample("a", 2, "success")).unwrap();
+        let (runs, broken) = records.history("a", 9).unwrap();
+        assert_eq!((runs.len(), broken), (2, 0));
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_has_no_records() {
+        let records = Records::at("/nonexistent/records", 5);
+        assert!(records.tasks().unwrap().is_empty());
+        assert!(records.read("a").unwrap().is_none());
+        assert!(records.history("a", 5).unwrap().0.is_empty());
+    }
+}

@@ -1,0 +1,3 @@
+//! L2 · Telling others how a run went.
+
+pub mod ping;
