@@ -184,9 +184,10 @@ pub fn check_secret_mode(path: &Path, file: &File) -> io::Result<Result<(), Inse
         return Ok(Ok(()));
     }
     let group_may_only_read = mode & 0o037 == 0;
-    let in_secret_volume =
-        std::fs::canonicalize(path)?.components().any(|part| part.as_os_str().to_string_lossy().starts_with(".."))
-            && parent(path).join("..data").exists();
+    let in_secret_volume = std::fs::canonicalize(path)?
+        .components()
+        .any(|part| part.as_os_str().to_string_lossy().starts_with(".."))
+        && parent(path).join("..data").exists();
     if group_may_only_read && metadata.uid() == 0 && in_secret_volume {
         return Ok(Ok(()));
     }

@@ -14,6 +14,7 @@
 //! | L4 | [`cli`], `http` | L0–L3 |
 //! | L5 | [`app`] | everything: the only place that names a concrete adapter |
 
+pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;

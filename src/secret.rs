@@ -87,8 +87,10 @@ mod tests {
         let mut redactor = Redactor::default();
         redactor.add(&Secret::new("pa\"ss\nword"));
         redactor.add(&Secret::new("abc"));
-        let cleaned = redactor.clean(r#"plain pa"ss
-word, json pa\"ss\nword, abc"#);
+        let cleaned = redactor.clean(
+            r#"plain pa"ss
+word, json pa\"ss\nword, abc"#,
+        );
         assert_eq!(cleaned, "plain [redacted], json [redacted], abc");
     }
 }

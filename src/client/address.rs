@@ -72,7 +72,8 @@ pub fn join(base: &Url, endpoint: &str, query: &[(String, String)]) -> Result<Ur
     if endpoint.chars().any(|c| c.is_control() || c == '\\' || c == '#') {
         return Err(refuse("control characters, backslashes and # are not allowed"));
     }
-    let (path, own_query) = endpoint.split_once('?').map_or((endpoint, None), |(path, query)| (path, Some(query)));
+    let (path, own_query) =
+        endpoint.split_once('?').map_or((endpoint, None), |(path, query)| (path, Some(query)));
     let climbs = |segment: &str| {
         let plain = segment.to_ascii_lowercase().replace("%2e", ".");
         plain == ".." || plain == "."
@@ -168,7 +169,9 @@ mod tests {
 
     #[test]
     fn a_base_is_an_origin_with_a_prefix() {
-        for url in ["", "localhost:8080", "ftp://x", "https://", "https://u:p@x", "https://x/?a=1", "https://x/#f"] {
+        for url in
+            ["", "localhost:8080", "ftp://x", "https://", "https://u:p@x", "https://x/?a=1", "https://x/#f"]
+        {
             assert!(base(url, true).is_err(), "{url:?}");
         }
         let error = base("https://user:hunter2@example.com", false).unwrap_err().to_string();
@@ -187,9 +190,17 @@ mod tests {
         ] {
             assert_eq!(join(base_url, endpoint).unwrap().as_str(), joined);
         }
-        for endpoint in
-            ["", "a", "//evil.example", "http://evil.example/", "/../x", "/a/%2e%2E/b", "/a\r\nX: y", "/\\evil", "/#f"]
-        {
+        for endpoint in [
+            "",
+            "a",
+            "//evil.example",
+            "http://evil.example/",
+            "/../x",
+            "/a/%2e%2E/b",
+            "/a\r\nX: y",
+            "/\\evil",
+            "/#f",
+        ] {
             assert!(join("http://h", endpoint).is_err(), "{endpoint:?}");
         }
     }

@@ -124,7 +124,11 @@ impl Run<'_> {
             };
             if judgement.token_rejected && !replaced {
                 replaced = true;
-                warn!(event = "token_rejected", attempt = self.attempts, "The server rejected the token, refreshing token...");
+                warn!(
+                    event = "token_rejected",
+                    attempt = self.attempts,
+                    "The server rejected the token, refreshing token..."
+                );
                 match self.caller.tokens.other_than(&current, self.deadline, redactor).await {
                     Ok((other, source)) => {
                         self.token_source = Some(source);
@@ -138,7 +142,13 @@ impl Run<'_> {
             match self.wait_after(&judgement, reply.as_ref(), failures) {
                 Some(wait) => {
                     let message = redactor.clean(&judgement.message).into_owned();
-                    warn!(event = "attempt_failed", attempt = self.attempts, wait_ms = millis(wait), reason = message, "Attempt failed, trying again");
+                    warn!(
+                        event = "attempt_failed",
+                        attempt = self.attempts,
+                        wait_ms = millis(wait),
+                        reason = message,
+                        "Attempt failed, trying again"
+                    );
                     tokio::time::sleep(wait).await;
                     token = Some(current);
                 }
@@ -150,7 +160,9 @@ impl Run<'_> {
     /// The token for the next attempt: the one at hand while it is fresh, otherwise the keeper's.
     async fn fresh(&mut self, at_hand: Option<Token>, redactor: &mut Redactor) -> Result<Token, TokenError> {
         let tokens = self.caller.tokens;
-        if let Some(token) = at_hand.filter(|token| !token.needs_renewal(tokens.policy(), self.caller.clock.now())) {
+        if let Some(token) =
+            at_hand.filter(|token| !token.needs_renewal(tokens.policy(), self.caller.clock.now()))
+        {
             return Ok(token);
         }
         let (token, source) = tokens.current(self.deadline, redactor).await?;

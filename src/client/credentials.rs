@@ -72,7 +72,9 @@ impl fmt::Display for CredentialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CredentialError::Missing { name, path } => write!(f, "{name}: no file {}", path.display()),
-            CredentialError::Unreadable { name, path, reason } => write!(f, "{name}: {}: {reason}", path.display()),
+            CredentialError::Unreadable { name, path, reason } => {
+                write!(f, "{name}: {}: {reason}", path.display())
+            }
             CredentialError::Insecure { name, path, mode } => write!(
                 f,
                 "{name}: mode {mode:04o} of {} lets others read it (hint: chmod 600 {0}, or --allow-insecure-permissions)",
@@ -87,7 +89,9 @@ impl std::error::Error for CredentialError {}
 impl Credential {
     /// Finds and reads the secret; `None` when it is not configured anywhere.
     pub fn read(&self) -> Result<Option<(Secret, Found)>, CredentialError> {
-        if let Some(path) = self.directory.as_ref().map(|dir| dir.join(self.name)).filter(|path| path.exists()) {
+        if let Some(path) =
+            self.directory.as_ref().map(|dir| dir.join(self.name)).filter(|path| path.exists())
+        {
             return self.read_file(&path).map(Some);
         }
         if let Some(path) = &self.file {

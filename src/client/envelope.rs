@@ -34,10 +34,9 @@ impl Envelope {
     pub fn of(reply: &Value) -> Self {
         let Value::Object(object) = reply else { return Self::default() };
         let code = match object.get("code") {
-            Some(Value::Number(number)) => number
-                .as_i64()
-                .map(Code::Number)
-                .or_else(|| Some(Code::Word(number.to_string()))),
+            Some(Value::Number(number)) => {
+                number.as_i64().map(Code::Number).or_else(|| Some(Code::Word(number.to_string())))
+            }
             Some(Value::String(text)) => {
                 Some(text.trim().parse().map_or_else(|_| Code::Word(text.clone()), Code::Number))
             }
@@ -78,7 +77,8 @@ impl Envelope {
             let text = text.to_lowercase().replace(['_', '-'], " ");
             text.contains("in progress") || text.contains("already running") || text.contains("进行中")
         };
-        matches!(&self.code, Some(Code::Word(word)) if says(word)) || self.message.as_deref().is_some_and(says)
+        matches!(&self.code, Some(Code::Word(word)) if says(word))
+            || self.message.as_deref().is_some_and(says)
     }
 }
 
@@ -93,12 +93,22 @@ mod tests {
             (json!({"code": 0, "message": "success"}), Some("0"), Some("success"), true),
             (json!({"code": 200, "msg": "ok"}), Some("200"), Some("ok"), true),
             (json!({"code": "0"}), Some("0"), None, true),
-            (json!({"code": 100_101, "message": "Database error"}), Some("100101"), Some("Database error"), false),
+            (
+                json!({"code": 100_101, "message": "Database error"}),
+                Some("100101"),
+                Some("Database error"),
+                false,
+            ),
             (json!({"code": "E_DOWN"}), Some("E_DOWN"), None, false),
             (json!({"code": true}), Some("true"), None, false),
             (json!({"code": 0.5}), Some("0.5"), None, false),
             (json!({"code": null, "data": {}}), None, None, true),
-            (json!({"error": "tenant_id claim is required"}), None, Some("tenant_id claim is required"), true),
+            (
+                json!({"error": "tenant_id claim is required"}),
+                None,
+                Some("tenant_id claim is required"),
+                true,
+            ),
             (json!({"error": "invalid_client", "error_description": "no"}), None, Some("no"), true),
             (json!({"error": {"message": "deep"}}), None, Some("deep"), true),
             (json!([1, 2]), None, None, true),

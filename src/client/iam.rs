@@ -173,12 +173,14 @@ fn grant(json: &Value, now: Timestamp) -> Result<Token, String> {
     if token.bytes().any(|byte| !byte.is_ascii_graphic()) {
         return Err("its token holds characters that no token has".to_owned());
     }
-    if let Some(kind) = field("token_type").and_then(Value::as_str).filter(|kind| !kind.eq_ignore_ascii_case("bearer")) {
+    if let Some(kind) =
+        field("token_type").and_then(Value::as_str).filter(|kind| !kind.eq_ignore_ascii_case("bearer"))
+    {
         return Err(format!("its token_type is {:?}, not Bearer", kind.chars().take(20).collect::<String>()));
     }
-    let lifetime = field("expires_in").and_then(number).and_then(|seconds| {
-        now.checked_add(SignedDuration::from_secs(seconds.max(0))).ok()
-    });
+    let lifetime = field("expires_in")
+        .and_then(number)
+        .and_then(|seconds| now.checked_add(SignedDuration::from_secs(seconds.max(0))).ok());
     let moment = ["expires_at", "expire"].into_iter().filter_map(|name| field(name).and_then(time)).min();
     let told = [lifetime, moment].into_iter().flatten().min();
     Ok(Token::new(Secret::new(token), now, told))
@@ -194,7 +196,8 @@ fn number(value: &Value) -> Option<i64> {
 fn time(value: &Value) -> Option<Timestamp> {
     if let Some(number) = number(value) {
         let is_millis = number > 100_000_000_000;
-        return if is_millis { Timestamp::from_millisecond(number) } else { Timestamp::from_second(number) }.ok();
+        return if is_millis { Timestamp::from_millisecond(number) } else { Timestamp::from_second(number) }
+            .ok();
     }
     let text = value.as_str()?.trim();
     text.parse().ok().or_else(|| jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp()))
@@ -232,10 +235,17 @@ mod tests {
 
     #[test]
     fn every_dialect_carries_the_password_unharmed() {
-        let credentials = json!({"username": "运维&user", "password": "p\"a\\s$s`w&o|r%d'\n密码", "tenant_id": 1});
+        let credentials =
+            json!({"username": "运维&user", "password": "p\"a\\s$s`w&o|r%d'\n密码", "tenant_id": 1});
         for (dialect, expected) in [
-            (Dialect::PasswordV1, json!({"method": "password", "credentials": credentials, "device_id": "d"})),
-            (Dialect::PasswordV2, json!({"auth_method": "password", "method_payload": credentials, "device_id": "d"})),
+            (
+                Dialect::PasswordV1,
+                json!({"method": "password", "credentials": credentials, "device_id": "d"}),
+            ),
+            (
+                Dialect::PasswordV2,
+                json!({"auth_method": "password", "method_payload": credentials, "device_id": "d"}),
+            ),
             (Dialect::PasswordSimple, credentials.clone()),
         ] {
             let sent: Value = serde_json::from_str(&body(&login(dialect))).unwrap();

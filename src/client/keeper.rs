@@ -123,10 +123,16 @@ impl<'a> TokenKeeper<'a> {
     }
 
     /// A token that is good for a call now: the one in the file, or a new one.
-    pub async fn current(&self, deadline: Instant, redactor: &mut Redactor) -> Result<(Token, TokenSource), TokenError> {
+    pub async fn current(
+        &self,
+        deadline: Instant,
+        redactor: &mut Redactor,
+    ) -> Result<(Token, TokenSource), TokenError> {
         let stored = self.stored(redactor)?;
         match stored {
-            Some(token) if !token.needs_renewal(self.policy(), self.clock.now()) => Ok((token, TokenSource::File)),
+            Some(token) if !token.needs_renewal(self.policy(), self.clock.now()) => {
+                Ok((token, TokenSource::File))
+            }
             Some(token) if token.is_expired(self.policy(), self.clock.now()) => {
                 info!(event = "token_expired", "Token expired, refreshing token...");
                 self.renew(None, deadline, redactor).await
@@ -213,7 +219,9 @@ impl<'a> TokenKeeper<'a> {
             },
             Ok(None) => {
                 let waited = crate::domain::duration::show(self.options.lock_wait);
-                Err(TokenError::Unavailable(format!("another process has been logging in for more than {waited}")))
+                Err(TokenError::Unavailable(format!(
+                    "another process has been logging in for more than {waited}"
+                )))
             }
             Err(error) => {
                 warn!(event = "token_not_locked", error = %error, "The token's lock file cannot be used");
@@ -249,7 +257,9 @@ impl<'a> TokenKeeper<'a> {
         let login = (self.login)()?;
         redactor.add(&login.secret);
         let mut memory = LoginMemory::read(&self.file.memory_path());
-        if let Some(last) = memory.forbids(&login.identity(), self.clock.now()).filter(|_| !self.options.force_login) {
+        if let Some(last) =
+            memory.forbids(&login.identity(), self.clock.now()).filter(|_| !self.options.force_login)
+        {
             return Err(TokenError::Rejected(format!(
                 "{}; not tried again before {} or until the credential changes (hint: --force-login)",
                 last.reason, last.until
@@ -287,11 +297,17 @@ impl<'a> TokenKeeper<'a> {
                         info!(event = "token_refreshed", expires_at = %token.ends_at(self.policy()), "Token refreshed successfully");
                         return Ok(token);
                     }
-                    LoginReply::Rejected(reason) => return Err(TokenError::Rejected(redactor.clean(&reason).into_owned())),
-                    LoginReply::Protocol(reason) => return Err(TokenError::Protocol(redactor.clean(&reason).into_owned())),
-                    LoginReply::Unavailable(reason) => {
-                        (FailureClass::Refused, reply.retry_after(self.clock.now()), format!("IAM answered {reason}"))
+                    LoginReply::Rejected(reason) => {
+                        return Err(TokenError::Rejected(redactor.clean(&reason).into_owned()));
                     }
+                    LoginReply::Protocol(reason) => {
+                        return Err(TokenError::Protocol(redactor.clean(&reason).into_owned()));
+                    }
+                    LoginReply::Unavailable(reason) => (
+                        FailureClass::Refused,
+                        reply.retry_after(self.clock.now()),
+                        format!("IAM answered {reason}"),
+                    ),
                 },
                 Err(failure) => (FailureClass::Unanswered, None, format!("IAM not reached, {failure}")),
             };

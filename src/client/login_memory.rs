@@ -67,9 +67,9 @@ impl LoginMemory {
 
     /// The rejection that forbids a login with `identity` now.
     pub fn forbids(&self, identity: &[&str], now: Timestamp) -> Option<&Rejection> {
-        self.rejection
-            .as_ref()
-            .filter(|rejection| now < rejection.until && rejection.fingerprint == fingerprint(&rejection.salt, identity))
+        self.rejection.as_ref().filter(|rejection| {
+            now < rejection.until && rejection.fingerprint == fingerprint(&rejection.salt, identity)
+        })
     }
 
     /// Remembers a rejection of `identity`.
@@ -80,7 +80,8 @@ impl LoginMemory {
             .filter(|last| last.fingerprint == fingerprint(&last.salt, identity))
             .map_or(1, |last| last.streak.saturating_add(1));
         let pause = FIRST.saturating_mul(1 << streak.saturating_sub(1).min(16)).min(LONGEST);
-        let until = SignedDuration::try_from(pause).ok().and_then(|pause| now.checked_add(pause).ok()).unwrap_or(now);
+        let until =
+            SignedDuration::try_from(pause).ok().and_then(|pause| now.checked_add(pause).ok()).unwrap_or(now);
         let fingerprint = fingerprint(&salt, identity);
         self.rejection = Some(Rejection { reason, at: now, until, streak, fingerprint, salt });
         self.unavailable = None;

@@ -110,7 +110,12 @@ struct Verdict<'a> {
 
 impl Verdict<'_> {
     /// A 2xx status is a success only if the whole reply agrees.
-    fn of_success_status(&self, broken_json: Option<&String>, accepted: &[i64], repeatable: bool) -> Judgement {
+    fn of_success_status(
+        &self,
+        broken_json: Option<&String>,
+        accepted: &[i64],
+        repeatable: bool,
+    ) -> Judgement {
         match &self.reply.end {
             BodyEnd::Cut(how) => {
                 let outcome = if repeatable { CallOutcome::TryLater } else { CallOutcome::Unknown };
@@ -119,7 +124,8 @@ impl Verdict<'_> {
             }
             BodyEnd::OverCap(cap) => {
                 let cap = crate::domain::size::show(*cap);
-                let message = format!("{}, but the reply is longer than {cap} (hint: --max-body)", self.status());
+                let message =
+                    format!("{}, but the reply is longer than {cap} (hint: --max-body)", self.status());
                 return self.says(CallOutcome::Protocol, FailureClass::Final, message);
             }
             BodyEnd::Whole => {}
@@ -236,7 +242,10 @@ mod tests {
         assert_eq!(judge(&cut, &[0], true).outcome, TryLater);
         let long = Reply { end: BodyEnd::OverCap(1 << 20), ..Reply::of(200, JSON, r#"{"code":0}"#) };
         assert_eq!(judge(&long, &[0], false).outcome, Protocol);
-        assert_eq!(judge(&long, &[0], false).message, "HTTP 200, but the reply is longer than 1MiB (hint: --max-body)");
+        assert_eq!(
+            judge(&long, &[0], false).message,
+            "HTTP 200, but the reply is longer than 1MiB (hint: --max-body)"
+        );
         let failed = Reply { status: 500, ..cut };
         assert_eq!(judge(&failed, &[0], false).outcome, Failed, "the status alone is a definitive answer");
     }
@@ -245,7 +254,8 @@ mod tests {
     fn messages_say_what_the_server_said() {
         let reply = Reply::of(200, JSON, r#"{"code":100101,"message":"Database error"}"#);
         assert_eq!(judge(&reply, &[0], false).message, "HTTP 200, code 100101: Database error");
-        let redirect = Reply { location: Some("https://x/login?ticket=s3cret".to_owned()), ..Reply::of(302, "", "") };
+        let redirect =
+            Reply { location: Some("https://x/login?ticket=s3cret".to_owned()), ..Reply::of(302, "", "") };
         let message = judge(&redirect, &[0], false).message;
         assert_eq!(message, "HTTP 302 Found: redirects to https://x/login are not followed");
     }

@@ -54,9 +54,8 @@ impl Token {
     pub fn needs_renewal(&self, policy: &TokenPolicy, now: Timestamp) -> bool {
         let end = self.ends_at(policy);
         let life = Duration::try_from(end.duration_since(self.obtained_at)).unwrap_or(Duration::ZERO);
-        let skew = policy
-            .skew
-            .unwrap_or_else(|| (life / 10).clamp(Duration::from_secs(5), Duration::from_secs(60)));
+        let skew =
+            policy.skew.unwrap_or_else(|| (life / 10).clamp(Duration::from_secs(5), Duration::from_mins(1)));
         let skew = if life <= skew * 2 { life / 2 } else { skew };
         add(now, skew) >= end
     }
@@ -92,7 +91,10 @@ impl Claims {
 /// A JWT `NumericDate`: seconds, perhaps with a fraction.
 fn numeric_date(value: &serde_json::Value) -> Option<Timestamp> {
     let seconds = value.as_i64().or_else(|| {
-        #[expect(clippy::cast_possible_truncation, reason = "a fraction of a second is dropped; the range is checked below")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a fraction of a second is dropped; the range is checked below"
+        )]
         value.as_f64().map(|seconds| seconds as i64)
     })?;
     Timestamp::from_second(seconds).ok()

@@ -108,7 +108,8 @@ impl TokenFile {
         };
         let meta = self.meta().filter(|meta| meta.token_sha256 == sha256(&secret));
         let modified = file.metadata().and_then(|metadata| metadata.modified()).ok();
-        let modified = modified.and_then(|time| Timestamp::try_from(time).ok()).unwrap_or(Timestamp::UNIX_EPOCH);
+        let modified =
+            modified.and_then(|time| Timestamp::try_from(time).ok()).unwrap_or(Timestamp::UNIX_EPOCH);
         let obtained_at = meta.as_ref().map_or(modified, |meta| meta.obtained_at);
         Ok(Stored::Token(Token::new(secret, obtained_at, meta.and_then(|meta| meta.expires_at))))
     }
@@ -210,7 +211,9 @@ mod tests {
             // `Bearer ` alone is trimmed to `Bearer`, which could be a token.
             assert!(found == expected || text == "Bearer ", "{text:?}: {found:?}");
         }
-        for bytes in ["a b", "a\0b", "a\nb", "ä", &long].map(str::as_bytes).into_iter().chain([&[0xff, 0xfe][..]]) {
+        for bytes in
+            ["a b", "a\0b", "a\nb", "ä", &long].map(str::as_bytes).into_iter().chain([&[0xff, 0xfe][..]])
+        {
             assert!(parse(bytes).is_err(), "{bytes:?}");
         }
     }

@@ -92,8 +92,12 @@ pub enum TransportError {
 impl fmt::Display for TransportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            TransportError::Unreadable { what, path, source } => write!(f, "{what} {}: {source}", path.display()),
-            TransportError::Invalid { what, path, reason } => write!(f, "{what} {}: {reason}", path.display()),
+            TransportError::Unreadable { what, path, source } => {
+                write!(f, "{what} {}: {source}", path.display())
+            }
+            TransportError::Invalid { what, path, reason } => {
+                write!(f, "{what} {}: {reason}", path.display())
+            }
             TransportError::Proxy { variable } => write!(f, "{variable}: expected the URL of a proxy"),
             TransportError::Client(error) => write!(f, "the HTTP client cannot be built: {error}"),
         }
@@ -196,24 +200,30 @@ impl Transport {
         let sent = Arc::new(AtomicBool::new(!has_body));
         let mut request = client.request(outgoing.method, outgoing.url).headers(outgoing.headers);
         if let Some(data) = outgoing.body {
-            request = request.body(reqwest::Body::wrap(Tracked { data: Some(data), sent: Arc::clone(&sent) }));
+            request =
+                request.body(reqwest::Body::wrap(Tracked { data: Some(data), sent: Arc::clone(&sent) }));
         }
         match tokio::time::timeout_at(deadline, request.send()).await {
             Ok(Ok(response)) => Ok(self.read(response, deadline).await),
             Ok(Err(error)) => Err(explain(&error, sent.load(Ordering::SeqCst))),
-            Err(_) => {
-                Err(SendFailure { step: Step::Deadline, sent: sent.load(Ordering::SeqCst), detail: String::new() })
-            }
+            Err(_) => Err(SendFailure {
+                step: Step::Deadline,
+                sent: sent.load(Ordering::SeqCst),
+                detail: String::new(),
+            }),
         }
     }
 
     async fn read(&self, mut response: reqwest::Response, deadline: Instant) -> Reply {
         let text = |name| {
-            response.headers().get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::to_owned)
+            response
+                .headers()
+                .get(name)
+                .and_then(|value: &HeaderValue| value.to_str().ok())
+                .map(str::to_owned)
         };
-        let content_type = text(CONTENT_TYPE).map(|value| {
-            value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-        });
+        let content_type = text(CONTENT_TYPE)
+            .map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
         let (location, retry_after) = (text(LOCATION), text(RETRY_AFTER));
         let mut body = Vec::new();
         let end = loop {
@@ -249,10 +259,7 @@ impl Transport {
     }
 
     fn proxy(&self, secure: bool) -> Result<Option<Proxy>, TransportError> {
-        let (url, variable) = match secure {
-            true => (&self.options.https_proxy, "HTTPS_PROXY"),
-            false => (&self.options.http_proxy, "http_proxy"),
-        };
+        let (url, variable) = if secure { (&self.options.https_proxy, "HTTPS_PROXY") } else { (&self.options.http_proxy, "http_proxy") };
         let Some(url) = url else { return Ok(None) };
         let proxy = if secure { Proxy::https(url) } else { Proxy::http(url) };
         let direct = self.options.no_proxy.clone().unwrap_or_default();
@@ -271,9 +278,11 @@ impl Transport {
             return Ok(builder.with_no_client_auth());
         };
         let chain = certificates("client certificate", cert)?;
-        let invalid = |reason: String| TransportError::Invalid { what: "client key", path: key.clone(), reason };
+        let invalid =
+            |reason: String| TransportError::Invalid { what: "client key", path: key.clone(), reason };
         let pem = self.read_key(key)?;
-        let der = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| invalid("no PEM private key in it".to_owned()))?;
+        let der = PrivateKeyDer::from_pem_slice(&pem)
+            .map_err(|_| invalid("no PEM private key in it".to_owned()))?;
         builder
             .with_client_auth_cert(chain, der)
             .map_err(|error| invalid(format!("does not fit the certificate {}: {error}", cert.display())))
@@ -326,10 +335,14 @@ fn versions() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifie
 }
 
 fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TransportError> {
-    let pem = std::fs::read(path)
-        .map_err(|source| TransportError::Unreadable { what, path: path.to_owned(), source })?;
+    let pem = std::fs::read(path).map_err(|source| TransportError::Unreadable {
+        what,
+        path: path.to_owned(),
+        source,
+    })?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    let invalid = |reason: &str| TransportError::Invalid { what, path: path.to_owned(), reason: reason.to_owned() };
+    let invalid =
+        |reason: &str| TransportError::Invalid { what, path: path.to_owned(), reason: reason.to_owned() };
     match chain {
         Ok(chain) if chain.is_empty() => Err(invalid("no PEM certificate in it")),
         Ok(chain) => Ok(chain),
@@ -400,10 +413,7 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'stat
 
 /// Proxy settings as curl reads them: `HTTPS_PROXY` or `https_proxy` for https; only the lower-case `http_proxy` for
 /// http, because a CGI program can be made to see `HTTP_PROXY`.
-pub fn proxies_of(
-    get: impl Fn(&str) -> Option<String>,
-    options: TransportOptions,
-) -> TransportOptions {
+pub fn proxies_of(get: impl Fn(&str) -> Option<String>, options: TransportOptions) -> TransportOptions {
     let either = |lower: &str, upper: &str| get(lower).or_else(|| get(upper));
     let all = either("all_proxy", "ALL_PROXY");
     TransportOptions {

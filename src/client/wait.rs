@@ -45,7 +45,11 @@ pub async fn follow(
     let url = match status_url(&accepted, request, options) {
         Ok(url) => url,
         Err(reason) => {
-            return CallReport { outcome: CallOutcome::Unknown, message: format!("accepted, but {reason}"), ..accepted };
+            return CallReport {
+                outcome: CallOutcome::Unknown,
+                message: format!("accepted, but {reason}"),
+                ..accepted
+            };
         }
     };
     let question = Request { method: Method::GET, url, body: None, ..request.clone() };
@@ -62,7 +66,9 @@ pub async fn follow(
         let attempts = accepted.attempts;
         match progress(&report) {
             Progress::Running => info!(event = "waiting", "The accepted call is still running"),
-            Progress::Ended(outcome) => return CallReport { outcome, attempts, message: ended(&report), ..report },
+            Progress::Ended(outcome) => {
+                return CallReport { outcome, attempts, message: ended(&report), ..report };
+            }
             Progress::NotTold if report.outcome == CallOutcome::Success => {
                 let message = "accepted, but the status reply names no status".to_owned();
                 return CallReport { outcome: CallOutcome::Unknown, message, attempts, ..report };
@@ -84,24 +90,29 @@ fn status_url(accepted: &CallReport, request: &Request, options: &WaitOptions) -
         }
         return Ok(url);
     }
-    let body: Value = accepted.body.as_deref().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+    let body: Value =
+        accepted.body.as_deref().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
     let run_id = text_at(&body, "run_id").ok_or("its reply names no run_id and no Location")?;
     let safe = run_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
     if !safe || run_id.contains("..") {
         return Err("its run_id is not usable in a path".to_owned());
     }
-    address::join(&options.base, &options.path.replace("{run_id}", &run_id), &[]).map_err(|error| error.to_string())
+    address::join(&options.base, &options.path.replace("{run_id}", &run_id), &[])
+        .map_err(|error| error.to_string())
 }
 
 /// What a status reply says; only an answer that was a success is read.
 fn progress(report: &CallReport) -> Progress {
     // A run that failed may be told with an error status and its record in `data`.
-    let body: Value = report.body.as_deref().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+    let body: Value =
+        report.body.as_deref().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
     match text_at(&body, "status").map(|status| status.to_ascii_lowercase()).as_deref() {
         Some("pending" | "queued" | "accepted" | "running" | "in_progress" | "retrying" | "processing") => {
             Progress::Running
         }
-        Some("succeeded" | "success" | "completed" | "done" | "finished") if report.outcome == CallOutcome::Success => {
+        Some("succeeded" | "success" | "completed" | "done" | "finished")
+            if report.outcome == CallOutcome::Success =>
+        {
             Progress::Ended(CallOutcome::Success)
         }
         Some("failed" | "partial" | "error" | "cancelled" | "canceled" | "timeout" | "skipped") => {
@@ -112,7 +123,8 @@ fn progress(report: &CallReport) -> Progress {
 }
 
 fn ended(report: &CallReport) -> String {
-    let body: Value = report.body.as_deref().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+    let body: Value =
+        report.body.as_deref().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
     let status = text_at(&body, "status").unwrap_or_default();
     match text_at(&body, "error") {
         Some(error) => format!("the accepted call ended: {status}: {error}"),

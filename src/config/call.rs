@@ -213,8 +213,8 @@ impl Default for Token {
         Self {
             file: None,
             skew: None,
-            max_age: Duration::from_secs(600),
-            lock_wait: Duration::from_secs(60),
+            max_age: Duration::from_mins(10),
+            lock_wait: Duration::from_mins(1),
             allow_insecure_permissions: false,
         }
     }
@@ -225,7 +225,7 @@ impl Default for Call {
         Self {
             timeout: Duration::from_secs(330),
             connect_timeout: Duration::from_secs(5),
-            attempt_timeout: Duration::from_secs(300),
+            attempt_timeout: Duration::from_mins(5),
             retries: 2,
             retry_base: Duration::from_millis(200),
             retry_cap: Duration::from_secs(30),

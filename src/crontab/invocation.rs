@@ -12,7 +12,7 @@ use crate::domain::{duration, size};
 /// The arguments of one call: what is called, where it is logged, and the policy of the task.
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct Invocation {
-    /// Path of the endpoint, appended to api.base_url
+    /// Path of the endpoint, appended to `api.base_url`
     #[arg(value_name = "ENDPOINT")]
     pub endpoint: Option<String>,
 
@@ -96,7 +96,7 @@ pub struct Invocation {
     #[arg(long, value_name = "FILE", requires = "cert", help_heading = "Connection")]
     pub key: Option<PathBuf>,
 
-    /// Ignore HTTPS_PROXY and http_proxy
+    /// Ignore `HTTPS_PROXY` and `http_proxy`
     #[arg(long, action = ArgAction::SetTrue, help_heading = "Connection")]
     pub no_proxy: bool,
 
@@ -129,7 +129,8 @@ impl Invocation {
         }
         let path = self.endpoint.as_deref().unwrap_or_default();
         let path = path.split(['?', '#']).next().unwrap_or_default();
-        let path = ["/api/v1/", "/internal/v1/"].iter().find_map(|prefix| path.strip_prefix(prefix)).unwrap_or(path);
+        let path =
+            ["/api/v1/", "/internal/v1/"].iter().find_map(|prefix| path.strip_prefix(prefix)).unwrap_or(path);
         let name: String = path
             .trim_matches('/')
             .chars()
@@ -145,16 +146,19 @@ impl Invocation {
 
     /// A digest of what makes this line differ from a plain POST to the same endpoint.
     fn variant(&self) -> Option<u32> {
-        let query = self.endpoint.as_deref().and_then(|endpoint| endpoint.split_once('?')).map(|(_, query)| query);
+        let query =
+            self.endpoint.as_deref().and_then(|endpoint| endpoint.split_once('?')).map(|(_, query)| query);
         if self.data.is_none() && self.query.is_empty() && query.is_none() && self.method() == "POST" {
             return None;
         }
         let parts = [&self.method(), self.data.as_deref().unwrap_or_default(), query.unwrap_or_default()];
         let parts = parts.into_iter().chain(self.query.iter().map(String::as_str));
         // FNV-1a: stable across versions and platforms, which std's hasher does not promise.
-        Some(parts.flat_map(|part| part.bytes().chain([0])).fold(0x811c_9dc5_u32, |hash, byte| {
-            (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-        }))
+        Some(
+            parts
+                .flat_map(|part| part.bytes().chain([0]))
+                .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)),
+        )
     }
 }
 
@@ -208,7 +212,8 @@ mod tests {
         let data = |text: &str| Invocation { data: Some(text.to_owned()), ..invocation("/x") }.task_name();
         let get = Invocation { method: Some("get".to_owned()), ..invocation("/x") }.task_name();
         let query = Invocation { query: vec!["a=1".to_owned()], ..invocation("/x") }.task_name();
-        let names = [plain, data("{\"org\":1}"), data("{\"org\":2}"), get, query, invocation("/x?a=2").task_name()];
+        let names =
+            [plain, data("{\"org\":1}"), data("{\"org\":2}"), get, query, invocation("/x?a=2").task_name()];
         for (i, name) in names.iter().enumerate() {
             assert!(check_task_name(name).is_ok(), "{name}");
             assert!(!names[..i].contains(name), "{names:?}");

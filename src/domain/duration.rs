@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Longest duration that any setting accepts: one year. Longer is a slip of the keyboard.
-const MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+const MAX: Duration = Duration::from_hours(8784);
 
 /// What [`parse`] expects, for error messages.
 pub const EXPECTED: &str = "a duration such as 30s, 5m, 1h30m or 300 (seconds)";

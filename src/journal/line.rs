@@ -76,7 +76,9 @@ impl Line<'_> {
 /// Whether a value needs no quotes.
 fn is_plain(text: &str) -> bool {
     !text.is_empty()
-        && text.chars().all(|c| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '=' | '\\' | '[' | ']'))
+        && text
+            .chars()
+            .all(|c| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '=' | '\\' | '[' | ']'))
 }
 
 /// Appends `text` so that it stays on its line: control characters and line separators become escapes.

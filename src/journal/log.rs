@@ -68,7 +68,8 @@ impl LogFile {
     /// Follows the name: another process, or logrotate, may have moved the file that is open.
     fn reopen_if_moved(&mut self) -> io::Result<()> {
         let mine = self.file.metadata()?;
-        let same = std::fs::metadata(&self.path).is_ok_and(|named| (named.dev(), named.ino()) == (mine.dev(), mine.ino()));
+        let same = std::fs::metadata(&self.path)
+            .is_ok_and(|named| (named.dev(), named.ino()) == (mine.dev(), mine.ino()));
         if !same {
             self.file = append_to(&self.path)?;
             self.begun = if self.rotation.age.is_zero() { None } else { begun_at(&self.path) };
@@ -142,7 +143,8 @@ impl<S: Subscriber> Layer<S> for LogLayer {
         event.record(&mut fields);
         let mut all = Vec::with_capacity(fields.fields.len() + self.0.context.len());
         // `event` first, then who it is about, then the rest.
-        let (event_name, rest): (Vec<_>, Vec<_>) = fields.fields.into_iter().partition(|(key, _)| key == "event");
+        let (event_name, rest): (Vec<_>, Vec<_>) =
+            fields.fields.into_iter().partition(|(key, _)| key == "event");
         all.extend(event_name);
         all.extend(self.0.context.iter().cloned());
         all.extend(rest);

@@ -49,7 +49,13 @@ impl OverlapLocks {
     }
 
     /// Asks for the lock of `task` on behalf of `holder`; `deadline` bounds the wait of [`Overlap::Sequential`].
-    pub async fn claim(&self, task: &str, policy: Overlap, holder: &Holder, deadline: Instant) -> io::Result<Claim> {
+    pub async fn claim(
+        &self,
+        task: &str,
+        policy: Overlap,
+        holder: &Holder,
+        deadline: Instant,
+    ) -> io::Result<Claim> {
         let path = self.dir.join(format!("{task}.lock"));
         let lock = match policy {
             Overlap::Parallel => return Ok(Claim::Mine(None)),
@@ -106,7 +112,10 @@ mod tests {
             assert_eq!(who, Some(holder("first")));
         }
         assert!(matches!(claim("a", Overlap::Parallel).await, Claim::Mine(None)));
-        assert!(matches!(claim("b", Overlap::Skip).await, Claim::Mine(Some(_))), "another task is another lock");
+        assert!(
+            matches!(claim("b", Overlap::Skip).await, Claim::Mine(Some(_))),
+            "another task is another lock"
+        );
         drop(first);
         assert!(matches!(claim("a", Overlap::Skip).await, Claim::Mine(Some(_))));
     }

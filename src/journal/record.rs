@@ -264,8 +264,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let records = Records::open(dir.path().join("r"), 10).unwrap();
         assert_eq!(records.tasks().unwrap(), Vec::<String>::new());
-        for (second, status) in
-            ["success", "failed", "unknown", "skipped", "failed"].into_iter().enumerate()
+        for (second, status) in ["success", "failed", "unknown", "skipped", "failed"].into_iter().enumerate()
         {
             records.add(&sample("a", i64::try_from(second).unwrap(), status)).unwrap();
         }
@@ -291,7 +290,10 @@ mod tests {
             assert!(history.len() <= 10 && broken == 0);
         }
         let (history, _) = records.history("a", 3).unwrap();
-        assert_eq!(history.iter().map(|run| run.run_id.as_str()).collect::<Vec<_>>(), ["run-20", "run-21", "run-22"]);
+        assert_eq!(
+            history.iter().map(|run| run.run_id.as_str()).collect::<Vec<_>>(),
+            ["run-20", "run-21", "run-22"]
+        );
         assert_eq!(records.read("a").unwrap().unwrap().totals.success, 23);
     }
 

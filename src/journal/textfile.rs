@@ -21,7 +21,8 @@ fn render(record: &TaskRecord) -> String {
     let task = &record.last.task;
     let mut metric = |name: &str, kind: &str, help: &str, samples: &[(&str, f64)]| {
         // Writing to a String cannot fail.
-        let _infallible = writeln!(text, "# HELP qs_api_call_{name} {help}\n# TYPE qs_api_call_{name} {kind}");
+        let _infallible =
+            writeln!(text, "# HELP qs_api_call_{name} {help}\n# TYPE qs_api_call_{name} {kind}");
         for (labels, value) in samples {
             let _infallible = writeln!(text, "qs_api_call_{name}{{task=\"{task}\"{labels}}} {value}");
         }
@@ -30,16 +31,32 @@ fn render(record: &TaskRecord) -> String {
     let seconds = |at: jiff::Timestamp| at.as_millisecond() as f64 / 1000.0;
     #[expect(clippy::cast_precision_loss, reason = "Prometheus knows doubles only")]
     let number = |n: u64| n as f64;
-    metric("last_run_timestamp_seconds", "gauge", "When the last run began.", &[("", seconds(record.last.started_at))]);
+    metric(
+        "last_run_timestamp_seconds",
+        "gauge",
+        "When the last run began.",
+        &[("", seconds(record.last.started_at))],
+    );
     if let Some(at) = record.last_success_at {
-        metric("last_success_timestamp_seconds", "gauge", "When the last run that succeeded began.", &[("", seconds(at))]);
+        metric(
+            "last_success_timestamp_seconds",
+            "gauge",
+            "When the last run that succeeded began.",
+            &[("", seconds(at))],
+        );
     }
     let duration = number(record.last.duration_ms) / 1000.0;
     metric("last_duration_seconds", "gauge", "How long the last run took.", &[("", duration)]);
-    metric("last_exit_code", "gauge", "Exit code of the last run.", &[("", f64::from(record.last.exit_code))]);
+    metric(
+        "last_exit_code",
+        "gauge",
+        "Exit code of the last run.",
+        &[("", f64::from(record.last.exit_code))],
+    );
     let failures = number(record.consecutive_failures);
     metric("consecutive_failures", "gauge", "Runs that failed since the last success.", &[("", failures)]);
-    let totals = record.totals.by_status().map(|(status, total)| (format!(",status=\"{status}\""), number(total)));
+    let totals =
+        record.totals.by_status().map(|(status, total)| (format!(",status=\"{status}\""), number(total)));
     let totals: Vec<(&str, f64)> = totals.iter().map(|(labels, total)| (labels.as_str(), *total)).collect();
     metric("runs_total", "counter", "Runs by status.", &totals);
     text

@@ -1,0 +1,206 @@
+//! The command line of `qs-api-call`.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::crontab::invocation::Invocation;
+use crate::domain::exit::Exit;
+
+/// Calls an authenticated HTTP endpoint and tells the truth about it
+///
+/// Made for crontab lines: silent on success, one line on standard error on failure, everything in the log. The token
+/// is cached in a file and renewed before it ends, once for any number of processes. A call is a success only when the
+/// HTTP status *and* the reply's own code say so.
+#[derive(Debug, Parser)]
+#[command(name = "qs-api-call", version, subcommand_negates_reqs = true, after_long_help = after_help(), after_help = SHORT)]
+#[command(override_usage = "qs-api-call [OPTIONS] <ENDPOINT> [LOG_FILE]\n       qs-api-call <COMMAND>")]
+pub struct Cli {
+    /// What is called, and how.
+    #[command(flatten)]
+    pub invocation: Invocation,
+
+    /// How the call is shown.
+    #[command(flatten)]
+    pub call: CallOptions,
+
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+
+    /// What to do instead of a call.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Options of a call that are not policy: they do not belong into a crontab line.
+#[derive(Args, Clone, Debug, Default)]
+pub struct CallOptions {
+    /// Print one JSON object about the outcome on standard output
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+
+    /// Show progress and the reply; -vv shows more
+    #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
+    pub verbose: u8,
+
+    /// Show what would be sent, and send nothing
+    #[arg(long, help_heading = "Output")]
+    pub dry_run: bool,
+
+    /// Log in although the last login with this credential was rejected
+    #[arg(long, help_heading = "Connection")]
+    pub force_login: bool,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Common {
+    /// Read only this configuration file
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Configuration")]
+    pub config: Option<PathBuf>,
+
+    /// Directory of run records and locks
+    #[arg(long, global = true, value_name = "DIR", help_heading = "Configuration")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Accept token, password and key files that others may read
+    #[arg(long, global = true, help_heading = "Configuration")]
+    pub allow_insecure_permissions: bool,
+}
+
+/// Commands for humans.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Look at, renew, remove or print the cached token
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Check configuration, file modes, names, TLS, login and endpoint, without showing a secret
+    #[command(
+        after_help = "Examples:\n  qs-api-call check\n  qs-api-call check /api/v1/statistics/sync/daily\n  qs-api-call check --json"
+    )]
+    Check(CheckArgs),
+    /// One row per task: last run, outcome, duration, success rate
+    #[command(after_help = "Examples:\n  qs-api-call status\n  qs-api-call status --json")]
+    Status(JsonArgs),
+    /// The last runs of a task, or of all
+    #[command(
+        after_help = "Examples:\n  qs-api-call history\n  qs-api-call history statistics-sync-daily -n 50\n  qs-api-call history --json"
+    )]
+    History(HistoryArgs),
+    /// What an exit code means and what to do about it
+    #[command(
+        after_help = "Examples:\n  qs-api-call explain 124\n  qs-api-call explain try_later\n  qs-api-call explain"
+    )]
+    Explain(ExplainArgs),
+    /// Show the settings in force, or the commented default file
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the completions of a shell
+    #[command(after_help = "Example:\n  qs-api-call completions bash > /etc/bash_completion.d/qs-api-call")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    #[command(after_help = "Example:\n  qs-api-call man > /usr/local/share/man/man1/qs-api-call.1")]
+    Man,
+}
+
+/// `token …`
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Where the token is, how old it is and when it ends; never the token itself
+    Status(JsonArgs),
+    /// Log in and replace the token
+    Refresh {
+        /// Log in although the last login with this credential was rejected
+        #[arg(long)]
+        force_login: bool,
+    },
+    /// Remove the token and what is remembered about logins
+    Clear,
+    /// Print a valid token on standard output, for other tools; logs in when there is none
+    #[command(
+        after_help = "Example:\n  curl -H \"Authorization: Bearer $(qs-api-call token print)\" https://…\nThe shell then shows the token in curl's command line; prefer curl's -H @- with standard input."
+    )]
+    Print,
+}
+
+/// `config …`
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// The settings in force and where each comes from; secrets are hidden
+    Show(JsonArgs),
+    /// The commented default file
+    Default,
+}
+
+/// `check …`
+#[derive(Args, Clone, Debug)]
+pub struct CheckArgs {
+    /// Also ask whether this endpoint exists; it is not called
+    #[arg(value_name = "ENDPOINT")]
+    pub target: Option<String>,
+    /// As one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A command that can print JSON.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct JsonArgs {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `history …`
+#[derive(Args, Clone, Debug)]
+pub struct HistoryArgs {
+    /// The task; all tasks when not given
+    pub name: Option<String>,
+    /// How many runs of each task
+    #[arg(short, default_value_t = 20)]
+    pub n: usize,
+    /// As a JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `explain …`
+#[derive(Args, Clone, Debug)]
+pub struct ExplainArgs {
+    /// Number or name of the exit code; all when not given
+    pub code: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+const SHORT: &str = "Exit codes, environment and examples: qs-api-call --help";
+
+/// Examples, exit codes and environment, below the options.
+fn after_help() -> String {
+    let codes = Exit::ALL.iter().fold(String::new(), |text, exit| {
+        let info = exit.info();
+        text + &format!("  {:>3}  {:<14} {}\n", info.code, info.name, info.meaning)
+    });
+    format!(
+        "\
+Examples:
+  qs-api-call /api/v1/statistics/sync/daily /var/log/qs-scheduler/sync-daily.log
+  qs-api-call -v --idempotent --retries 5 --timeout 2m /api/v1/statistics/sync/plan
+  qs-api-call --data '{{\"start_date\":\"2026-11-01\",\"end_date\":\"2026-11-20\"}}' /api/v1/statistics/sync/daily
+  qs-api-call --json /api/v1/statistics/validate | jq .exit_name
+  0 * * * * root /usr/local/bin/qs-api-call /api/v1/statistics/sync/daily /var/log/qs-scheduler/sync-daily.log
+
+Exit codes:
+{codes}
+Environment:
+  API_BASE_URL, IAM_BASE_URL, IAM_LOGIN_URL, IAM_USERNAME, IAM_PASSWORD, DEVICE_ID, TOKEN_FILE, LOG_FILE, TIMEOUT
+  as in the scripts; IAM_PASSWORD_FILE and $CREDENTIALS_DIRECTORY/iam-password keep the password out of the
+  environment. Every key of the configuration is also QS_<SECTION>__<KEY>. TRACEPARENT is continued, NO_COLOR and
+  HTTPS_PROXY, http_proxy, NO_PROXY and SSL_CERT_FILE are obeyed."
+    )
+}

@@ -1,0 +1,282 @@
+//! `check`: the whole picture before cron tries it, without showing a secret and without calling the endpoint.
+
+use std::path::Path;
+use std::time::Duration;
+
+use comfy_table::{Table, presets};
+use reqwest::Method;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use url::Url;
+
+use super::args::CheckArgs;
+use super::settings::Settings;
+use super::token;
+use crate::cli::output::{Failure, Output};
+use crate::client::address;
+use crate::client::keeper::{TokenKeeper, TokenSource};
+use crate::client::token::Token;
+use crate::client::transport::{Outgoing, Step, Transport, goes_direct};
+use crate::clock::SharedClock;
+use crate::domain::exit::Exit;
+use crate::files;
+use crate::secret::Redactor;
+
+/// Deadline of one question to a server.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How one item stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    Good,
+    Warning,
+    Bad(Exit),
+}
+
+/// The items found so far.
+struct Checks {
+    items: Vec<(&'static str, Mark, String)>,
+}
+
+impl Checks {
+    fn add(&mut self, what: &'static str, mark: Mark, text: impl Into<String>) {
+        self.items.push((what, mark, text.into()));
+    }
+
+    fn of(&mut self, what: &'static str, result: Result<String, Failure>) {
+        match result {
+            Ok(text) => self.add(what, Mark::Good, text),
+            Err(failure) => {
+                let hint = failure.hint.map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
+                self.add(what, Mark::Bad(failure.exit), format!("{}{hint}", failure.message));
+            }
+        }
+    }
+}
+
+/// Checks everything that a call needs; the exit code is that of the first item that is bad.
+pub(super) async fn run(
+    args: &CheckArgs,
+    settings: &Settings,
+    output: Output,
+    clock: SharedClock,
+) -> Result<(), Failure> {
+    let mut checks = Checks { items: Vec::new() };
+    configuration(&mut checks, settings);
+    places(&mut checks, settings);
+    let transport = Transport::new(settings.transport_options());
+    let config = settings.config();
+    let api = address::base(&config.api.base_url, config.call.allow_plaintext);
+    match &api {
+        Ok(url) => reach(&mut checks, "api", url, &transport, settings).await,
+        Err(error) => checks.add("api", Mark::Bad(Exit::Config), format!("api.base_url: {error}")),
+    }
+    match settings.login() {
+        Ok(login) => reach(&mut checks, "iam", &login.url, &transport, settings).await,
+        Err(error) => checks.of("iam", Err(token::failure(&error))),
+    }
+    let token = login(&mut checks, settings, &transport, clock).await;
+    if let (Some(endpoint), Ok(base), Some(token)) = (&args.target, &api, &token) {
+        checks.of("endpoint", endpoint_exists(base, endpoint, token, &transport).await);
+    }
+    report(&checks, args.json, output)
+}
+
+fn configuration(checks: &mut Checks, settings: &Settings) {
+    let files: Vec<String> = settings.files.iter().map(|path| path.display().to_string()).collect();
+    let from = if files.is_empty() { "defaults and environment alone".to_owned() } else { files.join(", ") };
+    checks.add("configuration", Mark::Good, from);
+    let loaded = &settings.loaded;
+    for (key, advice) in
+        [("iam.password", "prefer iam.password_file"), ("iam.client_secret", "prefer iam.client_secret_file")]
+    {
+        if let origin @ crate::config::Origin::Env(_) = loaded.origin(key) {
+            checks.add("configuration", Mark::Warning, format!("{key} comes from the {origin}: {advice}"));
+        }
+    }
+}
+
+fn places(checks: &mut Checks, settings: &Settings) {
+    let dir = |path: &Path, mode| files::create_dir(path, mode).and_then(|()| writable(path));
+    for (what, path, mode) in [
+        ("log", files::parent(&settings.log_path).to_owned(), 0o750),
+        ("state", settings.records_dir(), 0o750),
+        ("locks", settings.locks_dir(), 0o700),
+        ("metrics", settings.metrics_dir(), 0o755),
+        ("token", files::parent(&settings.token_path).to_owned(), 0o700),
+    ] {
+        let result = dir(&path, mode).map(|()| format!("{} is writable", path.display()));
+        checks.of(
+            what,
+            result.map_err(|error| Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display()))),
+        );
+    }
+    match settings.token_file().read() {
+        Ok(crate::client::token_file::Stored::Broken(reason)) => {
+            checks.add("token", Mark::Warning, format!("{}: {reason}", settings.token_path.display()));
+        }
+        Ok(_) => {}
+        Err(insecure) => checks.add("token", Mark::Bad(Exit::Config), insecure.to_string()),
+    }
+}
+
+/// Whether a file can be made in `dir`.
+fn writable(dir: &Path) -> std::io::Result<()> {
+    let probe = dir.join(format!(".check.{}", std::process::id()));
+    files::replace(&probe, b"", files::PRIVATE, files::Durability::Rename)?;
+    files::remove(&probe).map(|_| ())
+}
+
+/// Name, connection and certificate of a server: any HTTP answer proves all three.
+async fn reach(
+    checks: &mut Checks,
+    what: &'static str,
+    url: &Url,
+    transport: &Transport,
+    settings: &Settings,
+) {
+    let host = url.host_str().unwrap_or_default().to_owned();
+    if let Err(error) = transport.client(url).await {
+        checks.of(what, Err(super::run::transport_failure(&error)));
+        return;
+    }
+    let way = if goes_direct(&settings.transport_options(), url) { "" } else { ", through the proxy" };
+    let mut origin = url.clone();
+    origin.set_path("/health");
+    origin.set_query(None);
+    let outgoing = Outgoing { method: Method::GET, url: origin, headers: HeaderMap::new(), body: None };
+    match transport.send(outgoing, Instant::now() + PATIENCE).await {
+        Ok(reply) => {
+            let secure = if url.scheme() == "https" {
+                "name, connection and certificate"
+            } else {
+                "name and connection"
+            };
+            checks.add(what, Mark::Good, format!("{host}: {secure} are good{way} (HTTP {})", reply.status));
+        }
+        Err(failure) => {
+            let hint = match failure.step {
+                Step::Dns => " (hint: check the name, and that this host can resolve it)",
+                Step::Tls => " (hint: a private CA is given with --cacert or tls.cacert)",
+                _ => "",
+            };
+            checks.add(what, Mark::Bad(Exit::TryLater), format!("{host}{way}: {failure}{hint}"));
+        }
+    }
+}
+
+/// Gets a token as a call would.
+async fn login(
+    checks: &mut Checks,
+    settings: &Settings,
+    transport: &Transport,
+    clock: SharedClock,
+) -> Option<Token> {
+    let keeper = TokenKeeper::new(
+        settings.token_file(),
+        || settings.login(),
+        settings.keeper_options(false),
+        transport,
+        clock,
+    );
+    let deadline = Instant::now() + settings.config().iam.timeout;
+    match keeper.current(deadline, &mut Redactor::default()).await {
+        Ok((token, source)) => {
+            let how = match source {
+                TokenSource::File => "from the token file",
+                TokenSource::Login => "by a login just now",
+            };
+            checks.add(
+                "login",
+                Mark::Good,
+                format!("a token {how}, good until {}", token.ends_at(keeper.policy())),
+            );
+            Some(token)
+        }
+        Err(error) => {
+            checks.of("login", Err(token::failure(&error)));
+            None
+        }
+    }
+}
+
+/// Asks with OPTIONS, which is safe by definition: a server that knows the path answers anything but 404.
+async fn endpoint_exists(
+    base: &Url,
+    endpoint: &str,
+    token: &Token,
+    transport: &Transport,
+) -> Result<String, Failure> {
+    let url =
+        address::join(base, endpoint, &[]).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    let mut headers = HeaderMap::new();
+    if let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {}", token.secret.expose())) {
+        bearer.set_sensitive(true);
+        headers.insert(AUTHORIZATION, bearer);
+    }
+    let outgoing = Outgoing { method: Method::OPTIONS, url, headers, body: None };
+    let reply = transport
+        .send(outgoing, Instant::now() + PATIENCE)
+        .await
+        .map_err(|failure| Failure::new(Exit::TryLater, format!("{endpoint}: {failure}")))?;
+    match reply.status {
+        404 | 410 => Err(Failure::new(
+            Exit::Failed,
+            format!("{endpoint}: the server does not know it (HTTP {})", reply.status),
+        )),
+        401 | 403 => Err(Failure::new(
+            Exit::Auth,
+            format!("{endpoint}: the server refuses the token (HTTP {})", reply.status),
+        )),
+        300..=399 => Err(Failure::new(
+            Exit::Protocol,
+            format!("{endpoint}: redirects are not followed (HTTP {})", reply.status),
+        )),
+        500.. => Err(Failure::new(Exit::TryLater, format!("{endpoint}: HTTP {}", reply.status))),
+        status => {
+            Ok(format!("{endpoint}: the server knows it (OPTIONS answered HTTP {status}); it was not called"))
+        }
+    }
+}
+
+fn report(checks: &Checks, as_json: bool, output: Output) -> Result<(), Failure> {
+    let word = |mark: &Mark| match mark {
+        Mark::Good => "ok",
+        Mark::Warning => "warning",
+        Mark::Bad(_) => "bad",
+    };
+    if as_json {
+        let items: Vec<Value> = checks
+            .items
+            .iter()
+            .map(|(what, mark, text)| json!({"check": what, "result": word(mark), "message": text}))
+            .collect();
+        output.json(&items.into())?;
+    } else {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING);
+        for (what, mark, text) in &checks.items {
+            table.add_row([*what, word(mark), text]);
+        }
+        output.data(&table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n"))?;
+    }
+    let bad: Vec<_> = checks
+        .items
+        .iter()
+        .filter_map(|(what, mark, text)| match mark {
+            Mark::Bad(exit) => Some((what, *exit, text)),
+            Mark::Good | Mark::Warning => None,
+        })
+        .collect();
+    match bad.first() {
+        None => Ok(()),
+        Some((what, exit, text)) if bad.len() == 1 => {
+            Err(Failure::new(*exit, format!("check: {what}: {text}")))
+        }
+        Some((what, exit, text)) => Err(Failure::new(
+            *exit,
+            format!("check: {} items are bad, the first is {what}: {text}", bad.len()),
+        )),
+    }
+}

@@ -1,0 +1,140 @@
+//! `qs-api-call`: from the arguments of a crontab line to an exit code.
+
+mod args;
+mod check;
+mod config;
+mod explain;
+mod progress;
+mod request;
+mod run;
+mod script;
+mod settings;
+mod signal;
+mod status;
+mod token;
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use clap::{CommandFactory, Parser};
+
+pub use args::Cli;
+
+use self::args::{Command, ConfigCommand};
+use self::run::CallProgram;
+use self::settings::Settings;
+use super::output::{Failure, Output};
+use crate::clock::{SharedClock, SystemClock};
+use crate::config::Env;
+use crate::domain::exit::Exit;
+
+/// The program's name, in usage and errors.
+const PROGRAM: &str = "qs-api-call";
+
+/// Runs the program with `args`, whose first is the name it was called by.
+pub fn main(args: impl IntoIterator<Item = OsString>, env: &Env) -> Exit {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let output = Output::of_process(PROGRAM, env.get("NO_COLOR"));
+    if let Some(script) = script::called_as(&args) {
+        return script::main(script, &args, env, output);
+    }
+    let result = match Cli::try_parse_from(&args) {
+        Ok(cli) => runtime().and_then(|runtime| runtime.block_on(dispatch(&cli, env, output))),
+        Err(error) => usage(&error, output),
+    };
+    finish(result, output)
+}
+
+/// Shows a failure and gives the exit code.
+fn finish(result: Result<(), Failure>, output: Output) -> Exit {
+    match result {
+        Ok(()) => Exit::Ok,
+        Err(failure) if failure.exit == Exit::Ok => Exit::Ok,
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit
+        }
+    }
+}
+
+/// One thread is enough for one call, and starts faster than two.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Internal, format!("the runtime cannot start: {error}")))
+}
+
+async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
+    let clock: SharedClock = Arc::new(SystemClock);
+    let settings = || Settings::resolve(env, &cli.invocation, &cli.common);
+    match &cli.command {
+        None => {
+            let settings = settings()?;
+            let program = CallProgram {
+                invocation: &cli.invocation,
+                options: &cli.call,
+                settings: &settings,
+                output,
+                clock,
+            };
+            program.run().await
+        }
+        Some(Command::Token(command)) => token::run(command, &settings()?, output, clock).await,
+        Some(Command::Check(args)) => check::run(args, &settings()?, output, clock).await,
+        Some(Command::Status(args)) => status::status(args.json, &settings()?, output, &*clock),
+        Some(Command::History(args)) => status::history(args, &settings()?, output, &*clock),
+        Some(Command::Explain(args)) => explain::run(args, output),
+        Some(Command::Config(ConfigCommand::Default)) => config::default(output),
+        Some(Command::Config(command)) => config::show(command, &settings()?, output),
+        Some(Command::Completions { shell }) => {
+            let mut text = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), PROGRAM, &mut text);
+            output.data(&String::from_utf8_lossy(&text))
+        }
+        Some(Command::Man) => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Cli::command())
+                .render(&mut text)
+                .map_err(|error| Failure::output(&error))?;
+            output.data(&String::from_utf8_lossy(&text))
+        }
+    }
+}
+
+/// Help and version are data; anything else that the parser says is wrong usage.
+fn usage(error: &clap::Error, output: Output) -> Result<(), Failure> {
+    use clap::error::ErrorKind;
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return output.data(&error.render().to_string());
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Err(
+            Failure::new(Exit::Usage, "no endpoint and no command").with_hint("see qs-api-call --help")
+        );
+    }
+    let text = error.render().to_string();
+    let message = text.split("\n\nUsage:").next().unwrap_or_default().trim_start_matches("error: ");
+    // The parser's paragraphs become one line; its tips are kept.
+    let message: Vec<&str> = message.split_whitespace().collect();
+    Err(Failure::new(Exit::Usage, message.join(" ")).with_hint("see qs-api-call --help"))
+}
+
+/// Ends with 70 and one line when the program itself is wrong. The place of the defect is shown, never its data.
+pub fn install_panic_hook() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place =
+            panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
+        let output = Output::of_process(PROGRAM, Some("1"));
+        output.failure(&Failure::new(
+            Exit::Internal,
+            format!("a defect of this program{place}; please report it"),
+        ));
+        #[expect(
+            clippy::exit,
+            clippy::disallowed_methods,
+            reason = "a panic has no caller to return an exit code to"
+        )]
+        std::process::exit(Exit::Internal.code().into());
+    }));
+}

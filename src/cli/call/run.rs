@@ -1,0 +1,435 @@
+//! The call itself: jitter, overlap lock, ping, token, request, outcome, and what it leaves behind.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+use tracing_subscriber::prelude::*;
+
+use super::args::CallOptions;
+use super::progress::Progress;
+use super::request;
+use super::settings::Settings;
+use super::signal::{Stop, stopped};
+use crate::cli::output::{Failure, Output};
+use crate::client::call::CallReport;
+use crate::client::keeper::TokenKeeper;
+use crate::client::transport::Transport;
+use crate::client::wait::{self, WaitOptions};
+use crate::client::{CallOutcome, Caller, Request, address};
+use crate::clock::SharedClock;
+use crate::crontab::invocation::{Invocation, check_task_name};
+use crate::domain::duration::millis;
+use crate::domain::exit::Exit;
+use crate::domain::id::RunId;
+use crate::domain::overlap::Overlap;
+use crate::journal::line::truncate;
+use crate::journal::log::{LogFile, LogLayer};
+use crate::journal::overlap::{Claim, Holder, OverlapLocks};
+use crate::journal::record::{Records, RunEntry};
+use crate::journal::textfile;
+use crate::notify::ping::Ping;
+use crate::secret::Redactor;
+
+/// How long the final ping of an interrupted run may take: the process must be gone within a second.
+const LAST_PING: Duration = Duration::from_millis(500);
+
+/// One run of the program as a call.
+pub(super) struct CallProgram<'a> {
+    /// What is called, and how.
+    pub invocation: &'a Invocation,
+    /// How it is shown.
+    pub options: &'a CallOptions,
+    /// The settings in force.
+    pub settings: &'a Settings,
+    /// Where it is shown.
+    pub output: Output,
+    /// The time.
+    pub clock: SharedClock,
+}
+
+/// How the run ended, as everything that is left behind tells it.
+struct Ended {
+    status: &'static str,
+    exit: Exit,
+    report: CallReport,
+    duration: Duration,
+}
+
+impl CallProgram<'_> {
+    /// Makes the call and everything around it.
+    ///
+    /// # Errors
+    /// Every end that is not success, after it has been recorded.
+    pub(super) async fn run(&self) -> Result<(), Failure> {
+        let task = self.invocation.task_name();
+        check_task_name(&task)
+            .map_err(|reason| Failure::new(Exit::Usage, format!("--task {task:?}: {reason}")))?;
+        let started_at = self.clock.now();
+        let run_id = RunId::new(started_at, std::array::from_fn(|_| fastrand::u8(..)));
+        if self.options.dry_run {
+            return self.show(&request::build(self.invocation, self.settings, run_id)?);
+        }
+        let (log, records, locks) = self.open_journal(&task, run_id)?;
+        let ended = match request::build(self.invocation, self.settings, run_id) {
+            Ok(request) => self.guarded(&task, run_id, &request, &locks).await,
+            Err(failure) => Ended::before_anything(&failure),
+        };
+        self.leave_behind(&task, run_id, started_at, &ended, &records, &log)
+    }
+
+    /// Opens log and state before anything is sent: a call that could not be recorded is not made.
+    fn open_journal(&self, task: &str, run_id: RunId) -> Result<(LogLayer, Records, OverlapLocks), Failure> {
+        let settings = self.settings;
+        let cannot = |path: &std::path::Path, error: &std::io::Error| {
+            Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display()))
+                .with_hint("create it for this user, or choose another with the log argument or --state-dir")
+        };
+        let log = LogFile::open(&settings.log_path, settings.rotation())
+            .map_err(|error| cannot(&settings.log_path, &error))?;
+        let records = Records::open(settings.records_dir(), settings.config().state.history.into())
+            .map_err(|error| cannot(&settings.records_dir(), &error))?;
+        let locks = OverlapLocks::open(settings.locks_dir())
+            .map_err(|error| cannot(&settings.locks_dir(), &error))?;
+        let context =
+            vec![("task".to_owned(), task.into()), ("run_id".to_owned(), run_id.to_string().into())];
+        let layer = LogLayer::new(log, settings.config().log.format, context, self.clock.clone());
+        let progress = Progress::new(self.output, self.options.verbose, self.clock.clone());
+        tracing_subscriber::registry().with(layer.clone()).with(progress).init();
+        Ok((layer, records, locks))
+    }
+
+    /// The run under the overlap lock and under the signals that can end it.
+    async fn guarded(&self, task: &str, run_id: RunId, request: &Request, locks: &OverlapLocks) -> Ended {
+        let began = Instant::now();
+        tokio::select! {
+            ended = self.locked(task, run_id, request, locks) => ended,
+            stop = stopped() => {
+                let ended = self.interrupted(stop, run_id).await;
+                Ended { duration: began.elapsed(), ..ended }
+            }
+        }
+    }
+
+    async fn locked(&self, task: &str, run_id: RunId, request: &Request, locks: &OverlapLocks) -> Ended {
+        self.wait_jitter(task).await;
+        let call = &self.settings.config().call;
+        let began = Instant::now();
+        let deadline = began + call.timeout;
+        let holder = Holder { run_id: run_id.to_string(), pid: std::process::id(), since: self.clock.now() };
+        let mut ended = match locks.claim(task, call.overlap, &holder, deadline).await {
+            Ok(Claim::Mine(lock)) => {
+                let ended = self.pinged(run_id, request, deadline).await;
+                drop(lock);
+                ended
+            }
+            Ok(Claim::Busy(who)) => Ended::busy(call.overlap, who.as_ref()),
+            Err(error) => Ended::before_anything(&Failure::new(Exit::Io, format!("overlap lock: {error}"))),
+        };
+        ended.duration = began.elapsed();
+        ended
+    }
+
+    async fn wait_jitter(&self, task: &str) {
+        let call = &self.settings.config().call;
+        if call.jitter.is_zero() {
+            return;
+        }
+        let share = if call.jitter_fixed {
+            let seed = self.settings.host.bytes().chain(task.bytes());
+            fastrand::Rng::with_seed(seed.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            }))
+            .f64()
+        } else {
+            fastrand::f64()
+        };
+        let wait = call.jitter.mul_f64(share);
+        info!(event = "jitter", wait_ms = millis(wait), "Waiting before the call");
+        tokio::time::sleep(wait).await;
+    }
+
+    /// The call between the two pings; they run beside it, so that a slow monitor costs no time.
+    async fn pinged(&self, run_id: RunId, request: &Request, deadline: Instant) -> Ended {
+        let transport = Transport::new(self.settings.transport_options());
+        let (ended, pinging) = match self.ping(&transport, run_id).await {
+            Some(ping) => {
+                let (ended, ()) = tokio::join!(self.call(request, &transport, deadline), ping.start());
+                (ended, Some(ping))
+            }
+            None => (self.call(request, &transport, deadline).await, None),
+        };
+        if let Some(ping) = pinging {
+            ping.end(ended.exit, &ended.report.message).await;
+        }
+        ended
+    }
+
+    async fn ping<'t>(&self, transport: &'t Transport, run_id: RunId) -> Option<Ping<'t>> {
+        let ping = &self.settings.config().ping;
+        let secret = &ping.url.as_ref()?.0;
+        let client = match url::Url::parse(secret.expose()) {
+            Ok(url) => transport.client(&url).await.map_err(|error| error.to_string()),
+            Err(_) => Err("ping.url is no URL".to_owned()),
+        };
+        match client {
+            Ok(client) => Some(Ping::new(client, secret.clone(), ping.timeout, run_id)),
+            Err(reason) => {
+                warn!(event = "ping_failed", reason, "Ping not sent; the outcome of the call stands");
+                None
+            }
+        }
+    }
+
+    /// The call: a connection that can be made, a token, the attempts, and the wait for an accepted one.
+    async fn call(&self, request: &Request, transport: &Transport, deadline: Instant) -> Ended {
+        // A wrong certificate file or proxy is found before a login is wasted on it.
+        if let Err(error) = transport.client(&request.url).await {
+            return Ended::before_anything(&transport_failure(&error));
+        }
+        let mut redactor = Redactor::default();
+        let settings = self.settings;
+        let keeper = TokenKeeper::new(
+            settings.token_file(),
+            || settings.login(),
+            settings.keeper_options(self.options.force_login),
+            transport,
+            self.clock.clone(),
+        );
+        let caller = Caller::new(transport, &keeper, self.clock.clone());
+        let policy = settings.call_policy(request.method.as_str());
+        let mut report = caller.run(request, &policy, deadline, &mut redactor).await;
+        if self.invocation.wait && report.outcome == CallOutcome::Accepted {
+            let call = &settings.config().call;
+            match address::base(&settings.config().api.base_url, call.allow_plaintext) {
+                Ok(base) => {
+                    let options =
+                        WaitOptions { base, path: call.wait_path.clone(), interval: call.wait_interval };
+                    report =
+                        wait::follow(&caller, report, request, &policy, &options, deadline, &mut redactor)
+                            .await;
+                }
+                Err(error) => {
+                    warn!(event = "not_waited", reason = %error, "The accepted call cannot be followed");
+                }
+            }
+        }
+        Ended::of(report)
+    }
+
+    async fn interrupted(&self, stop: Stop, run_id: RunId) -> Ended {
+        let exit = stop.exit();
+        let message = format!("stopped by {}; a request that was under way may have been done", stop.name());
+        let transport = Transport::new(self.settings.transport_options());
+        if let Some(ping) = self.ping(&transport, run_id).await {
+            // A ping that takes longer is given up: the promise is to be gone within a second.
+            drop(tokio::time::timeout(LAST_PING, ping.end(exit, &message)).await);
+        }
+        Ended { status: "unknown", exit, report: empty_report(message), duration: Duration::ZERO }
+    }
+
+    /// Log line, run record, metrics, output: the same end everywhere.
+    fn leave_behind(
+        &self,
+        task: &str,
+        run_id: RunId,
+        started_at: Timestamp,
+        ended: &Ended,
+        records: &Records,
+        log: &LogLayer,
+    ) -> Result<(), Failure> {
+        self.log(ended);
+        let entry =
+            ended.entry(task, run_id, started_at, self.invocation.endpoint.as_deref().unwrap_or_default());
+        let recorded = records
+            .add(&entry)
+            .map_err(|error| format!("run record in {}: {error}", self.settings.records_dir().display()))
+            .and_then(|record| {
+                let dir = self.settings.metrics_dir();
+                textfile::write(&dir, &record)
+                    .map_err(|error| format!("metrics in {}: {error}", dir.display()))
+            });
+        if let Err(reason) = &recorded {
+            warn!(event = "not_recorded", reason, "The run could not be recorded");
+        }
+        let logged = log
+            .failure()
+            .map_or(Ok(()), |error| Err(format!("log {}: {error}", self.settings.log_path.display())));
+        self.print(ended, &entry)?;
+        let trouble: Vec<String> = [recorded, logged].into_iter().filter_map(Result::err).collect();
+        let trouble = trouble.join("; ");
+        match (ended.exit, trouble.is_empty()) {
+            (Exit::Ok, true) => Ok(()),
+            (Exit::Ok, false) => Err(Failure::new(
+                Exit::Io,
+                format!("{task}: the call ended with {}, but was not recorded: {trouble}", ended.status),
+            )),
+            (exit, true) => Err(Failure::new(exit, ended.line(task))),
+            (exit, false) => Err(Failure::new(exit, format!("{}; {trouble}", ended.line(task)))),
+        }
+    }
+
+    fn log(&self, ended: &Ended) {
+        let report = &ended.report;
+        let limit = usize::try_from(self.settings.config().log.body_limit.0).unwrap_or(usize::MAX);
+        let http_status = report.http_status.map(u64::from);
+        let code = report.code.as_deref();
+        let token_source = report.token_source.map(crate::client::keeper::TokenSource::as_str);
+        let response = report.body.as_deref().map(|body| truncate(body, limit));
+        macro_rules! finished {
+            ($level:ident, $($message:tt)+) => {
+                $level!(
+                    event = "finished", status = ended.status, exit = u64::from(ended.exit.code()),
+                    exit_name = ended.exit.name(), http_status, code, attempts = report.attempts,
+                    duration_ms = millis(ended.duration), token_source, response, $($message)+
+                )
+            };
+        }
+        match ended.status {
+            "success" => finished!(info, "API call successful ({})", report.message),
+            "accepted" => finished!(info, "API call accepted, not done yet ({})", report.message),
+            "skipped" if ended.exit == Exit::Ok => finished!(info, "API call skipped: {}", report.message),
+            _ => finished!(error, "API call failed: {}", report.message),
+        }
+    }
+
+    /// Standard output: the object of `--json`, or the reply for a person who wants to see it.
+    fn print(&self, ended: &Ended, entry: &RunEntry) -> Result<(), Failure> {
+        if self.options.json {
+            return self.output.json(&ended.json(entry));
+        }
+        let shown = self.options.verbose > 0 || self.output.stdout_is_terminal;
+        match &ended.report.body {
+            Some(body) if shown => self.output.data(body),
+            _ => Ok(()),
+        }
+    }
+
+    /// `--dry-run`: what would be sent.
+    fn show(&self, request: &Request) -> Result<(), Failure> {
+        let mut lines = vec![format!("{} {}", request.method, request.url)];
+        lines.push(format!("Idempotency-Key: \"{}\"", request.run_id));
+        lines.push(format!("traceparent: {}", request.traceparent));
+        lines.push(format!("Authorization: Bearer [token of {}]", self.settings.token_path.display()));
+        for (name, value) in &request.headers {
+            lines.push(format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
+        }
+        if let Some(body) = &request.body {
+            lines.push(String::new());
+            lines.push(String::from_utf8_lossy(body).into_owned());
+        }
+        self.output.data(&lines.join("\n"))
+    }
+}
+
+impl Ended {
+    fn of(report: CallReport) -> Self {
+        Self {
+            status: report.outcome.status(),
+            exit: report.outcome.exit(),
+            report,
+            duration: Duration::ZERO,
+        }
+    }
+
+    /// An end before any request.
+    fn before_anything(failure: &Failure) -> Self {
+        let hint = failure.hint.as_ref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
+        let report = empty_report(format!("{}{hint}", failure.message));
+        Self { status: "failed", exit: failure.exit, report, duration: Duration::ZERO }
+    }
+
+    /// The previous run is still going.
+    fn busy(policy: Overlap, who: Option<&Holder>) -> Self {
+        let who = who.map_or_else(String::new, |who| {
+            format!(" (run {}, process {}, since {})", who.run_id, who.pid, who.since)
+        });
+        let (status, exit, message) = match policy {
+            Overlap::Fail => ("failed", Exit::TryLater, format!("the previous run is still going{who}")),
+            Overlap::Sequential => {
+                ("failed", Exit::TryLater, format!("the previous run did not end within the budget{who}"))
+            }
+            Overlap::Skip | Overlap::Parallel => {
+                ("skipped", Exit::Ok, format!("the previous run is still going{who}"))
+            }
+        };
+        Self { status, exit, report: empty_report(message), duration: Duration::ZERO }
+    }
+
+    /// The one line of a failure.
+    fn line(&self, task: &str) -> String {
+        format!("{task}: {} [exit {} {}]", self.report.message, self.exit.code(), self.exit.name())
+    }
+
+    fn entry(&self, task: &str, run_id: RunId, started_at: Timestamp, endpoint: &str) -> RunEntry {
+        RunEntry {
+            task: task.to_owned(),
+            run_id: run_id.to_string(),
+            endpoint: endpoint.to_owned(),
+            started_at,
+            duration_ms: millis(self.duration),
+            status: self.status.to_owned(),
+            exit_name: self.exit.name().to_owned(),
+            exit_code: self.exit.code(),
+            http_status: self.report.http_status,
+            code: self.report.code.clone(),
+            message: truncate(&self.report.message, 1000).to_owned(),
+            attempts: self.report.attempts,
+            token_source: self.report.token_source.map(|source| source.as_str().to_owned()),
+        }
+    }
+
+    /// The object of `--json`.
+    fn json(&self, entry: &RunEntry) -> Value {
+        let body = self
+            .report
+            .body
+            .as_ref()
+            .map(|body| serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.clone())));
+        // A number stays a number, as the server sent it.
+        let code =
+            entry.code.as_ref().map(|code| code.parse::<i64>().map_or_else(|_| json!(code), Value::from));
+        json!({
+            "status": entry.status,
+            "exit_name": entry.exit_name,
+            "exit_code": entry.exit_code,
+            "http_status": entry.http_status,
+            "code": code,
+            "message": self.report.message,
+            "attempts": entry.attempts,
+            "duration_ms": entry.duration_ms,
+            "task": entry.task,
+            "run_id": entry.run_id,
+            "token_source": entry.token_source,
+            "body": body,
+        })
+    }
+}
+
+/// A file or proxy setting that no connection can be made with.
+pub(super) fn transport_failure(error: &crate::client::transport::TransportError) -> Failure {
+    use crate::client::transport::TransportError;
+    let exit = match error {
+        TransportError::Unreadable { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            Exit::NoInput
+        }
+        TransportError::Client(_) => Exit::Internal,
+        _ => Exit::Config,
+    };
+    Failure::new(exit, error.to_string())
+}
+
+fn empty_report(message: String) -> CallReport {
+    CallReport {
+        outcome: CallOutcome::Unknown,
+        http_status: None,
+        code: None,
+        message,
+        attempts: 0,
+        token_source: None,
+        body: None,
+        location: None,
+    }
+}

@@ -1,0 +1,43 @@
+//! The signals that end a run.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::domain::exit::Exit;
+
+/// Which signal it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// SIGINT, from a keyboard.
+    Interrupt,
+    /// SIGTERM, from a supervisor.
+    Terminate,
+}
+
+impl Stop {
+    /// The exit code: 128 and the signal's number.
+    pub(super) fn exit(self) -> Exit {
+        match self {
+            Stop::Interrupt => Exit::Interrupted,
+            Stop::Terminate => Exit::Terminated,
+        }
+    }
+
+    /// The signal's name.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Stop::Interrupt => "SIGINT",
+            Stop::Terminate => "SIGTERM",
+        }
+    }
+}
+
+/// Waits for the first of them. Where handlers cannot be set the default action of the signal remains.
+pub(super) async fn stopped() -> Stop {
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
+            _ = terminate.recv() => Stop::Terminate,
+            _ = interrupt.recv() => Stop::Interrupt,
+        },
+        _ => std::future::pending().await,
+    }
+}

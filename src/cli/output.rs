@@ -1,0 +1,110 @@
+//! What a program shows: data on standard output, everything else on standard error, decided in one place.
+
+use std::io::{self, IsTerminal, Write};
+
+use crate::domain::exit::Exit;
+use crate::journal::line::truncate;
+
+/// Longest error line: it must fit a mail subject or a terminal, not a reply.
+const LONGEST_ERROR: usize = 600;
+
+/// A reason to end with something other than success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// How to end.
+    pub exit: Exit,
+    /// What happened.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure without a hint.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), hint: None }
+    }
+
+    /// The same with a hint.
+    #[must_use]
+    pub fn with_hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Data could not be written to standard output; a reader that has gone away wants no more, which is no failure.
+    pub fn output(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self::new(Exit::Ok, ""),
+            _ => Self::new(Exit::Io, format!("standard output: {error}")),
+        }
+    }
+}
+
+/// Standard output and standard error of a program.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    /// The program's name, before every error.
+    pub program: &'static str,
+    /// Colours on standard error.
+    pub colour: bool,
+    /// Standard output is a terminal.
+    pub stdout_is_terminal: bool,
+    /// Standard error is a terminal.
+    pub stderr_is_terminal: bool,
+}
+
+impl Output {
+    /// The process's own; `no_color` is the variable of that name.
+    pub fn of_process(program: &'static str, no_color: Option<&str>) -> Self {
+        let stderr_is_terminal = io::stderr().is_terminal();
+        Self {
+            program,
+            colour: stderr_is_terminal && no_color.is_none(),
+            stdout_is_terminal: io::stdout().is_terminal(),
+            stderr_is_terminal,
+        }
+    }
+
+    /// Writes data.
+    pub fn data(&self, text: &str) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        let newline = if text.ends_with('\n') { "" } else { "\n" };
+        write!(out, "{text}{newline}").and_then(|()| out.flush()).map_err(|error| Failure::output(&error))
+    }
+
+    /// Writes data as JSON.
+    pub fn json(&self, value: &serde_json::Value) -> Result<(), Failure> {
+        if self.stdout_is_terminal {
+            return self.data(&format!("{value:#}"));
+        }
+        self.data(&value.to_string())
+    }
+
+    /// Writes a failure: exactly one line, so that a mail made of it says everything at a glance; on a terminal the
+    /// hint stands apart.
+    pub fn failure(&self, failure: &Failure) {
+        let message = one_line(&failure.message);
+        let (red, reset) = if self.colour { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+        let hint = match &failure.hint {
+            Some(hint) if self.stderr_is_terminal => format!("\n\nhint: {hint}"),
+            Some(hint) => format!(" (hint: {})", one_line(hint)),
+            None => String::new(),
+        };
+        let Output { program, .. } = self;
+        self.note(&format!("{program}: {red}{message}{reset}{hint}"));
+    }
+
+    /// Writes a line for a human. Standard error that cannot be written leaves nobody to tell.
+    pub fn note(&self, line: &str) {
+        drop(writeln!(io::stderr().lock(), "{line}"));
+    }
+}
+
+/// The text on one line and of bounded length.
+fn one_line(text: &str) -> String {
+    let flat: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match truncate(&flat, LONGEST_ERROR) {
+        cut if cut.len() < flat.len() => format!("{cut}…"),
+        whole => whole.to_owned(),
+    }
+}
