@@ -180,10 +180,11 @@ pub struct InsecureMode {
 pub fn check_secret_mode(path: &Path, file: &File) -> io::Result<Result<(), InsecureMode>> {
     let metadata = file.metadata()?;
     let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 == 0 {
+    let (group, others) = (mode >> 3 & 0o7, mode & 0o7);
+    if (group, others) == (0, 0) {
         return Ok(Ok(()));
     }
-    let group_may_only_read = mode & 0o037 == 0;
+    let group_may_only_read = group & 0o3 == 0 && others == 0;
     let in_secret_volume = std::fs::canonicalize(path)?
         .components()
         .any(|part| part.as_os_str().to_string_lossy().starts_with(".."))

@@ -251,7 +251,7 @@ impl Transport {
             .pool_max_idle_per_host(0)
             .http1_only()
             .no_proxy()
-            .tls_backend_preconfigured(if secure { self.tls()? } else { self.no_tls()? });
+            .tls_backend_preconfigured(if secure { self.tls()? } else { no_tls()? });
         if let Some(proxy) = self.proxy(secure)? {
             builder = builder.proxy(proxy);
         }
@@ -265,11 +265,6 @@ impl Transport {
         let direct = self.options.no_proxy.clone().unwrap_or_default();
         let direct = NoProxy::from_string(&format!("localhost,127.0.0.0/8,::1,{direct}"));
         proxy.map(|proxy| Some(proxy.no_proxy(direct))).map_err(|_| TransportError::Proxy { variable })
-    }
-
-    /// No CA at all: a client for plain http never meets one.
-    fn no_tls(&self) -> Result<ClientConfig, TransportError> {
-        Ok(versions()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
     }
 
     fn tls(&self) -> Result<ClientConfig, TransportError> {
@@ -322,6 +317,11 @@ impl Transport {
         }
         Ok(store)
     }
+}
+
+/// No CA at all: a client for plain http never meets one.
+fn no_tls() -> Result<ClientConfig, TransportError> {
+    Ok(versions()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
 fn versions() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, TransportError> {

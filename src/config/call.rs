@@ -91,6 +91,7 @@ pub struct Token {
 }
 
 /// Section `call`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own, not a state")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     /// Total budget: login, waits and every attempt.

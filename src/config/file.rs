@@ -84,7 +84,7 @@ impl Reader<'_> {
         match node.value {
             Node::Map(keys) => {
                 for (key, node) in keys {
-                    self.entry(&name.value, &key, node);
+                    self.entry(&name.value, &key, &node);
                 }
             }
             Node::Null => {}
@@ -94,18 +94,18 @@ impl Reader<'_> {
         }
     }
 
-    fn entry(&mut self, section: &str, key: &Spanned<String>, node: Spanned<Node>) {
+    fn entry(&mut self, section: &str, key: &Spanned<String>, node: &Spanned<Node>) {
         let dotted = format!("{section}.{}", key.value);
         // An empty value still proves that the key is meant: its name is checked, its default stays.
         let (value, origin) = match &node.value {
             Node::Null => (None, self.file.origin(key)),
-            Node::Scalar(text) => (Some(Value::Text(text.clone())), self.file.origin(&node)),
+            Node::Scalar(text) => (Some(Value::Text(text.clone())), self.file.origin(node)),
             Node::List(items) if items.iter().all(|item| matches!(item, Node::Scalar(_))) => {
                 let texts = items.iter().filter_map(|item| match item {
                     Node::Scalar(text) => Some(text.clone()),
                     _ => None,
                 });
-                (Some(Value::List(texts.collect())), self.file.origin(&node))
+                (Some(Value::List(texts.collect())), self.file.origin(node))
             }
             Node::List(_) | Node::Map(_) => {
                 self.problem(key, &dotted, "expected one value or a list of values");

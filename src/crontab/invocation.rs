@@ -10,6 +10,7 @@ use crate::domain::overlap::Overlap;
 use crate::domain::{duration, size};
 
 /// The arguments of one call: what is called, where it is logged, and the policy of the task.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own, not a state")]
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct Invocation {
     /// Path of the endpoint, appended to `api.base_url`

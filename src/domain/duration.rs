@@ -34,7 +34,10 @@ pub fn show(duration: Duration) -> String {
     let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
     let parts =
         [(seconds / 3600, "h"), (seconds / 60 % 60, "m"), (seconds % 60, "s"), (u64::from(millis), "ms")];
-    let text: String = parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    let text = parts
+        .iter()
+        .filter(|(number, _)| *number > 0)
+        .fold(String::new(), |text, (number, unit)| text + &number.to_string() + unit);
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 

@@ -52,7 +52,7 @@ impl<'a> Ping<'a> {
             match tokio::time::timeout_at(deadline, request).await {
                 Ok(Ok(response)) if response.status().is_success() => return,
                 Ok(Ok(response)) => reason = format!("HTTP {}", response.status().as_u16()),
-                Ok(Err(error)) => reason = kind(&error).to_owned(),
+                Ok(Err(error)) => kind(&error).clone_into(&mut reason),
                 Err(_) => {
                     "no answer in time".clone_into(&mut reason);
                     break;

@@ -221,15 +221,15 @@ impl Settings {
             given => self
                 .secret_of(
                     "iam-username",
-                    &iam.username_file,
+                    iam.username_file.as_ref(),
                     given.map(|name| SecretText(Secret::new(name))),
                 )?
                 .map(|secret| secret.expose().to_owned()),
         };
         let account = account.ok_or_else(|| if oauth2 { missing("no OAuth 2 client is configured", "set IAM_CLIENT_ID or iam.client_id") } else { missing("IAM_USERNAME is not set", "set it, iam.username, or iam.username_file") })?;
         let secret = if oauth2 {
-            self.secret_of("iam-client-secret", &iam.client_secret_file, iam.client_secret.clone())?
-        } else { self.secret_of("iam-password", &iam.password_file, iam.password.clone())? };
+            self.secret_of("iam-client-secret", iam.client_secret_file.as_ref(), iam.client_secret.clone())?
+        } else { self.secret_of("iam-password", iam.password_file.as_ref(), iam.password.clone())? };
         let secret = secret.ok_or_else(|| if oauth2 { missing(
             "no client secret is configured",
             "set IAM_CLIENT_SECRET_FILE or iam.client_secret_file",
@@ -252,13 +252,13 @@ impl Settings {
     fn secret_of(
         &self,
         name: &'static str,
-        file: &Option<PathBuf>,
+        file: Option<&PathBuf>,
         value: Option<SecretText>,
     ) -> Result<Option<Secret>, TokenError> {
         let credential = Credential {
             name,
             directory: self.env.credentials_directory.clone(),
-            file: file.clone(),
+            file: file.cloned(),
             value,
             allow_insecure: self.config().token.allow_insecure_permissions,
         };
