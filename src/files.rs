@@ -184,7 +184,7 @@ pub fn check_secret_mode(path: &Path, file: &File) -> io::Result<Result<(), Inse
     if (group, others) == (0, 0) {
         return Ok(Ok(()));
     }
-    let group_may_only_read = group & 0o3 == 0 && others == 0;
+    let group_may_only_read = group == 0o4 && others == 0;
     let in_secret_volume = std::fs::canonicalize(path)?
         .components()
         .any(|part| part.as_os_str().to_string_lossy().starts_with(".."))

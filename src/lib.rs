@@ -14,13 +14,27 @@
 //! | L4 | [`cli`], `http` | L0–L3 |
 //! | L5 | [`app`] | everything: the only place that names a concrete adapter |
 
+#[cfg(feature = "server")]
+pub mod app;
+#[cfg(feature = "server")]
+pub mod business;
 pub mod cli;
 pub mod client;
 pub mod clock;
 pub mod config;
+#[cfg(feature = "server")]
+pub mod counters;
 pub mod crontab;
 pub mod domain;
 pub mod files;
+#[cfg(feature = "server")]
+pub mod http;
+#[cfg(feature = "server")]
+pub mod identity;
 pub mod journal;
 pub mod notify;
 pub mod secret;
+#[cfg(feature = "server")]
+pub mod store;
+#[cfg(feature = "server")]
+pub mod telemetry;

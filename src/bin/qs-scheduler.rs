@@ -1,1 +1,3 @@
+//! Placeholder until the demo lands in the next commit.
+
 fn main() {}

@@ -1,4 +1,6 @@
 //! L4 · The programs as seen from a shell: arguments in, text and exit code out. One folder per program.
 
+#[cfg(feature = "server")]
+pub mod apiserver;
 pub mod call;
 pub mod output;

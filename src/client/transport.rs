@@ -259,7 +259,11 @@ impl Transport {
     }
 
     fn proxy(&self, secure: bool) -> Result<Option<Proxy>, TransportError> {
-        let (url, variable) = if secure { (&self.options.https_proxy, "HTTPS_PROXY") } else { (&self.options.http_proxy, "http_proxy") };
+        let (url, variable) = if secure {
+            (&self.options.https_proxy, "HTTPS_PROXY")
+        } else {
+            (&self.options.http_proxy, "http_proxy")
+        };
         let Some(url) = url else { return Ok(None) };
         let proxy = if secure { Proxy::https(url) } else { Proxy::http(url) };
         let direct = self.options.no_proxy.clone().unwrap_or_default();

@@ -10,6 +10,8 @@ mod file;
 mod nearest;
 mod setting;
 
+#[cfg(feature = "server")]
+pub mod apiserver;
 pub mod call;
 
 pub use env::Env;

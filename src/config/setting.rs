@@ -271,8 +271,8 @@ mod tests {
         ConfigFile { path: "c.yaml".into(), text: text.to_owned() }
     }
 
-    fn problems(text: &str, env: Env) -> Vec<String> {
-        let error = load(&SETTINGS, &[file(text)], &env).err().expect("must be refused");
+    fn problems(text: &str, env: &Env) -> Vec<String> {
+        let error = load(&SETTINGS, &[file(text)], env).err().expect("must be refused");
         error.problems.iter().map(ToString::to_string).collect()
     }
 
@@ -304,7 +304,7 @@ mod tests {
     #[test]
     fn every_problem_is_reported_with_its_place() {
         let found =
-            problems("call:\n  timout: 5m\n  codes: [0, x]\n", Env::from([("QS_CALL__TIMEOUTS", "1")]));
+            problems("call:\n  timout: 5m\n  codes: [0, x]\n", &Env::from([("QS_CALL__TIMEOUTS", "1")]));
         assert_eq!(
             found,
             [
@@ -317,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_yaml_names_line_and_column_and_shows_no_neighbour() {
-        let found = problems("iam:\n  password: hunter2\n  x: [\n", Env::default());
+        let found = problems("iam:\n  password: hunter2\n  x: [\n", &Env::default());
         assert_eq!(found.len(), 1);
         assert!(found[0].starts_with("c.yaml:"), "{found:?}");
         assert!(!found[0].contains("hunter2"), "{found:?}");
@@ -325,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_section_must_be_a_section() {
-        let found = problems("call: 5\n", Env::default());
+        let found = problems("call: 5\n", &Env::default());
         assert!(found[0].starts_with("c.yaml:1:1: call: expected a section"), "{found:?}");
     }
 }

@@ -6,3 +6,7 @@ pub mod id;
 pub mod overlap;
 pub mod retry;
 pub mod size;
+#[cfg(feature = "server")]
+pub mod statistics;
+#[cfg(feature = "server")]
+pub mod sync_run;

@@ -1,7 +1,14 @@
 //! The integration tests: one crate, one module per subject.
 
 #![expect(unreachable_pub, missing_docs, reason = "a test crate has no users but itself")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic; helpers are no test functions")]
 
 mod support;
 
+#[cfg(feature = "server")]
+mod apiserver;
 mod call;
+#[cfg(feature = "server")]
+mod conformance;
+#[cfg(feature = "server")]
+mod sync_runs;

@@ -170,7 +170,10 @@ mod tests {
             assert!(headers(&[line.to_owned()]).is_err(), "{line:?}");
         }
         let fine = headers(&["X-Org: 1".to_owned(), "Prefer: respond-async".to_owned()]).unwrap();
-        assert_eq!((&fine["x-org"], &fine["prefer"]), (&HeaderValue::from_static("1"), &HeaderValue::from_static("respond-async")));
+        assert_eq!(
+            (&fine["x-org"], &fine["prefer"]),
+            (&HeaderValue::from_static("1"), &HeaderValue::from_static("respond-async"))
+        );
     }
 
     #[test]

@@ -226,15 +226,27 @@ impl Settings {
                 )?
                 .map(|secret| secret.expose().to_owned()),
         };
-        let account = account.ok_or_else(|| if oauth2 { missing("no OAuth 2 client is configured", "set IAM_CLIENT_ID or iam.client_id") } else { missing("IAM_USERNAME is not set", "set it, iam.username, or iam.username_file") })?;
+        let account = account.ok_or_else(|| {
+            if oauth2 {
+                missing("no OAuth 2 client is configured", "set IAM_CLIENT_ID or iam.client_id")
+            } else {
+                missing("IAM_USERNAME is not set", "set it, iam.username, or iam.username_file")
+            }
+        })?;
         let secret = if oauth2 {
             self.secret_of("iam-client-secret", iam.client_secret_file.as_ref(), iam.client_secret.clone())?
-        } else { self.secret_of("iam-password", iam.password_file.as_ref(), iam.password.clone())? };
-        let secret = secret.ok_or_else(|| if oauth2 { missing(
-            "no client secret is configured",
-            "set IAM_CLIENT_SECRET_FILE or iam.client_secret_file",
-        ) } else {
-            missing("IAM_PASSWORD is not set", "prefer IAM_PASSWORD_FILE or iam.password_file, mode 0600")
+        } else {
+            self.secret_of("iam-password", iam.password_file.as_ref(), iam.password.clone())?
+        };
+        let secret = secret.ok_or_else(|| {
+            if oauth2 {
+                missing(
+                    "no client secret is configured",
+                    "set IAM_CLIENT_SECRET_FILE or iam.client_secret_file",
+                )
+            } else {
+                missing("IAM_PASSWORD is not set", "prefer IAM_PASSWORD_FILE or iam.password_file, mode 0600")
+            }
         })?;
         Ok(Login {
             url,

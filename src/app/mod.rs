@@ -1,0 +1,5 @@
+//! L5 · Composition roots: configuration → adapters → services → routes → shutdown. The only place that names a
+//! concrete adapter.
+
+#[cfg(feature = "server")]
+pub mod apiserver;

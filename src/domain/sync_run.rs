@@ -1,0 +1,195 @@
+//! The record of one sync: what was asked, what was done, how it ended.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::statistics::DayRange;
+
+/// Items that a record names; more are counted, not listed.
+pub const ERRORS_LISTED: usize = 20;
+
+/// Which sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SyncKind {
+    /// Counters to `statistics_daily`.
+    Daily,
+}
+
+impl SyncKind {
+    /// The word in tables, replies and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Daily => "daily",
+        }
+    }
+}
+
+impl FromStr for SyncKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "daily" { Ok(Self::Daily) } else { Err(format!("unknown sync kind {text:?}")) }
+    }
+}
+
+impl fmt::Display for SyncKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a sync stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SyncStatus {
+    /// Not over.
+    Running,
+    /// Everything was done.
+    Succeeded,
+    /// Something was not done.
+    Failed,
+}
+
+impl SyncStatus {
+    /// The word in tables, replies and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl FromStr for SyncStatus {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Running, Self::Succeeded, Self::Failed]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+            .ok_or_else(|| format!("unknown sync status {text:?}"))
+    }
+}
+
+/// Something that was not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ItemError {
+    /// Which items.
+    pub item: String,
+    /// Why.
+    pub message: String,
+}
+
+/// What a sync has done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SyncProgress {
+    /// Items that were read.
+    pub scanned: u64,
+    /// Rows inserted or changed.
+    pub written: u64,
+    /// Rows that were right already.
+    pub unchanged: u64,
+    /// Items left out on purpose.
+    pub skipped: u64,
+    /// Items that were not done.
+    pub failed: u64,
+    /// The first [`ERRORS_LISTED`] of them.
+    pub errors: Vec<ItemError>,
+    /// Why the sync stopped before its end.
+    pub error: Option<String>,
+    /// Up to where the counters are covered; only a sync without a window of its own moves it.
+    pub mark: Option<i64>,
+}
+
+impl SyncProgress {
+    /// Notes items that were not done.
+    pub fn fail(&mut self, items: u64, item: String, message: String) {
+        self.failed += items;
+        if self.errors.len() < ERRORS_LISTED {
+            self.errors.push(ItemError { item, message });
+        }
+    }
+
+    /// The one rule: a partial sync is never a success.
+    pub fn status(&self) -> SyncStatus {
+        if self.failed == 0 && self.error.is_none() { SyncStatus::Succeeded } else { SyncStatus::Failed }
+    }
+}
+
+/// A sync before it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSyncRun {
+    /// Identity.
+    pub id: String,
+    /// Which sync.
+    pub kind: SyncKind,
+    /// Whose counts.
+    pub org_id: i64,
+    /// What made it start: `api`.
+    pub trigger: &'static str,
+    /// Who asked: the subject of the token.
+    pub caller: String,
+    /// The caller's key for this request.
+    pub idempotency_key: Option<String>,
+    /// What was asked, in a form that is equal for equal requests.
+    pub request: String,
+    /// First and last day.
+    pub window: Option<DayRange>,
+    /// When it started.
+    pub started_at: Timestamp,
+}
+
+/// The record of a sync.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncRun {
+    /// Identity.
+    pub id: String,
+    /// Which sync.
+    pub kind: SyncKind,
+    /// Whose counts.
+    pub org_id: i64,
+    /// What made it start.
+    pub trigger: String,
+    /// Who asked.
+    pub caller: String,
+    /// What was asked.
+    pub request: String,
+    /// First and last day.
+    pub window: Option<DayRange>,
+    /// How it stands.
+    pub status: SyncStatus,
+    /// What was done.
+    pub progress: SyncProgress,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+}
+
+impl SyncRun {
+    /// How long it took, once it is over.
+    pub fn duration_ms(&self) -> Option<i64> {
+        Some((self.finished_at?.as_millisecond() - self.started_at.as_millisecond()).max(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partial_work_is_never_a_success() {
+        let mut progress = SyncProgress { written: 5, ..SyncProgress::default() };
+        assert_eq!(progress.status(), SyncStatus::Succeeded);
+        for n in 0..30 {
+            progress.fail(2, format!("batch {n}"), "disk full".to_owned());
+        }
+        assert_eq!((progress.status(), progress.failed, progress.errors.len()), (SyncStatus::Failed, 60, 20));
+        let stopped =
+            SyncProgress { error: Some("counters unreachable".to_owned()), ..SyncProgress::default() };
+        assert_eq!(stopped.status(), SyncStatus::Failed);
+    }
+}

@@ -1,0 +1,76 @@
+//! L4 · The HTTP API: one file per resource with its own `router()`. It speaks to `business` and `identity`, never to
+//! a store.
+
+mod auth;
+mod dev_iam;
+mod envelope;
+mod error;
+mod health;
+mod input;
+mod request;
+mod statistics;
+mod sync_runs;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::{Router, http::Uri};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::business::readiness::Readiness;
+use crate::business::statistics::Statistics;
+use crate::business::sync_run::SyncRuns;
+use crate::identity::Verifier;
+use crate::identity::dev_iam::DevIam;
+
+pub use error::codes;
+
+/// Everything that the routes need.
+#[derive(Debug)]
+pub struct Api {
+    /// Events and syncs.
+    pub statistics: Arc<Statistics>,
+    /// The record of each sync.
+    pub runs: Arc<SyncRuns>,
+    /// Whether the stores can be reached.
+    pub readiness: Readiness,
+    /// Who calls.
+    pub verifier: Verifier,
+    /// The IAM for development, if it runs.
+    pub dev_iam: Option<Arc<DevIam>>,
+    /// Deadline of a request.
+    pub request_timeout: Duration,
+    /// Largest request body, in bytes.
+    pub max_body: usize,
+}
+
+/// What the handlers share.
+type Shared = Arc<Api>;
+
+/// The whole API.
+pub fn router(api: Api) -> Router {
+    let api = Arc::new(api);
+    let mut routes = Router::new().merge(health::router());
+    for prefix in ["/api/v1", "/internal/v1"] {
+        routes = routes.nest(prefix, statistics::router().merge(sync_runs::router()));
+    }
+    if api.dev_iam.is_some() {
+        routes = routes.merge(dev_iam::router());
+    }
+    routes
+        .fallback(|uri: Uri| async move { error::ApiError::NotFound { what: uri.path().to_owned() } })
+        .method_not_allowed_fallback(|| async { error::ApiError::Method })
+        .layer(DefaultBodyLimit::max(api.max_body))
+        .layer(from_fn_with_state(Arc::clone(&api), request::deadline))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(request::frame))
+        .with_state(api)
+}
+
+/// The panic itself is on stderr; its text may hold anything, so it is not sent.
+fn panicked(_panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    error::ApiError::Internal { cause: "a handler panicked".to_owned() }.into_response()
+}

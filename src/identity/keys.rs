@@ -1,0 +1,148 @@
+//! Keys: a pair that signs, the public half as a JSON Web Key, and where verification finds a key.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
+use ring::digest::{SHA256, digest};
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use serde::Serialize;
+
+/// A key that verifies, with the one algorithm that it is for.
+#[derive(Clone, Debug)]
+pub struct VerifyingKey {
+    /// The algorithm.
+    pub algorithm: Algorithm,
+    /// The public key.
+    pub key: DecodingKey,
+}
+
+/// The answer of a [`KeySource`].
+pub type FoundKey<'a> = Pin<Box<dyn Future<Output = Option<VerifyingKey>> + Send + 'a>>;
+
+/// Where verification finds the key that a token names. A remote key set may have to fetch it.
+pub trait KeySource: Send + Sync {
+    /// The key of this id.
+    fn find<'a>(&'a self, kid: &'a str) -> FoundKey<'a>;
+}
+
+/// No key could be made.
+#[derive(Debug)]
+pub struct KeyError;
+
+impl std::fmt::Display for KeyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the system gave no random numbers for a signing key")
+    }
+}
+
+impl std::error::Error for KeyError {}
+
+/// An ES256 key pair that lives as long as the process.
+#[derive(Debug)]
+pub struct SigningKey {
+    kid: String,
+    x: String,
+    y: String,
+    encoding: EncodingKey,
+    decoding: DecodingKey,
+}
+
+/// A public key as RFC 7517 writes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PublicJwk {
+    kty: &'static str,
+    #[serde(rename = "use")]
+    usage: &'static str,
+    alg: &'static str,
+    crv: &'static str,
+    kid: String,
+    x: String,
+    y: String,
+}
+
+impl SigningKey {
+    /// Makes a new pair.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn generate() -> Result<Self, KeyError> {
+        let random = SystemRandom::new();
+        let pkcs8 =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).map_err(|_| KeyError)?;
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random)
+            .map_err(|_| KeyError)?;
+        // An uncompressed point: 4, then 32 bytes x and 32 bytes y.
+        let point = pair.public_key().as_ref();
+        let (x, y) = point[1..].split_at(32);
+        let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
+        Ok(Self {
+            kid: thumbprint(&x, &y),
+            encoding: EncodingKey::from_ec_der(pkcs8.as_ref()),
+            decoding: DecodingKey::from_ec_der(point),
+            x,
+            y,
+        })
+    }
+
+    /// The id of the key: its thumbprint (RFC 7638).
+    pub fn kid(&self) -> &str {
+        &self.kid
+    }
+
+    /// The public half.
+    pub fn public(&self) -> PublicJwk {
+        PublicJwk {
+            kty: "EC",
+            usage: "sig",
+            alg: "ES256",
+            crv: "P-256",
+            kid: self.kid.clone(),
+            x: self.x.clone(),
+            y: self.y.clone(),
+        }
+    }
+
+    pub(super) fn encoding(&self) -> &EncodingKey {
+        &self.encoding
+    }
+}
+
+fn thumbprint(x: &str, y: &str) -> String {
+    let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
+    URL_SAFE_NO_PAD.encode(digest(&SHA256, canonical.as_bytes()))
+}
+
+impl KeySource for SigningKey {
+    fn find<'a>(&'a self, kid: &'a str) -> FoundKey<'a> {
+        let found = (kid == self.kid)
+            .then(|| VerifyingKey { algorithm: Algorithm::ES256, key: self.decoding.clone() });
+        Box::pin(std::future::ready(found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jsonwebtoken::jwk::Jwk;
+
+    #[test]
+    fn the_thumbprint_is_the_one_of_rfc_7638() {
+        // P-256 key of RFC 7517 appendix A.1; the digest was computed by another program.
+        let (x, y) =
+            ("MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM");
+        assert_eq!(thumbprint(x, y), "cn-I_WNMClehiVp51i_0VpOENW1upEerA8sEam5hn-s");
+    }
+
+    #[test]
+    fn a_published_key_is_a_jwk_that_libraries_read() {
+        let key = SigningKey::generate().unwrap();
+        let jwk: Jwk = serde_json::from_value(serde_json::to_value(key.public()).unwrap()).unwrap();
+        assert_eq!(jwk.common.key_id.as_deref(), Some(key.kid()));
+        assert!(DecodingKey::from_jwk(&jwk).is_ok());
+        assert!(format!("{key:?}").contains("[redacted]"), "the private half must not be shown");
+    }
+}

@@ -1,0 +1,295 @@
+//! Signing and verifying access tokens.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
+
+use super::claims::{Claims, Identity, Role};
+use super::keys::{KeySource, SigningKey};
+use super::provider;
+use crate::clock::SharedClock;
+use crate::secret::Secret;
+
+/// Algorithms that are accepted at all, whatever a key set says. `none` and HMAC never are.
+const ALLOWED: [Algorithm; 1] = [Algorithm::ES256];
+
+/// What every token must say.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The claim `iss`.
+    pub issuer: String,
+    /// Must be in the claim `aud`.
+    pub audience: String,
+    /// How far the clocks of issuer and server may differ.
+    pub leeway: Duration,
+}
+
+/// Why a token does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TokenError {
+    /// It is no token.
+    Malformed,
+    /// Its algorithm is not allowed, or is not the one of its key.
+    Algorithm,
+    /// It names no key, or one that is not known.
+    UnknownKey,
+    /// The signature is wrong.
+    Signature,
+    /// Another issuer.
+    Issuer,
+    /// For someone else.
+    Audience,
+    /// Its life is over.
+    Expired,
+    /// Its life has not begun.
+    NotYetValid,
+    /// A claim is missing or has the wrong form.
+    Claims,
+    /// It belongs to no organisation.
+    Tenant,
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "the text is no token",
+            Self::Algorithm => "the algorithm is not accepted",
+            Self::UnknownKey => "the signing key is not known",
+            Self::Signature => "the signature is wrong",
+            Self::Issuer => "the issuer is not the expected one",
+            Self::Audience => "the token is for another audience",
+            Self::Expired => "the token has expired",
+            Self::NotYetValid => "the token is not valid yet",
+            Self::Claims => "a required claim is missing or malformed",
+            Self::Tenant => "the claim tenant_id is required",
+        })
+    }
+}
+
+impl std::error::Error for TokenError {}
+
+/// Verifies tokens.
+pub struct Verifier {
+    keys: Arc<dyn KeySource>,
+    rules: Rules,
+    clock: SharedClock,
+}
+
+impl Verifier {
+    /// A verifier of tokens signed with these keys.
+    pub fn new(keys: Arc<dyn KeySource>, rules: Rules, clock: SharedClock) -> Self {
+        provider::install();
+        Self { keys, rules, clock }
+    }
+
+    /// Who sent this token.
+    ///
+    /// # Errors
+    /// The first rule that it breaks.
+    pub async fn verify(&self, token: &str) -> Result<Identity, TokenError> {
+        // `none` and names that do not exist fail to parse here.
+        let header = decode_header(token).map_err(|_| TokenError::Malformed)?;
+        if !ALLOWED.contains(&header.alg) {
+            return Err(TokenError::Algorithm);
+        }
+        let kid = header.kid.as_deref().ok_or(TokenError::UnknownKey)?;
+        let key = self.keys.find(kid).await.ok_or(TokenError::UnknownKey)?;
+        if key.algorithm != header.alg {
+            return Err(TokenError::Algorithm);
+        }
+        let mut validation = Validation::new(key.algorithm);
+        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
+        validation.set_issuer(&[&self.rules.issuer]);
+        validation.set_audience(&[&self.rules.audience]);
+        // The library reads the machine's clock; ours is injected, so life is checked below.
+        validation.validate_exp = false;
+        let claims = decode::<Claims>(token, &key.key, &validation).map_err(|error| reason(&error))?.claims;
+        self.life(&claims)?;
+        identity(claims)
+    }
+
+    fn life(&self, claims: &Claims) -> Result<(), TokenError> {
+        let now = self.clock.now().as_second();
+        let leeway = i64::try_from(self.rules.leeway.as_secs()).unwrap_or(i64::MAX);
+        if now >= claims.exp.saturating_add(leeway) {
+            return Err(TokenError::Expired);
+        }
+        if now < claims.nbf.saturating_sub(leeway) {
+            return Err(TokenError::NotYetValid);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").field("rules", &self.rules).finish_non_exhaustive()
+    }
+}
+
+fn reason(error: &jsonwebtoken::errors::Error) -> TokenError {
+    match error.kind() {
+        ErrorKind::InvalidSignature => TokenError::Signature,
+        ErrorKind::InvalidIssuer => TokenError::Issuer,
+        ErrorKind::InvalidAudience => TokenError::Audience,
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => TokenError::Algorithm,
+        ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidClaimFormat(_) | ErrorKind::Json(_) => {
+            TokenError::Claims
+        }
+        _ => TokenError::Malformed,
+    }
+}
+
+fn identity(claims: Claims) -> Result<Identity, TokenError> {
+    let tenant = claims.tenant_id.ok_or(TokenError::Tenant)?;
+    let org_id = i64::try_from(tenant).map_err(|_| TokenError::Tenant)?;
+    let roles = claims.roles.iter().filter_map(|role| Role::parse(role)).collect();
+    Ok(Identity { subject: claims.sub, org_id, roles })
+}
+
+/// Signs tokens, for the development IAM.
+#[derive(Debug)]
+pub struct Signer {
+    key: Arc<SigningKey>,
+}
+
+impl Signer {
+    /// A signer with this key.
+    pub fn new(key: Arc<SigningKey>) -> Self {
+        provider::install();
+        Self { key }
+    }
+
+    /// The token that says this.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers for the signature.
+    pub fn sign(&self, claims: &Claims) -> Result<Secret, jsonwebtoken::errors::Error> {
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some(self.key.kid().to_owned());
+        encode(&header, claims, self.key.encoding()).map(Secret::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::FixedClock;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use jiff::{SignedDuration, Timestamp};
+    use serde_json::{Value, json};
+
+    struct Bench {
+        clock: Arc<FixedClock>,
+        key: Arc<SigningKey>,
+        verifier: Verifier,
+    }
+
+    fn bench() -> Bench {
+        let clock = FixedClock::new(Timestamp::from_second(1_000_000).unwrap());
+        let key = Arc::new(SigningKey::generate().unwrap());
+        let rules =
+            Rules { issuer: "iam".to_owned(), audience: "qs".to_owned(), leeway: Duration::from_secs(30) };
+        let verifier = Verifier::new(key.clone(), rules, clock.clone());
+        Bench { clock, key, verifier }
+    }
+
+    fn claims() -> Value {
+        json!({
+            "jti": "j", "sub": "7", "iss": "iam", "aud": ["qs"], "iat": 1_000_000, "nbf": 1_000_000,
+            "exp": 1_000_900, "user_id": 7, "account_id": 8, "tenant_id": 1, "roles": ["admin", "caller", "x"],
+        })
+    }
+
+    fn sign(key: &SigningKey, claims: &Value) -> String {
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some(key.kid().to_owned());
+        encode(&header, claims, key.encoding()).unwrap()
+    }
+
+    fn changed(name: &str, value: Value) -> Value {
+        let mut claims = claims();
+        if value.is_null() {
+            claims.as_object_mut().unwrap().remove(name);
+        } else {
+            claims[name] = value;
+        }
+        claims
+    }
+
+    #[tokio::test]
+    async fn a_good_token_names_its_caller() {
+        let b = bench();
+        let identity = b.verifier.verify(&sign(&b.key, &claims())).await.unwrap();
+        assert_eq!(
+            identity,
+            Identity { subject: "7".to_owned(), org_id: 1, roles: vec![Role::Admin, Role::Caller] }
+        );
+        let text = changed("tenant_id", json!("42"));
+        assert_eq!(b.verifier.verify(&sign(&b.key, &text)).await.unwrap().org_id, 42);
+        let single = changed("aud", json!("qs"));
+        assert!(b.verifier.verify(&sign(&b.key, &single)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn each_broken_rule_is_named() {
+        let b = bench();
+        for (name, value, expected) in [
+            ("iss", json!("other"), TokenError::Issuer),
+            ("iss", Value::Null, TokenError::Claims),
+            ("aud", json!(["other"]), TokenError::Audience),
+            ("aud", json!([]), TokenError::Audience),
+            ("aud", Value::Null, TokenError::Claims),
+            ("exp", json!(999_970), TokenError::Expired),
+            ("exp", json!("soon"), TokenError::Claims),
+            ("exp", Value::Null, TokenError::Claims),
+            ("nbf", json!(1_000_031), TokenError::NotYetValid),
+            ("user_id", json!("abc"), TokenError::Claims),
+            ("user_id", Value::Null, TokenError::Claims),
+            ("tenant_id", Value::Null, TokenError::Tenant),
+            ("tenant_id", json!(u64::MAX), TokenError::Tenant),
+            ("tenant_id", json!("acme"), TokenError::Claims),
+        ] {
+            let token = sign(&b.key, &changed(name, value.clone()));
+            assert_eq!(b.verifier.verify(&token).await, Err(expected), "{name} = {value}");
+        }
+    }
+
+    #[tokio::test]
+    async fn life_ends_at_exp_plus_leeway_on_the_injected_clock() {
+        let b = bench();
+        let token = sign(&b.key, &claims());
+        b.clock.advance(SignedDuration::from_secs(929));
+        assert!(b.verifier.verify(&token).await.is_ok());
+        b.clock.advance(SignedDuration::from_secs(1));
+        assert_eq!(b.verifier.verify(&token).await, Err(TokenError::Expired));
+    }
+
+    #[tokio::test]
+    async fn no_algorithm_but_the_keys_own_is_accepted() {
+        let b = bench();
+        let body = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let kid = b.key.kid();
+        let none = format!("{}.{}.", body(&json!({"alg": "none", "kid": kid})), body(&claims()));
+        assert_eq!(b.verifier.verify(&none).await, Err(TokenError::Malformed));
+        for alg in ["HS256", "RS256", "ES384"] {
+            let forged = format!("{}.{}.AAAA", body(&json!({"alg": alg, "kid": kid})), body(&claims()));
+            assert_eq!(b.verifier.verify(&forged).await, Err(TokenError::Algorithm), "{alg}");
+        }
+        let good = sign(&b.key, &claims());
+        let (head, _) = good.rsplit_once('.').unwrap();
+        let forged = format!("{head}.{}", URL_SAFE_NO_PAD.encode([1; 64]));
+        assert_eq!(b.verifier.verify(&forged).await, Err(TokenError::Signature));
+        let foreign = sign(&SigningKey::generate().unwrap(), &claims());
+        assert_eq!(b.verifier.verify(&foreign).await, Err(TokenError::UnknownKey));
+        let nameless = format!("{}.{}.AAAA", body(&json!({"alg": "ES256"})), body(&claims()));
+        assert_eq!(b.verifier.verify(&nameless).await, Err(TokenError::UnknownKey));
+        for garbage in ["", "x", "a.b.c", "....", &good[..good.len() / 2]] {
+            assert!(b.verifier.verify(garbage).await.is_err(), "{garbage:?}");
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! The real `qs-apiserver` on a free port, with its own database.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Once;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+
+/// A reply that was read to its end.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Reply {
+    pub(crate) fn code(&self) -> u64 {
+        self.body["code"].as_u64().unwrap_or_else(|| panic!("no envelope: {:?}", self.body))
+    }
+
+    pub(crate) fn message(&self) -> &str {
+        self.body["message"].as_str().unwrap()
+    }
+
+    pub(crate) fn data(&self) -> &Value {
+        &self.body["data"]
+    }
+}
+
+pub(crate) fn http_client() -> Client {
+    static TLS: Once = Once::new();
+    TLS.call_once(|| {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+    Client::builder().no_proxy().build().unwrap()
+}
+
+pub(crate) async fn send(
+    client: &Client,
+    method: Method,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Reply {
+    let mut request = client.request(method, url).body(body.to_owned());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = request.send().await.unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let bytes = response.bytes().await.unwrap();
+    let body = serde_json::from_slice(&bytes)
+        .unwrap_or_else(|error| panic!("{url}: {error}: {}", String::from_utf8_lossy(&bytes)));
+    Reply { status, headers, body }
+}
+
+/// The program, started and listening.
+struct Server {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    base: String,
+    first_lines: Vec<String>,
+    client: Client,
+    dir: tempfile::TempDir,
+}
+
+fn command(dir: &tempfile::TempDir, env: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_qs-apiserver"));
+    command
+        .env_clear()
+        .env("HOME", dir.path())
+        .env("QS_SERVER__ADDR", "127.0.0.1:0")
+        .env("QS_SERVER__TIMEZONE", "UTC")
+        .env("QS_DATABASE__URL", format!("sqlite:{}/qs.db", dir.path().display()))
+        .envs(env.iter().copied())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+const ACCOUNT: [(&str, &str); 2] =
+    [("QS_DEV_IAM__USERNAME", "amy"), ("QS_DEV_IAM__PASSWORD", "s3cret\"\\&%")];
+
+impl Server {
+    fn start(env: &[(&str, &str)]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), env)
+    }
+
+    fn start_in(dir: tempfile::TempDir, env: &[(&str, &str)]) -> Self {
+        let log = std::fs::File::create(dir.path().join("stderr")).unwrap();
+        let mut command = command(&dir, env);
+        let mut child = command.args(["serve", "--dev-iam"]).stderr(log).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut first_lines = Vec::new();
+        let base = loop {
+            let mut line = String::new();
+            let read = stdout.read_line(&mut line).unwrap();
+            let log = || std::fs::read_to_string(dir.path().join("stderr")).unwrap();
+            assert!(read > 0, "the server ended before it listened: {}", log());
+            match line.trim_end().strip_prefix("listening on ") {
+                Some(base) => break base.to_owned(),
+                None => first_lines.push(line.trim_end().to_owned()),
+            }
+        };
+        Self { child, stdout, base, first_lines, client: http_client(), dir }
+    }
+
+    async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+        send(&self.client, method, &format!("{}{path}", self.base), headers, body).await
+    }
+
+    async fn login(&self, body: Value) -> Reply {
+        self.send(Method::POST, "/api/v1/authn/login", &[], &body.to_string()).await
+    }
+
+    async fn token(&self) -> String {
+        let reply = self.login(json!({"username": "amy", "password": "s3cret\"\\&%"})).await;
+        reply.data()["access_token"].as_str().unwrap().to_owned()
+    }
+
+    async fn post(&self, token: &str, path: &str, body: &str) -> Reply {
+        self.send(Method::POST, path, &[("authorization", &format!("Bearer {token}"))], body).await
+    }
+
+    /// Asks for an orderly stop and tells the exit code and what was still printed.
+    fn terminate(&mut self, signal: &str) -> (Option<i32>, String) {
+        let killed = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        (self.child.wait().unwrap().code(), rest)
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("stderr")).unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A start that must fail: its exit code and its stderr.
+fn refused(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let output = command(&dir, env).args(args).output().unwrap();
+    assert!(output.stdout.is_empty(), "{output:?}");
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+const SYNC: &str = "/api/v1/statistics/sync/daily";
+const EVENTS: &str = "/api/v1/statistics/events";
+
+#[tokio::test]
+async fn the_login_speaks_its_dialects_and_locks() {
+    let server = Server::start(&ACCOUNT);
+    assert!(server.first_lines.is_empty(), "a given password is not printed");
+    let credentials = json!({"username": "amy", "password": "s3cret\"\\&%"});
+    for body in [
+        credentials.clone(),
+        json!({"method": "password", "credentials": credentials, "device_id": "d"}),
+        json!({"auth_method": "password", "method_payload": credentials, "device_id": "d"}),
+    ] {
+        let reply = server.login(body).await;
+        assert_eq!((reply.status, reply.code()), (StatusCode::OK, 200), "{reply:?}");
+        assert_eq!(
+            (&reply.data()["token_type"], &reply.data()["expires_in"]),
+            (&json!("Bearer"), &json!(900))
+        );
+    }
+    for body in [json!({}), json!({"method": "sms", "credentials": credentials}), json!({"username": "amy"})]
+    {
+        assert_eq!(server.login(body).await.status, StatusCode::BAD_REQUEST);
+    }
+    let wrong = json!({"username": "amy", "password": "wrong"});
+    for _ in 0..3 {
+        let reply = server.login(wrong.clone()).await;
+        assert_eq!((reply.status, reply.code()), (StatusCode::UNAUTHORIZED, 102_001));
+    }
+    let locked = server.login(credentials).await;
+    assert_eq!((locked.status, locked.code()), (StatusCode::LOCKED, 102_302));
+    assert!(locked.headers.contains_key("retry-after"));
+    assert!(!server.log().contains("s3cret"));
+}
+
+#[tokio::test]
+async fn a_generated_password_is_printed_once_and_works() {
+    let server = Server::start(&[("QS_DEV_IAM__USERNAME", "amy")]);
+    let [line] = server.first_lines.as_slice() else { panic!("{:?}", server.first_lines) };
+    let password = line.strip_prefix("dev-iam username=amy password=").unwrap();
+    let reply = server.login(json!({"username": "amy", "password": password})).await;
+    assert_eq!(reply.status, StatusCode::OK);
+    assert!(!server.log().contains(password));
+    let jwks = server.send(Method::GET, "/.well-known/jwks.json", &[], "").await;
+    let token = reply.data()["access_token"].as_str().unwrap();
+    let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+    let header: Value = serde_json::from_slice(&header).unwrap();
+    assert_eq!(jwks.body["keys"][0]["kid"], header["kid"]);
+    assert_eq!((&jwks.body["keys"][0]["alg"], &header["alg"]), (&json!("ES256"), &json!("ES256")));
+}
+
+#[tokio::test]
+async fn without_a_good_token_every_protected_route_answers_401_in_the_envelope() {
+    let server = Server::start(&ACCOUNT);
+    let token = server.token().await;
+    let mut parts = token.split('.');
+    let (head, claims) = (parts.next().unwrap(), parts.next().unwrap());
+    let none = format!("{}.{claims}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#));
+    let forged = format!("Bearer {head}.{claims}.{}", URL_SAFE_NO_PAD.encode([7; 64]));
+    let cases = [
+        (None, 100_205),
+        (Some(token.clone()), 100_204),
+        (Some("Basic YTpi".to_owned()), 100_204),
+        (Some("Bearer garbage".to_owned()), 100_005),
+        (Some(format!("Bearer {none}")), 100_005),
+        (Some(forged), 100_202),
+    ];
+    for (method, path) in [
+        (Method::POST, SYNC),
+        (Method::POST, "/internal/v1/statistics/sync/daily"),
+        (Method::POST, EVENTS),
+        (Method::GET, "/api/v1/statistics/runs/x"),
+    ] {
+        for (header, code) in &cases {
+            let header = header.as_deref().map(|value| ("authorization", value));
+            let reply = server.send(method.clone(), path, header.as_slice(), "").await;
+            assert_eq!((reply.status, reply.code()), (StatusCode::UNAUTHORIZED, *code), "{path} {header:?}");
+            assert_eq!(reply.headers["www-authenticate"], "Bearer");
+            assert_eq!(reply.body["request_id"], reply.headers["x-request-id"].to_str().unwrap());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_for_another_audience_or_of_another_server_is_refused() {
+    let server = Server::start(&ACCOUNT);
+    let other = Server::start(&[ACCOUNT[0], ACCOUNT[1], ("QS_AUTH__AUDIENCE", "other")]);
+    let reply = server.post(&other.token().await, SYNC, "").await;
+    assert_eq!((reply.status, reply.code()), (StatusCode::UNAUTHORIZED, 100_005));
+    assert!(reply.message().contains("signing key is not known"), "{}", reply.message());
+}
+
+#[tokio::test]
+async fn events_become_rows_and_a_second_sync_changes_nothing() {
+    let server = Server::start(&ACCOUNT);
+    let token = server.token().await;
+    let event = |id: &str, more: Value| {
+        let mut event = json!({"event_id": id, "type": "submitted"});
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        event.to_string()
+    };
+    let first = event("e1", json!({"questionnaire_code": "PHQ-9:*", "testee_id": 42, "plan_id": "7"}));
+    let reply = server.post(&token, EVENTS, &first).await;
+    assert_eq!((reply.status, &reply.data()["counted"]), (StatusCode::OK, &json!(true)), "{reply:?}");
+    assert_eq!(server.post(&token, EVENTS, &first).await.data()["counted"], false);
+    let old = event("e2", json!({"questionnaire_code": "GAD", "occurred_at": "2026-01-05T23:59:59Z"}));
+    assert_eq!(server.post(&token, EVENTS, &old).await.data()["date"], "2026-01-05");
+
+    let synced = server.post(&token, SYNC, "").await;
+    assert_eq!((synced.status, synced.code()), (StatusCode::OK, 200), "{synced:?}");
+    let counts = |reply: &Reply| {
+        ["scanned", "written", "unchanged", "skipped", "failed"]
+            .map(|name| reply.data()[name].as_u64().unwrap())
+    };
+    assert_eq!(counts(&synced), [4, 4, 0, 0, 0], "the old day was touched, so it is in the window");
+    assert_eq!(synced.data()["window"]["start_date"], "2026-01-05");
+
+    let again = server.post(&token, SYNC, "{}").await;
+    assert_eq!(counts(&again), [3, 0, 3, 0, 0]);
+    let another = event("e3", json!({"questionnaire_code": "PHQ-9:*"}));
+    server.post(&token, EVENTS, &another).await;
+    assert_eq!(counts(&server.post(&token, "/internal/v1/statistics/sync/daily", "").await), [3, 1, 2, 0, 0]);
+    let back = json!({"start_date": "2026-01-01", "end_date": "2026-01-05"}).to_string();
+    assert_eq!(counts(&server.post(&token, SYNC, &back).await), [1, 0, 1, 0, 0], "the end is inclusive");
+    let query = format!("{SYNC}?start_date=2026-01-06&end_date=2026-01-06");
+    assert_eq!(counts(&server.post(&token, &query, "").await), [0, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn input_that_makes_no_sense_is_refused_with_the_reason() {
+    let server = Server::start(&ACCOUNT);
+    let token = server.token().await;
+    for (path, body, reason) in [
+        (
+            SYNC,
+            r#"{"start_date":"2026-13-01","end_date":"2026-01-02"}"#,
+            "start_date: expected a day as YYYY-MM-DD",
+        ),
+        (SYNC, r#"{"start_date":"2026-01-01"}"#, "end_date: is required together with start_date"),
+        (SYNC, r#"{"start_date":"2026-01-02","end_date":"2026-01-01"}"#, "end_date: lies before start_date"),
+        (SYNC, r#"{"startdate":"2026-01-01"}"#, "unknown field `startdate`"),
+        (SYNC, "{", "the body is not JSON"),
+        (SYNC, "[]", "expected a JSON object"),
+        (
+            EVENTS,
+            r#"{"event_id":"e","type":"submitted"}"#,
+            "expected questionnaire_code, testee_id or plan_id",
+        ),
+        (EVENTS, r#"{"event_id":"e","type":"exploded","plan_id":1}"#, "unknown variant `exploded`"),
+        (EVENTS, r#"{"type":"submitted","plan_id":1}"#, "missing field `event_id`"),
+        (EVENTS, r#"{"event_id":"","type":"submitted","plan_id":1}"#, "event_id: must not be empty"),
+        (
+            EVENTS,
+            r#"{"event_id":"e","type":"submitted","plan_id":1,"occurred_at":"9000-01-01T00:00:00Z"}"#,
+            "future",
+        ),
+    ] {
+        let reply = server.post(&token, path, body).await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{body}");
+        assert!(matches!(reply.code(), 100_003 | 100_004), "{body}");
+        assert!(reply.message().contains(reason), "{body}: {}", reply.message());
+    }
+    let large = format!("{{\"x\":\"{}\"}}", "a".repeat(2 << 20));
+    let reply = server.post(&token, SYNC, &large).await;
+    assert_eq!((reply.status, reply.code()), (StatusCode::PAYLOAD_TOO_LARGE, 110_413));
+}
+
+#[tokio::test]
+async fn what_reaches_no_handler_has_the_envelope_too() {
+    let server = Server::start(&ACCOUNT);
+    let reply = server.send(Method::GET, SYNC, &[("x-request-id", "abc-1")], "").await;
+    assert_eq!((reply.status, reply.code()), (StatusCode::METHOD_NOT_ALLOWED, 110_405));
+    assert_eq!(
+        (&reply.headers["allow"], &reply.body["request_id"]),
+        (&"POST".parse().unwrap(), &json!("abc-1"))
+    );
+    let reply = server.send(Method::GET, "/api/v1/nothing?token=t0ken", &[], "").await;
+    assert_eq!((reply.status, reply.code()), (StatusCode::NOT_FOUND, 100_006));
+    assert!(!server.log().contains("t0ken"), "queries stay out of the log");
+    let health = server.send(Method::GET, "/health", &[], "").await;
+    assert_eq!((health.status, &health.body["status"]), (StatusCode::OK, &json!("healthy")));
+    let ready = server.send(Method::GET, "/ready", &[], "").await;
+    assert_eq!((ready.status, &ready.body["status"]), (StatusCode::OK, &json!("ready")));
+}
+
+#[tokio::test]
+async fn an_accepted_sync_can_be_followed_and_a_key_is_answered_once() {
+    let mut server = Server::start(&ACCOUNT);
+    let token = server.token().await;
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str()), ("prefer", "respond-async"), ("idempotency-key", "k")];
+    let reply = server.send(Method::POST, SYNC, &headers, "").await;
+    assert_eq!((reply.status, reply.code()), (StatusCode::ACCEPTED, 200));
+    assert_eq!(reply.headers["preference-applied"], "respond-async");
+    let location = reply.headers["location"].to_str().unwrap().to_owned();
+    let ended = loop {
+        let run = server.send(Method::GET, &location, &headers[..1], "").await;
+        assert_eq!(run.status, StatusCode::OK);
+        if run.data()["status"] != "running" {
+            break run;
+        }
+    };
+    assert_eq!(ended.data()["status"], "succeeded");
+    assert_eq!(ended.data()["run_id"], reply.data()["run_id"]);
+    let first = server.send(Method::POST, SYNC, &[headers[0], headers[2]], "").await;
+    assert_eq!((first.status, first.data()), (StatusCode::OK, ended.data()));
+    let other = json!({"start_date": "2026-01-01", "end_date": "2026-01-01"}).to_string();
+    let reused = server.send(Method::POST, SYNC, &[headers[0], headers[2]], &other).await;
+    assert_eq!((reused.status, reused.code()), (StatusCode::UNPROCESSABLE_ENTITY, 110_004));
+    let missing = server.send(Method::GET, "/api/v1/statistics/runs/nope", &headers[..1], "").await;
+    assert_eq!(missing.status, StatusCode::NOT_FOUND);
+
+    // The record outlives the server.
+    assert_eq!(server.terminate("-TERM"), (Some(0), String::new()));
+    let dir = std::mem::replace(&mut server.dir, tempfile::tempdir().unwrap());
+    let server = Server::start_in(dir, &ACCOUNT);
+    let bearer = format!("Bearer {}", server.token().await);
+    let run = server.send(Method::GET, &location, &[("authorization", &bearer)], "").await;
+    assert_eq!(run.data(), ended.data());
+}
+
+#[test]
+fn both_signals_stop_it_in_order() {
+    for signal in ["-TERM", "-INT"] {
+        assert_eq!(Server::start(&ACCOUNT).terminate(signal), (Some(0), String::new()));
+    }
+}
+
+#[test]
+fn an_unsafe_or_wrong_start_is_one_line_and_its_exit_code() {
+    let on = ["serve", "--dev-iam"];
+    for (args, env, exit, reason) in [
+        (&on[..1], vec![], 78, "no token could be verified"),
+        (&on, vec![("QS_SERVER__ADDR", "0.0.0.0:0")], 78, "must not be reachable"),
+        (&on, vec![("QS_SERVER__ADR", "x")], 78, "did you mean QS_SERVER__ADDR?"),
+        (&on, vec![("QS_SERVER__ADDR", "localhost")], 78, "expected an IP address with a port"),
+        (&on, vec![("QS_DATABASE__URL", "postgres:x")], 78, "begins with sqlite:"),
+        (&on, vec![("QS_DATABASE__URL", "sqlite:/nonexistent/x.db")], 74, "cannot open the database"),
+        (&on, vec![("QS_DEV_IAM__PASSWORD_FILE", "/nonexistent")], 66, "/nonexistent"),
+        (&["serve", "--config", "/nonexistent"], vec![], 66, "/nonexistent"),
+    ] {
+        let (code, stderr) = refused(args, &env);
+        assert_eq!((code, stderr.lines().count()), (Some(exit), 1), "{stderr}");
+        assert!(stderr.starts_with("error: ") && stderr.contains(reason), "{stderr}");
+    }
+    assert_eq!(refused(&["frobnicate"], &[]).0, Some(64));
+}
+
+#[tokio::test]
+async fn a_short_life_ends() {
+    let env = [ACCOUNT[0], ACCOUNT[1], ("QS_DEV_IAM__TTL", "1s"), ("QS_AUTH__LEEWAY", "0")];
+    let server = Server::start(&env);
+    let login = server.login(json!({"username": "amy", "password": "s3cret\"\\&%"})).await;
+    assert_eq!(login.data()["expires_in"], 1);
+    let token = login.data()["access_token"].as_str().unwrap();
+    // Asking until it ends needs no sleep; the deadline keeps a defect from asking for ever.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let refused = loop {
+        let reply = server.post(token, "/api/v1/statistics/sync/daily", "").await;
+        if reply.status != StatusCode::OK {
+            break reply;
+        }
+        assert!(std::time::Instant::now() < deadline, "the token never expired");
+    };
+    assert_eq!((refused.status, refused.code()), (StatusCode::UNAUTHORIZED, 100_203));
+}
+
+#[tokio::test]
+async fn the_log_can_be_json_and_a_file_a_day() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = dir.path().join("logs");
+    let mut server = Server::start_in(
+        dir,
+        &[ACCOUNT[0], ACCOUNT[1], ("QS_LOG__FORMAT", "json"), ("QS_LOG__DIR", logs.to_str().unwrap())],
+    );
+    server.send(Method::GET, "/api/v1/x", &[("x-request-id", "r-1")], "").await;
+    server.terminate("-TERM");
+    let line = server.log().lines().find(|line| line.contains("r-1")).unwrap().to_owned();
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&line["status"], &line["path"]), (&json!(404), &json!("/api/v1/x")));
+    let file = std::fs::read_dir(&logs).unwrap().next().unwrap().unwrap();
+    assert!(file.file_name().to_string_lossy().starts_with("qs-apiserver."));
+    assert!(std::fs::read_to_string(file.path()).unwrap().contains("r-1"));
+}
