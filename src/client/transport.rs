@@ -398,10 +398,11 @@ fn explain(error: &reqwest::Error, sent: bool) -> SendFailure {
 /// The TLS library's own words, which say which certificate was refused and why.
 fn tls_cause(error: &reqwest::Error) -> Option<String> {
     causes(error).find_map(|cause| {
-        let inner: &(dyn StdError + 'static) = match cause.downcast_ref::<std::io::Error>() {
-            Some(io) => io.get_ref()?,
-            None => cause,
-        };
+        let mut inner: &(dyn StdError + 'static) = cause;
+        // An I/O error hides what it wraps from `source`, and is itself wrapped more than once.
+        while let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            inner = io.get_ref()?;
+        }
         inner.downcast_ref::<rustls::Error>().map(ToString::to_string)
     })
 }

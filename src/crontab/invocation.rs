@@ -10,10 +10,11 @@ use crate::domain::overlap::Overlap;
 use crate::domain::{duration, size};
 
 /// The arguments of one call: what is called, where it is logged, and the policy of the task.
+#[expect(clippy::doc_markdown, reason = "the comments are the help text")]
 #[expect(clippy::struct_excessive_bools, reason = "each is an option of its own, not a state")]
 #[derive(Args, Clone, Debug, Default, PartialEq)]
 pub struct Invocation {
-    /// Path of the endpoint, appended to `api.base_url`
+    /// Path of the endpoint, appended to api.base_url
     #[arg(value_name = "ENDPOINT")]
     pub endpoint: Option<String>,
 
@@ -97,7 +98,7 @@ pub struct Invocation {
     #[arg(long, value_name = "FILE", requires = "cert", help_heading = "Connection")]
     pub key: Option<PathBuf>,
 
-    /// Ignore `HTTPS_PROXY` and `http_proxy`
+    /// Ignore HTTPS_PROXY and http_proxy
     #[arg(long, action = ArgAction::SetTrue, help_heading = "Connection")]
     pub no_proxy: bool,
 

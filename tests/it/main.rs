@@ -1,6 +1,6 @@
 //! The integration tests: one crate, one module per subject.
 
-#![expect(unreachable_pub, missing_docs, reason = "a test crate has no users but itself")]
+#![expect(unreachable_pub, reason = "a test crate has no users but itself")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic; helpers are no test functions")]
 
 mod support;
@@ -10,5 +10,6 @@ mod apiserver;
 mod call;
 #[cfg(feature = "server")]
 mod conformance;
+mod matrix;
 #[cfg(feature = "server")]
 mod sync_runs;
