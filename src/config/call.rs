@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::field::{Bytes, Field, SecretText, Value};
+use super::field::{Bytes, Field, SecretText, UrlText, Value};
 use super::setting::{Setting, setting};
 use crate::domain::overlap::Overlap;
 
@@ -35,16 +35,16 @@ pub struct CallConfig {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Api {
     /// Origin and optional path prefix of the business server.
-    pub base_url: String,
+    pub base_url: UrlText,
 }
 
 /// Section `iam`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Iam {
     /// Base that the dialect's login path is appended to.
-    pub base_url: Option<String>,
+    pub base_url: Option<UrlText>,
     /// The whole login URL; wins over `base_url`.
-    pub login_url: Option<String>,
+    pub login_url: Option<UrlText>,
     /// Shape of the login request.
     pub dialect: Dialect,
     /// Account name.
@@ -182,7 +182,7 @@ pub struct Ping {
 
 impl Default for Api {
     fn default() -> Self {
-        Self { base_url: "http://localhost:8080".to_owned() }
+        Self { base_url: UrlText("http://localhost:8080".to_owned()) }
     }
 }
 

@@ -134,6 +134,30 @@ impl Field for Overlap {
     }
 }
 
+/// A URL as a setting: its userinfo, which does not belong there, is never shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlText(pub String);
+
+impl Field for UrlText {
+    fn read(value: &Value) -> Result<Self, String> {
+        value.text().map(|text| UrlText(text.to_owned()))
+    }
+
+    fn show(&self) -> String {
+        without_userinfo(&self.0)
+    }
+}
+
+/// A URL-like text without what stands before an `@` in its authority.
+pub fn without_userinfo(text: &str) -> String {
+    let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+    let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..authority_end].rfind('@') {
+        Some(at) => format!("{scheme}://{}", &rest[at + 1..]),
+        None => text.to_owned(),
+    }
+}
+
 /// A secret as a setting: read like a text, shown as `[secret]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretText(pub Secret);

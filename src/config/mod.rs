@@ -15,7 +15,7 @@ pub mod apiserver;
 pub mod call;
 
 pub use env::Env;
-pub use field::{Bytes, Field, SecretText, Value};
+pub use field::{Bytes, Field, SecretText, UrlText, Value, without_userinfo};
 pub use file::ConfigFile;
 pub use nearest::nearest;
 pub use setting::{ConfigError, Loaded, Origin, Problem, Setting, load};

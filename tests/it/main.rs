@@ -8,8 +8,12 @@ mod support;
 #[cfg(feature = "server")]
 mod apiserver;
 mod call;
+mod canary;
 #[cfg(feature = "server")]
 mod conformance;
+mod crash;
+mod herd;
 mod matrix;
 #[cfg(feature = "server")]
 mod sync_runs;
+mod token;

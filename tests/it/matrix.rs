@@ -10,10 +10,10 @@ use crate::support::tls::Authority;
 use crate::support::world::{ENDPOINT, Granting, LOGIN, Ran, World, success};
 
 /// One row: what the server does, what the program must make of it.
-struct Row {
-    name: &'static str,
-    answer: Answer,
-    args: &'static [&'static str],
+pub struct Row {
+    pub name: &'static str,
+    pub answer: Answer,
+    pub args: &'static [&'static str],
     exit: i32,
     /// Requests that the server must have seen.
     requests: usize,
@@ -32,7 +32,7 @@ fn json(status: u16, body: &serde_json::Value) -> Answer {
 /// A date that is past: the wait it asks for is over.
 const PAST: &str = "Fri, 20 Nov 2020 23:00:00 GMT";
 
-fn rows() -> Vec<Row> {
+pub fn rows() -> Vec<Row> {
     let ten_mib = vec![b'x'; 10 << 20];
     let attempt = &["--attempt-timeout", "300ms"];
     let repeatable = &["--attempt-timeout", "300ms", "--idempotent"];
@@ -42,45 +42,138 @@ fn rows() -> Vec<Row> {
         row("200 no code", json(200, &json!({"data": {}})), 0, 1, ""),
         row("200 text", Answer::typed(200, "text/plain", "done"), 0, 1, ""),
         row("200 empty", Answer::status(200), 0, 1, ""),
-        row("200 failing code", json(200, &json!({"code": 100_101, "message": "Database error"})), 1, 1, "code 100101: Database error"),
+        row(
+            "200 failing code",
+            json(200, &json!({"code": 100_101, "message": "Database error"})),
+            1,
+            1,
+            "code 100101: Database error",
+        ),
         row("200 word code", json(200, &json!({"code": "E_DOWN", "msg": "no"})), 1, 1, "code E_DOWN: no"),
-        Row { args: &["--success-code", "7"], ..row("200 own code", json(200, &json!({"code": 7})), 0, 1, "") },
-        row("200 non-JSON", Answer::typed(200, "application/json", "{oops"), 76, 1, "its JSON cannot be read"),
+        Row {
+            args: &["--success-code", "7"],
+            ..row("200 own code", json(200, &json!({"code": 7})), 0, 1, "")
+        },
+        row(
+            "200 non-JSON",
+            Answer::typed(200, "application/json", "{oops"),
+            76,
+            1,
+            "its JSON cannot be read",
+        ),
         row("200 web page", Answer::typed(200, "text/html", "<html>"), 76, 1, "the reply is a web page"),
-        row("200 truncated", Answer::Truncated { declared: 100, sent: b"{\"code\":0".to_vec() }, 124, 1, "the reply was cut"),
-        Row { args: &["--idempotent"], ..row("200 truncated, repeatable", Answer::Truncated { declared: 100, sent: b"{".to_vec() }, 75, 3, "the reply was cut") },
+        row(
+            "200 truncated",
+            Answer::Truncated { declared: 100, sent: b"{\"code\":0".to_vec() },
+            124,
+            1,
+            "the reply was cut",
+        ),
+        Row {
+            args: &["--idempotent"],
+            ..row(
+                "200 truncated, repeatable",
+                Answer::Truncated { declared: 100, sent: b"{".to_vec() },
+                75,
+                3,
+                "the reply was cut",
+            )
+        },
         row("200 of 10 MiB", Answer::typed(200, "text/plain", ten_mib.clone()), 76, 1, "longer than 1MiB"),
-        Row { args: &["--max-body", "16MiB"], ..row("200 of 10 MiB, allowed", Answer::typed(200, "text/plain", ten_mib), 0, 1, "") },
-        Row { args: attempt, ..row("slow body", Answer::SlowBody(b"{\"code\":0".to_vec()), 124, 1, "the reply was cut: deadline") },
-        Row { args: attempt, ..row("slow headers", Answer::SlowHeaders, 124, 1, "no answer before the deadline") },
-        Row { args: repeatable, ..row("slow headers, repeatable", Answer::SlowHeaders, 75, 3, "no answer before the deadline") },
+        Row {
+            args: &["--max-body", "16MiB"],
+            ..row("200 of 10 MiB, allowed", Answer::typed(200, "text/plain", ten_mib), 0, 1, "")
+        },
+        Row {
+            args: attempt,
+            ..row(
+                "slow body",
+                Answer::SlowBody(b"{\"code\":0".to_vec()),
+                124,
+                1,
+                "the reply was cut: deadline",
+            )
+        },
+        Row {
+            args: attempt,
+            ..row("slow headers", Answer::SlowHeaders, 124, 1, "no answer before the deadline")
+        },
+        Row {
+            args: repeatable,
+            ..row("slow headers, repeatable", Answer::SlowHeaders, 75, 3, "no answer before the deadline")
+        },
         row("reset after the request", Answer::Reset, 124, 1, "connection lost after the request was sent"),
-        Row { args: &["--idempotent"], ..row("reset, repeatable", Answer::Reset, 75, 3, "connection lost after the request was sent") },
+        Row {
+            args: &["--idempotent"],
+            ..row("reset, repeatable", Answer::Reset, 75, 3, "connection lost after the request was sent")
+        },
         row("closed without an answer", Answer::Close, 124, 1, "connection lost after the request was sent"),
-        Row { args: &["-X", "GET"], ..row("GET is repeatable by its nature", Answer::Close, 75, 3, "connection lost") },
+        Row {
+            args: &["-X", "GET"],
+            ..row("GET is repeatable by its nature", Answer::Close, 75, 3, "connection lost")
+        },
         row("201", json(201, &json!({"code": 0})), 0, 1, ""),
         row("202", json(202, &json!({"code": 0, "data": {"run_id": "r1"}})), 0, 1, ""),
         row("202 failing code", json(202, &json!({"code": 9})), 1, 1, "code 9"),
         row("204", Answer::status(204), 0, 1, ""),
-        row("301", Answer::status(301).with("Location", "http://127.0.0.1:1/elsewhere?ticket=s3cret"), 76, 1, "redirects to http://127.0.0.1:1/elsewhere are not followed"),
+        row(
+            "301",
+            Answer::status(301).with("Location", "http://127.0.0.1:1/elsewhere?ticket=s3cret"),
+            76,
+            1,
+            "redirects to http://127.0.0.1:1/elsewhere are not followed",
+        ),
         row("307", Answer::status(307).with("Location", "/elsewhere"), 76, 1, "are not followed"),
         row("400", json(400, &json!({"code": 100_004, "message": "无效的时间格式"})), 1, 1, "无效的时间格式"),
-        row("403", json(403, &json!({"code": 100_207, "message": "Permission denied"})), 77, 1, "Permission denied"),
+        row(
+            "403",
+            json(403, &json!({"code": 100_207, "message": "Permission denied"})),
+            77,
+            1,
+            "Permission denied",
+        ),
         row("404", Answer::status(404), 1, 1, "HTTP 404 Not Found"),
         row("408", Answer::status(408), 75, 3, "HTTP 408"),
         row("409", json(409, &json!({"message": "version conflict"})), 1, 1, "version conflict"),
-        row("409 in progress", json(409, &json!({"message": "sync in progress"})), 75, 3, "already in progress"),
+        row(
+            "409 in progress",
+            json(409, &json!({"message": "sync in progress"})),
+            75,
+            3,
+            "already in progress",
+        ),
         row("422", Answer::status(422), 1, 1, "HTTP 422"),
         row("423", Answer::status(423), 75, 1, "HTTP 423, locked"),
         row("425", Answer::status(425), 75, 3, "HTTP 425"),
         row("429", Answer::status(429), 75, 3, "HTTP 429"),
         row("429, seconds that fit", Answer::status(429).with("Retry-After", "0"), 75, 3, "HTTP 429"),
         row("429, date that fits", Answer::status(429).with("Retry-After", PAST), 75, 3, "HTTP 429"),
-        row("429, seconds past the budget", Answer::status(429).with("Retry-After", "3600"), 75, 1, "HTTP 429"),
-        row("429, date past the budget", Answer::status(429).with("Retry-After", "Fri, 20 Nov 2093 23:00:00 GMT"), 75, 1, "HTTP 429"),
-        Row { args: &["--retries", "0"], ..row("503 without retries", Answer::status(503), 75, 1, "HTTP 503") },
+        row(
+            "429, seconds past the budget",
+            Answer::status(429).with("Retry-After", "3600"),
+            75,
+            1,
+            "HTTP 429",
+        ),
+        row(
+            "429, date past the budget",
+            Answer::status(429).with("Retry-After", "Fri, 20 Nov 2093 23:00:00 GMT"),
+            75,
+            1,
+            "HTTP 429",
+        ),
+        Row {
+            args: &["--retries", "0"],
+            ..row("503 without retries", Answer::status(503), 75, 1, "HTTP 503")
+        },
         row("500", json(500, &json!({"code": 110_001, "message": "3 of 5 failed"})), 1, 1, "3 of 5 failed"),
-        row("500 that claims success", json(500, &json!({"code": 0, "message": "success"})), 1, 1, "HTTP 500"),
+        row(
+            "500 that claims success",
+            json(500, &json!({"code": 0, "message": "success"})),
+            1,
+            1,
+            "HTTP 500",
+        ),
         row("501", Answer::status(501), 1, 1, "HTTP 501"),
         row("502", Answer::typed(502, "text/html", "<html>bad gateway</html>"), 75, 3, "HTTP 502"),
         row("503", Answer::status(503), 75, 3, "HTTP 503"),
@@ -99,7 +192,10 @@ fn every_answer_has_its_exit_code_its_requests_and_its_line() {
         let seen = server.requests();
         assert_eq!(seen.len(), requests, "{name}: requests");
         let keys: Vec<_> = seen.iter().map(|request| request.header("idempotency-key")).collect();
-        assert!(keys.iter().all(|key| key.is_some() && *key == keys[0]), "{name}: one key for every attempt: {keys:?}");
+        assert!(
+            keys.iter().all(|key| key.is_some() && *key == keys[0]),
+            "{name}: one key for every attempt: {keys:?}"
+        );
         let ran = world.run(&["history", "--json"]);
         let last = &ran.json()[0];
         assert_eq!(last["exit_code"], exit, "{name}: the record");
@@ -121,7 +217,11 @@ fn an_accepted_call_is_not_called_a_success() {
     let world = World::with_token(&server);
     let ran = world.run(&["--json", ENDPOINT]);
     assert_eq!((ran.code, ran.json()["status"].as_str()), (0, Some("accepted")));
-    assert!(world.log().contains("status=accepted") && !world.log().contains("successful"), "{}", world.log());
+    assert!(
+        world.log().contains("status=accepted") && !world.log().contains("successful"),
+        "{}",
+        world.log()
+    );
 }
 
 #[test]
@@ -193,9 +293,13 @@ fn a_401_is_answered_by_one_login_and_one_repetition() {
     world.write_secret("token", "expired-on-the-server");
     let ran = world.run(&["--json", ENDPOINT]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert_eq!((ran.json()["attempts"].as_u64(), ran.json()["token_source"].as_str()), (Some(2), Some("login")));
+    assert_eq!(
+        (ran.json()["attempts"].as_u64(), ran.json()["token_source"].as_str()),
+        (Some(2), Some("login"))
+    );
     assert_eq!((server.count(LOGIN), server.count(ENDPOINT)), (1, 2));
-    let keys: Vec<_> = server.requests().iter().filter_map(|r| r.header("idempotency-key").map(str::to_owned)).collect();
+    let keys: Vec<_> =
+        server.requests().iter().filter_map(|r| r.header("idempotency-key").map(str::to_owned)).collect();
     assert_eq!(keys.len(), 2);
     assert_eq!(keys[0], keys[1], "the repetition is the same request");
 }
@@ -222,9 +326,12 @@ fn a_401_is_answered_by_the_newer_token_of_another_process_without_a_login() {
 fn a_second_401_is_the_end_and_there_is_never_a_third_request() {
     for refusal in [Answer::status(401), json(200, &json!({"code": 102_003, "message": "Token expired"}))] {
         let granting = Granting::new(900);
-        let server = FakeServer::start(move |request: &Received| {
-            if request.path == LOGIN { granting.grant() } else { refusal.clone() }
-        });
+        let server =
+            FakeServer::start(
+                move |request: &Received| {
+                    if request.path == LOGIN { granting.grant() } else { refusal.clone() }
+                },
+            );
         let world = World::without_token(&server);
         world.write_secret("token", "cached");
         world.run(&[ENDPOINT]).assert_failure(77);
@@ -254,7 +361,10 @@ fn a_wait_follows_an_accepted_call_to_its_end() {
                 return if location { accepted.with("Location", "/runs/r-1") } else { accepted };
             }
             let status = if asked.fetch_add(1, Ordering::SeqCst) < 2 { "running" } else { end };
-            json(200, &json!({"code": 200, "data": {"run_id": "r-1", "status": status, "error": "3 rows failed"}}))
+            json(
+                200,
+                &json!({"code": 200, "data": {"run_id": "r-1", "status": status, "error": "3 rows failed"}}),
+            )
         });
         let world = World::with_token(&server).set("QS_CALL__WAIT_INTERVAL", "1ms");
         let ran = world.run(&["--wait", "--json", ENDPOINT]);

@@ -21,9 +21,8 @@ use crate::client::transport::{Outgoing, Step, Transport, goes_direct};
 use crate::clock::SharedClock;
 use crate::domain::exit::Exit;
 use crate::files;
-use crate::secret::Redactor;
 
-/// Deadline of one question to a server.
+/// Longest deadline of one question to a server.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How one item stands.
@@ -67,7 +66,7 @@ pub(super) async fn run(
     places(&mut checks, settings);
     let transport = Transport::new(settings.transport_options());
     let config = settings.config();
-    let api = address::base(&config.api.base_url, config.call.allow_plaintext);
+    let api = address::base(&config.api.base_url.0, config.call.allow_plaintext);
     match &api {
         Ok(url) => reach(&mut checks, "api", url, &transport, settings).await,
         Err(error) => checks.add("api", Mark::Bad(Exit::Config), format!("api.base_url: {error}")),
@@ -78,9 +77,14 @@ pub(super) async fn run(
     }
     let token = login(&mut checks, settings, &transport, clock).await;
     if let (Some(endpoint), Ok(base), Some(token)) = (&args.target, &api, &token) {
-        checks.of("endpoint", endpoint_exists(base, endpoint, token, &transport).await);
+        checks.of("endpoint", endpoint_exists(base, endpoint, token, &transport, settings).await);
     }
     report(&checks, args.json, output)
+}
+
+/// No question takes longer than an attempt of a call may.
+fn patience(settings: &Settings) -> Duration {
+    settings.config().call.attempt_timeout.min(PATIENCE)
 }
 
 fn configuration(checks: &mut Checks, settings: &Settings) {
@@ -146,7 +150,7 @@ async fn reach(
     origin.set_path("/health");
     origin.set_query(None);
     let outgoing = Outgoing { method: Method::GET, url: origin, headers: HeaderMap::new(), body: None };
-    match transport.send(outgoing, Instant::now() + PATIENCE).await {
+    match transport.send(outgoing, Instant::now() + patience(settings)).await {
         Ok(reply) => {
             let secure = if url.scheme() == "https" {
                 "name, connection and certificate"
@@ -181,7 +185,7 @@ async fn login(
         clock,
     );
     let deadline = Instant::now() + settings.config().iam.timeout;
-    match keeper.current(deadline, &mut Redactor::default()).await {
+    match keeper.current(deadline, &mut settings.redactor()).await {
         Ok((token, source)) => {
             let how = match source {
                 TokenSource::File => "from the token file",
@@ -207,6 +211,7 @@ async fn endpoint_exists(
     endpoint: &str,
     token: &Token,
     transport: &Transport,
+    settings: &Settings,
 ) -> Result<String, Failure> {
     let url =
         address::join(base, endpoint, &[]).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
@@ -217,7 +222,7 @@ async fn endpoint_exists(
     }
     let outgoing = Outgoing { method: Method::OPTIONS, url, headers, body: None };
     let reply = transport
-        .send(outgoing, Instant::now() + PATIENCE)
+        .send(outgoing, Instant::now() + patience(settings))
         .await
         .map_err(|failure| Failure::new(Exit::TryLater, format!("{endpoint}: {failure}")))?;
     match reply.status {

@@ -39,7 +39,7 @@ pub(super) fn build(invocation: &Invocation, settings: &Settings, run_id: RunId)
     let config = settings.config();
     let endpoint = invocation.endpoint.as_deref().unwrap_or_default();
     check_endpoint(endpoint)?;
-    let base = address::base(&config.api.base_url, config.call.allow_plaintext)
+    let base = address::base(&config.api.base_url.0, config.call.allow_plaintext)
         .map_err(|error| Failure::new(Exit::Config, format!("api.base_url: {error}")))?;
     let query = query(&invocation.query)?;
     let url = address::join(&base, endpoint, &query)

@@ -31,7 +31,6 @@ use crate::journal::overlap::{Claim, Holder, OverlapLocks};
 use crate::journal::record::{Records, RunEntry};
 use crate::journal::textfile;
 use crate::notify::ping::Ping;
-use crate::secret::Redactor;
 
 /// How long the final ping of an interrupted run may take: the process must be gone within a second.
 const LAST_PING: Duration = Duration::from_millis(500);
@@ -189,8 +188,8 @@ impl CallProgram<'_> {
         if let Err(error) = transport.client(&request.url).await {
             return Ended::before_anything(&transport_failure(&error));
         }
-        let mut redactor = Redactor::default();
         let settings = self.settings;
+        let mut redactor = settings.redactor();
         let keeper = TokenKeeper::new(
             settings.token_file(),
             || settings.login(),
@@ -203,7 +202,7 @@ impl CallProgram<'_> {
         let mut report = caller.run(request, &policy, deadline, &mut redactor).await;
         if self.invocation.wait && report.outcome == CallOutcome::Accepted {
             let call = &settings.config().call;
-            match address::base(&settings.config().api.base_url, call.allow_plaintext) {
+            match address::base(&settings.config().api.base_url.0, call.allow_plaintext) {
                 Ok(base) => {
                     let options =
                         WaitOptions { base, path: call.wait_path.clone(), interval: call.wait_interval };

@@ -19,7 +19,7 @@ use crate::crontab::invocation::{Invocation, default_log};
 use crate::domain::exit::Exit;
 use crate::domain::retry::RetryPolicy;
 use crate::journal::rotation::Rotation;
-use crate::secret::Secret;
+use crate::secret::{Redactor, Secret};
 
 /// File name of the configuration.
 const FILE: &str = "qs-api-call.yaml";
@@ -197,6 +197,18 @@ impl Settings {
         }
     }
 
+    /// The secrets that are configured by value: a server may repeat even one that it was not sent.
+    pub(super) fn redactor(&self) -> Redactor {
+        let config = self.config();
+        let mut redactor = Redactor::default();
+        for secret in
+            [&config.iam.password, &config.iam.client_secret, &config.ping.url].into_iter().flatten()
+        {
+            redactor.add(&secret.0);
+        }
+        redactor
+    }
+
     /// The login, if it is configured.
     ///
     /// # Errors
@@ -205,8 +217,8 @@ impl Settings {
         let iam = &self.config().iam;
         let missing = |what: &str, hint: &str| TokenError::Misconfigured(format!("{what} (hint: {hint})"));
         let text = match (&iam.login_url, &iam.base_url) {
-            (Some(url), _) => url.clone(),
-            (None, Some(base)) => format!("{}{}", base.trim_end_matches('/'), login_path(iam.dialect)),
+            (Some(url), _) => url.0.clone(),
+            (None, Some(base)) => format!("{}{}", base.0.trim_end_matches('/'), login_path(iam.dialect)),
             (None, None) => {
                 let hint = "set IAM_BASE_URL or iam.base_url, for example https://iam.example.com/api/v1";
                 return Err(missing("a login is needed and no IAM address is configured", hint));

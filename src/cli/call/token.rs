@@ -13,7 +13,6 @@ use crate::client::token_file::{Stored, TokenFile};
 use crate::client::transport::Transport;
 use crate::clock::SharedClock;
 use crate::domain::exit::Exit;
-use crate::secret::Redactor;
 
 /// Runs a `token` command.
 pub(super) async fn run(
@@ -44,7 +43,7 @@ pub(super) async fn run(
             let keeper = keeper(settings, false, &transport, clock);
             let deadline = Instant::now() + settings.config().call.timeout;
             let (token, _) =
-                keeper.current(deadline, &mut Redactor::default()).await.map_err(|error| failure(&error))?;
+                keeper.current(deadline, &mut settings.redactor()).await.map_err(|error| failure(&error))?;
             output.data(token.secret.expose())
         }
     }
@@ -59,7 +58,7 @@ pub(super) async fn refresh(
     let transport = Transport::new(settings.transport_options());
     let keeper = keeper(settings, force_login, &transport, clock);
     let deadline = Instant::now() + settings.config().call.timeout;
-    let token = keeper.refresh(deadline, &mut Redactor::default()).await.map_err(|error| failure(&error))?;
+    let token = keeper.refresh(deadline, &mut settings.redactor()).await.map_err(|error| failure(&error))?;
     Ok(token.ends_at(keeper.policy()))
 }
 

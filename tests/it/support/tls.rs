@@ -18,7 +18,9 @@ impl Authority {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         // Two authorities of one name would be told apart by their signatures only.
-        params.distinguished_name.push(DnType::CommonName, format!("test authority {:016x}", fastrand::u64(..)));
+        params
+            .distinguished_name
+            .push(DnType::CommonName, format!("test authority {:016x}", fastrand::u64(..)));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).expect("a root");
         Self { pem: certificate.pem(), issuer: Issuer::new(params, key) }
