@@ -3,3 +3,5 @@
 
 #[cfg(feature = "server")]
 pub mod apiserver;
+#[cfg(feature = "server")]
+pub mod demo;

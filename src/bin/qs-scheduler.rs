@@ -1,3 +1,18 @@
-//! Placeholder until the demo lands in the next commit.
+//! `qs-scheduler`: see `qs-scheduler --help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+use qs_scheduler::app::demo;
+use qs_scheduler::cli::output::Output;
+use qs_scheduler::cli::scheduler::{Command, PROGRAM, finish, parse};
+use qs_scheduler::config::Env;
+
+fn main() -> ExitCode {
+    let env = Env::from_process();
+    let output = Output::of_process(PROGRAM, env.get("NO_COLOR"));
+    let exit = match parse(std::env::args_os(), output) {
+        Ok(Command::Demo(args)) => finish(demo::run(args, &env, output), output),
+        Err(exit) => exit,
+    };
+    ExitCode::from(exit.code())
+}

@@ -4,3 +4,6 @@
 pub mod apiserver;
 pub mod call;
 pub mod output;
+#[cfg(feature = "server")]
+pub mod scheduler;
+pub mod signal;

@@ -94,9 +94,45 @@ impl Output {
         self.note(&format!("{program}: {red}{message}{reset}{hint}"));
     }
 
+    /// Ends a program: shows its failure, if any, and gives its exit code.
+    pub fn finish(&self, result: Result<(), Failure>) -> Exit {
+        match result {
+            Ok(()) => Exit::Ok,
+            Err(failure) => {
+                if failure.exit != Exit::Ok {
+                    self.failure(&failure);
+                }
+                failure.exit
+            }
+        }
+    }
+
     /// Writes a line for a human. Standard error that cannot be written leaves nobody to tell.
     pub fn note(&self, line: &str) {
         drop(writeln!(io::stderr().lock(), "{line}"));
+    }
+}
+
+/// What a parser has to say: help and version are data, anything else is wrong usage, on one line.
+pub fn usage(error: &clap::Error, output: Output) -> Result<(), Failure> {
+    use clap::error::ErrorKind;
+    let text = error.render();
+    let hint = format!("see {} --help", output.program);
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion if output.stdout_is_terminal && output.colour => {
+            output.data(&text.ansi().to_string())
+        }
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => output.data(&text.to_string()),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Err(Failure::new(Exit::Usage, "nothing to do is named").with_hint(hint))
+        }
+        _ => {
+            let text = text.to_string();
+            let message = text.split("\n\nUsage:").next().unwrap_or_default().trim_start_matches("error: ");
+            // The parser's paragraphs become one line; its tips are kept.
+            let message: Vec<&str> = message.split_whitespace().collect();
+            Err(Failure::new(Exit::Usage, message.join(" ")).with_hint(hint))
+        }
     }
 }
 

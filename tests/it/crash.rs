@@ -156,7 +156,8 @@ fn log_lines(dir: &Path) -> Vec<String> {
         let mut text = String::new();
         if name.ends_with(".partial") || name.starts_with('.') {
             continue;
-        } else if name.ends_with(".gz") {
+        }
+        if name.ends_with(".gz") {
             let file = std::fs::File::open(&path).unwrap();
             flate2::read::GzDecoder::new(file).read_to_string(&mut text).expect("a whole archive");
         } else {

@@ -1,6 +1,11 @@
 //! The integration tests: one crate, one module per subject.
 
 #![expect(unreachable_pub, reason = "a test crate has no users but itself")]
+#![expect(
+    clippy::case_sensitive_file_extension_comparisons,
+    clippy::format_push_string,
+    reason = "the files are our own, and a test may allocate"
+)]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must panic; helpers are no test functions")]
 
 mod support;
@@ -12,6 +17,8 @@ mod canary;
 #[cfg(feature = "server")]
 mod conformance;
 mod crash;
+#[cfg(feature = "server")]
+mod demo;
 mod herd;
 mod matrix;
 #[cfg(feature = "server")]

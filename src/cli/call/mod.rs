@@ -9,7 +9,6 @@ mod request;
 mod run;
 mod script;
 mod settings;
-mod signal;
 mod status;
 mod token;
 
@@ -23,7 +22,7 @@ pub use args::Cli;
 use self::args::{Command, ConfigCommand};
 use self::run::CallProgram;
 use self::settings::Settings;
-use super::output::{Failure, Output};
+use super::output::{Failure, Output, usage};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Env;
 use crate::domain::exit::Exit;
@@ -42,19 +41,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: &Env) -> Exit {
         Ok(cli) => runtime().and_then(|runtime| runtime.block_on(dispatch(&cli, env, output))),
         Err(error) => usage(&error, output),
     };
-    finish(result, output)
-}
-
-/// Shows a failure and gives the exit code.
-fn finish(result: Result<(), Failure>, output: Output) -> Exit {
-    match result {
-        Ok(()) => Exit::Ok,
-        Err(failure) if failure.exit == Exit::Ok => Exit::Ok,
-        Err(failure) => {
-            output.failure(&failure);
-            failure.exit
-        }
-    }
+    output.finish(result)
 }
 
 /// One thread is enough for one call, and starts faster than two.
@@ -100,24 +87,6 @@ async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
             output.data(&String::from_utf8_lossy(&text))
         }
     }
-}
-
-/// Help and version are data; anything else that the parser says is wrong usage.
-fn usage(error: &clap::Error, output: Output) -> Result<(), Failure> {
-    use clap::error::ErrorKind;
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return output.data(&error.render().to_string());
-    }
-    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
-        return Err(
-            Failure::new(Exit::Usage, "no endpoint and no command").with_hint("see qs-api-call --help")
-        );
-    }
-    let text = error.render().to_string();
-    let message = text.split("\n\nUsage:").next().unwrap_or_default().trim_start_matches("error: ");
-    // The parser's paragraphs become one line; its tips are kept.
-    let message: Vec<&str> = message.split_whitespace().collect();
-    Err(Failure::new(Exit::Usage, message.join(" ")).with_hint("see qs-api-call --help"))
 }
 
 /// Ends with 70 and one line when the program itself is wrong. The place of the defect is shown, never its data.

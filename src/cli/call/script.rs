@@ -44,7 +44,7 @@ pub(super) fn main(script: Script, args: &[OsString], env: &Env, output: Output)
         Script::ApiCall => runtime.block_on(api_call(args, env, output)),
         Script::RefreshToken => runtime.block_on(refresh_token(env)),
     });
-    match super::finish(result, output) {
+    match output.finish(result) {
         Exit::Ok => Exit::Ok,
         _ => Exit::Failed,
     }

@@ -6,7 +6,7 @@ use crate::domain::exit::Exit;
 
 /// Which signal it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
+pub enum Stop {
     /// SIGINT, from a keyboard.
     Interrupt,
     /// SIGTERM, from a supervisor.
@@ -15,7 +15,7 @@ pub(super) enum Stop {
 
 impl Stop {
     /// The exit code: 128 and the signal's number.
-    pub(super) fn exit(self) -> Exit {
+    pub fn exit(self) -> Exit {
         match self {
             Stop::Interrupt => Exit::Interrupted,
             Stop::Terminate => Exit::Terminated,
@@ -23,7 +23,7 @@ impl Stop {
     }
 
     /// The signal's name.
-    pub(super) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Stop::Interrupt => "SIGINT",
             Stop::Terminate => "SIGTERM",
@@ -32,7 +32,7 @@ impl Stop {
 }
 
 /// Waits for the first of them. Where handlers cannot be set the default action of the signal remains.
-pub(super) async fn stopped() -> Stop {
+pub async fn stopped() -> Stop {
     match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
         (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
             _ = terminate.recv() => Stop::Terminate,

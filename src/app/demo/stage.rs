@@ -1,0 +1,241 @@
+//! Where the demonstration plays: a temporary directory, a server on a free loopback port, calls with an environment
+//! of their own.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::{Duration, Instant};
+
+use super::broken::BrokenGateway;
+use super::crontab::Entry;
+use super::programs::Programs;
+use crate::cli::output::Failure;
+use crate::domain::exit::Exit;
+
+/// How long the server may take to start or stop.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The account of the development IAM.
+const USERNAME: &str = "qs-scheduler@example.com";
+
+/// What one call gave.
+pub(super) struct Called {
+    pub(super) code: Option<i32>,
+    pub(super) json: Value,
+    pub(super) stderr: String,
+}
+
+/// The stage.
+pub(super) struct Stage {
+    programs: Programs,
+    dir: TemporaryDir,
+    password: String,
+    url: String,
+    server: Option<Child>,
+}
+
+impl Stage {
+    /// Makes the directory and starts the server.
+    pub(super) async fn set(programs: Programs, keep: bool) -> Result<Self, Failure> {
+        let dir = TemporaryDir::new(keep)?;
+        let password = format!("demo \"{:016x}\" 密码", fastrand::u64(..));
+        let mut stage = Self { programs, dir, password, url: String::new(), server: None };
+        stage.start_server("127.0.0.1:0", "15m").await?;
+        Ok(stage)
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir.path
+    }
+
+    async fn start_server(&mut self, addr: &str, token_life: &str) -> Result<(), Failure> {
+        let mut server = Command::new(&self.programs.apiserver)
+            .args(["serve", "--dev-iam"])
+            .env("QS_SERVER__ADDR", addr)
+            .env("QS_DATABASE__URL", format!("sqlite:{}", self.dir.path.join("qs.db").display()))
+            .env("QS_DEV_IAM__USERNAME", USERNAME)
+            .env("QS_DEV_IAM__PASSWORD", &self.password)
+            .env("QS_DEV_IAM__TTL", token_life)
+            .env("QS_LOG__LEVEL", "error")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| failed("qs-apiserver", &error))?;
+        let stdout = server.stdout.take().map(|stdout| BufReader::new(stdout).lines());
+        self.server = Some(server);
+        let Some(mut lines) = stdout else {
+            return Err(Failure::new(Exit::Internal, "qs-apiserver has no output"));
+        };
+        loop {
+            let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+            match line {
+                Ok(Ok(Some(line))) => {
+                    if let Some(url) = line.strip_prefix("listening on ") {
+                        url.clone_into(&mut self.url);
+                        return Ok(());
+                    }
+                }
+                Ok(Ok(None)) => {
+                    return Err(Failure::new(Exit::Failed, "qs-apiserver ended at once; its error is above"));
+                }
+                Ok(Err(error)) => return Err(failed("qs-apiserver", &error)),
+                Err(_) => return Err(Failure::new(Exit::Failed, "qs-apiserver did not start in time")),
+            }
+        }
+    }
+
+    /// Stops the server as a supervisor would, and waits for its end.
+    pub(super) async fn stop_server(&mut self) -> Result<(), Failure> {
+        let Some(mut server) = self.server.take() else { return Ok(()) };
+        if let Some(pid) = server.id() {
+            let kill = Command::new("kill").arg(pid.to_string()).status().await;
+            kill.map_err(|error| failed("kill", &error))?;
+        }
+        match tokio::time::timeout(PATIENCE, server.wait()).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(failed("qs-apiserver", &error)),
+            Err(_) => Err(Failure::new(Exit::Failed, "qs-apiserver did not stop in time")),
+        }
+    }
+
+    /// The same address, new keys: every token that is out is rejected from now on, and new ones live two seconds.
+    pub(super) async fn start_with_new_keys(&mut self) -> Result<(), Failure> {
+        let addr = self.url.trim_start_matches("http://").to_owned();
+        self.start_server(&addr, "2s").await
+    }
+
+    /// Waits until the cached token is over, as `qs-api-call token status` sees it.
+    pub(super) async fn wait_for_expiry(&self, patience: Duration) -> Result<(), Failure> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let output = self.command(&["token", "status", "--json"]).output().await;
+            let output = output.map_err(|error| failed("qs-api-call", &error))?;
+            let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+            if status["state"] == "expired" {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(Failure::new(Exit::Failed, format!("the token did not expire: {status}")));
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// A crontab entry, with its log in this directory.
+    pub(super) async fn call(&self, entry: &Entry) -> Result<Called, Failure> {
+        self.made(self.entry_command(entry)).await
+    }
+
+    /// The same entry against a gateway that lies.
+    pub(super) async fn against_broken_gateway(&self, entry: &Entry) -> Result<Called, Failure> {
+        let gateway = BrokenGateway::start().await.map_err(|error| failed("gateway", &error))?;
+        let mut command = self.entry_command(entry);
+        command.env("API_BASE_URL", &gateway.url);
+        self.made(command).await
+    }
+
+    pub(super) async fn unknown_endpoint(&self) -> Result<Called, Failure> {
+        self.made(self.command(&["--json", "/api/v1/nobody/knows"])).await
+    }
+
+    /// Reports a business event.
+    pub(super) async fn event(&self, json: &str) -> Result<Called, Failure> {
+        self.made(self.command(&["--json", "--data", json, "/api/v1/statistics/events"])).await
+    }
+
+    /// What an operator sees.
+    pub(super) async fn status(&self) -> Result<String, Failure> {
+        let output =
+            self.command(&["status"]).output().await.map_err(|error| failed("qs-api-call", &error))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    pub(super) fn log(&self, entry: &Entry) -> Result<String, Failure> {
+        let path = self.dir.path.join("log").join(&entry.log);
+        std::fs::read_to_string(&path).map_err(|error| failed(&path.display().to_string(), &error))
+    }
+
+    /// Stops the server and removes the directory.
+    pub(super) async fn strike(mut self) -> Result<(), Failure> {
+        self.stop_server().await?;
+        self.dir.remove()
+    }
+
+    fn entry_command(&self, entry: &Entry) -> Command {
+        let log = self.dir.path.join("log").join(&entry.log);
+        let mut command = self.command(&["--json"]);
+        command.args(&entry.args).arg(log);
+        command
+    }
+
+    /// The program with the environment that a crontab would give it, and nothing else.
+    fn command(&self, args: &[&str]) -> Command {
+        let dir = &self.dir.path;
+        let mut command = Command::new(&self.programs.api_call);
+        command
+            .args(args)
+            .env_clear()
+            .env("HOME", dir)
+            .env("API_BASE_URL", &self.url)
+            .env("IAM_BASE_URL", format!("{}/api/v1", self.url))
+            .env("IAM_USERNAME", USERNAME)
+            .env("IAM_PASSWORD", &self.password)
+            .env("TOKEN_FILE", dir.join("internal-token"))
+            .env("QS_STATE__DIR", dir.join("state"))
+            .env("QS_LOG__DIR", dir.join("log"))
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    async fn made(&self, mut command: Command) -> Result<Called, Failure> {
+        let output = command.output().await.map_err(|error| failed("qs-api-call", &error))?;
+        Ok(Called {
+            code: output.status.code(),
+            json: serde_json::from_slice(&output.stdout).unwrap_or_default(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        })
+    }
+}
+
+fn failed(what: &str, error: &std::io::Error) -> Failure {
+    Failure::new(Exit::Io, format!("{what}: {error}"))
+}
+
+/// A private directory that is removed with its content.
+struct TemporaryDir {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl TemporaryDir {
+    fn new(keep: bool) -> Result<Self, Failure> {
+        let name = format!("qs-scheduler-demo-{}-{:08x}", std::process::id(), fastrand::u32(..));
+        let path = std::env::temp_dir().join(name);
+        let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|error| failed(&path.display().to_string(), &error))?;
+        Ok(Self { path, keep })
+    }
+
+    fn remove(&mut self) -> Result<(), Failure> {
+        if self.keep || !self.path.exists() {
+            return Ok(());
+        }
+        std::fs::remove_dir_all(&self.path).map_err(|error| failed(&self.path.display().to_string(), &error))
+    }
+}
+
+impl Drop for TemporaryDir {
+    fn drop(&mut self) {
+        // On the way out of a failure, that failure is what matters.
+        drop(self.remove());
+    }
+}
