@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::iam::{self, Login, LoginReply};
 use super::login_memory::{LoginMemory, Unavailable};
@@ -242,6 +242,7 @@ impl<'a> TokenKeeper<'a> {
         match self.file.read().map_err(TokenError::Insecure)? {
             Stored::Token(token) => {
                 redactor.add(&token.secret);
+                debug!(path = %self.file.path().display(), ends_at = %token.ends_at(self.policy()), "Token file read");
                 Ok(Some(token))
             }
             Stored::Missing => Ok(None),

@@ -20,6 +20,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
+use tracing::debug;
 use url::Url;
 
 use super::address::is_loopback;
@@ -204,7 +205,12 @@ impl Transport {
                 request.body(reqwest::Body::wrap(Tracked { data: Some(data), sent: Arc::clone(&sent) }));
         }
         match tokio::time::timeout_at(deadline, request.send()).await {
-            Ok(Ok(response)) => Ok(self.read(response, deadline).await),
+            Ok(Ok(response)) => {
+                let reply = self.read(response, deadline).await;
+                let (status, content_type) = (u64::from(reply.status), reply.content_type.as_deref());
+                debug!(status, content_type, bytes = reply.body.len(), end = ?reply.end, "Reply received");
+                Ok(reply)
+            }
             Ok(Err(error)) => Err(explain(&error, sent.load(Ordering::SeqCst))),
             Err(_) => Err(SendFailure {
                 step: Step::Deadline,
@@ -319,6 +325,7 @@ impl Transport {
             let reason = "no usable certificate in it".to_owned();
             return Err(TransportError::Invalid { what: "CA bundle", path: path.to_owned(), reason });
         }
+        debug!(path = %path.display(), added, "Trusted CAs read");
         Ok(store)
     }
 }

@@ -353,6 +353,8 @@ fn verbose_shows_progress_on_one_side_and_the_reply_on_the_other() {
     assert!(ran.stdout.contains("\"written\":3") && ran.stdout.lines().count() == 1, "{ran:?}");
     assert!(ran.stderr.contains("Calling API: ") && ran.stderr.contains("API call successful"), "{ran:?}");
     assert!(!ran.stderr.contains('\x1b'), "no colours where nobody looks");
+    let more = World::with_token(&server).run(&["-vv", ENDPOINT]);
+    assert!(more.stderr.contains("Reply received") && !ran.stderr.contains("Reply received"), "{more:?}");
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod crash;
 mod demo;
 mod herd;
 mod matrix;
+mod panic;
 #[cfg(feature = "server")]
 mod sync_runs;
 mod token;

@@ -32,6 +32,7 @@ fn json(status: u16, body: &serde_json::Value) -> Answer {
 /// A date that is past: the wait it asks for is over.
 const PAST: &str = "Fri, 20 Nov 2020 23:00:00 GMT";
 
+#[expect(clippy::too_many_lines, reason = "one table, one row a line")]
 pub fn rows() -> Vec<Row> {
     let ten_mib = vec![b'x'; 10 << 20];
     let attempt = &["--attempt-timeout", "300ms"];
@@ -394,4 +395,41 @@ fn a_wait_does_not_take_the_token_to_another_host_and_an_open_end_is_unknown() {
     let ran = world.run(&["--wait", "--timeout", "200ms", ENDPOINT]);
     ran.assert_failure(124);
     assert!(ran.stderr.contains("not finished within the budget"), "{ran:?}");
+}
+
+#[test]
+fn a_proxy_that_refuses_to_connect_means_never_sent() {
+    let proxy = FakeServer::start(|_| Answer::status(502));
+    let world = World::new().set("API_BASE_URL", "https://api.example.com").set("HTTPS_PROXY", proxy.url());
+    world.write_secret("token", "cached-token");
+    let ca = Authority::new().write(world.dir());
+    let ran = world.run(&["--cacert", ca.to_str().unwrap(), ENDPOINT]);
+    ran.assert_failure(75);
+    let methods: Vec<_> =
+        proxy.requests().iter().map(|request| (request.method.clone(), request.path.clone())).collect();
+    assert_eq!(methods, vec![("CONNECT".to_owned(), "api.example.com:443".to_owned()); 3]);
+    assert!(
+        proxy.requests().iter().all(|request| request.header("authorization").is_none()),
+        "no token for the proxy"
+    );
+}
+
+#[test]
+fn a_client_certificate_is_shown_to_a_server_that_asks() {
+    let authority = Authority::new();
+    let server = FakeServer::start_tls(authority.server_asking_for_a_certificate(), |_| success());
+    let world = World::with_token(&server);
+    let ca = authority.write(world.dir());
+    let (cert, key) = authority.write_client(world.dir());
+    let path = |path: &std::path::PathBuf| path.to_str().unwrap().to_owned();
+    let identity = ["--cacert", &path(&ca), "--cert", &path(&cert), "--key", &path(&key), ENDPOINT];
+    world.run(&identity).assert_silent_success();
+    let without = world.run(&["--cacert", &path(&ca), ENDPOINT]);
+    assert!(matches!(without.code, 75 | 124), "{without:?}");
+
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let open = world.run(&identity);
+    open.assert_failure(78);
+    assert!(open.stderr.contains("client key") && open.stderr.contains("0644"), "{open:?}");
+    assert_eq!(server.requests().len(), 1);
 }

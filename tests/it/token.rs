@@ -181,7 +181,8 @@ fn an_early_refresh_that_fails_keeps_the_token_that_is_still_valid() {
     let world = World::without_token(&server).set("QS_TOKEN__MAX_AGE", "1h").set("QS_TOKEN__SKEW", "20m");
     world.write_secret("token", "old-but-good");
     let file = std::fs::File::options().write(true).open(world.path("token")).unwrap();
-    file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(50 * 60)).unwrap();
+    let now = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(now - std::time::Duration::from_secs(50 * 60)).unwrap();
     world.run(&[ENDPOINT]).assert_silent_success();
     assert_eq!(server.count(LOGIN), 3);
     assert!(world.log().contains("WARN: Early refresh failed"), "{}", world.log());

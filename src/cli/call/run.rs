@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use tracing_subscriber::prelude::*;
 
 use super::args::CallOptions;
@@ -72,7 +72,9 @@ impl CallProgram<'_> {
             return self.show(&request::build(self.invocation, self.settings, run_id)?);
         }
         let (log, records, locks) = self.open_journal(&task, run_id)?;
-        let ended = match request::build(self.invocation, self.settings, run_id) {
+        let settings = self.settings;
+        debug!(files = ?settings.files, log = %settings.log_path.display(), state = %settings.state_dir.display(), "Settings read");
+        let ended = match request::build(self.invocation, settings, run_id) {
             Ok(request) => self.guarded(&task, run_id, &request, &locks).await,
             Err(failure) => Ended::before_anything(&failure),
         };
