@@ -263,7 +263,8 @@ impl<'a> TokenKeeper<'a> {
         {
             return Err(TokenError::Rejected(format!(
                 "{}; not tried again before {} or until the credential changes (hint: --force-login)",
-                last.reason, last.until
+                last.reason,
+                last.until.strftime("%Y-%m-%dT%H:%M:%SZ")
             )));
         }
         let result = self.ask(&login, deadline, redactor).await;

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod config;
+mod ended;
 mod explain;
 mod progress;
 mod request;

@@ -37,7 +37,11 @@ const LARGEST_BODY: u64 = 64 << 20;
 /// Usage (64), configuration (78), or a body file that is not there (66).
 pub(super) fn build(invocation: &Invocation, settings: &Settings, run_id: RunId) -> Result<Request, Failure> {
     let config = settings.config();
-    let endpoint = invocation.endpoint.as_deref().unwrap_or_default();
+    let Some(endpoint) = invocation.endpoint.as_deref() else {
+        return Err(
+            Failure::new(Exit::Usage, "no endpoint and no command").with_hint("see qs-api-call --help")
+        );
+    };
     check_endpoint(endpoint)?;
     let base = address::base(&config.api.base_url.0, config.call.allow_plaintext)
         .map_err(|error| Failure::new(Exit::Config, format!("api.base_url: {error}")))?;

@@ -3,18 +3,17 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::prelude::*;
 
 use super::args::CallOptions;
+use super::ended::Ended;
 use super::progress::Progress;
 use super::request;
 use super::settings::Settings;
 use crate::cli::output::{Failure, Output};
 use crate::cli::signal::{Stop, stopped};
-use crate::client::call::CallReport;
 use crate::client::keeper::TokenKeeper;
 use crate::client::transport::Transport;
 use crate::client::wait::{self, WaitOptions};
@@ -24,7 +23,6 @@ use crate::crontab::invocation::{Invocation, check_task_name};
 use crate::domain::duration::millis;
 use crate::domain::exit::Exit;
 use crate::domain::id::RunId;
-use crate::domain::overlap::Overlap;
 use crate::journal::line::truncate;
 use crate::journal::log::{LogFile, LogLayer};
 use crate::journal::overlap::{Claim, Holder, OverlapLocks};
@@ -49,14 +47,6 @@ pub(super) struct CallProgram<'a> {
     pub clock: SharedClock,
 }
 
-/// How the run ended, as everything that is left behind tells it.
-struct Ended {
-    status: &'static str,
-    exit: Exit,
-    report: CallReport,
-    duration: Duration,
-}
-
 impl CallProgram<'_> {
     /// Makes the call and everything around it.
     ///
@@ -71,10 +61,15 @@ impl CallProgram<'_> {
         if self.options.dry_run {
             return self.show(&request::build(self.invocation, self.settings, run_id)?);
         }
+        let request = match request::build(self.invocation, self.settings, run_id) {
+            // A mistyped command line is no run of a task.
+            Err(failure) if failure.exit == Exit::Usage => return Err(failure),
+            request => request,
+        };
         let (log, records, locks) = self.open_journal(&task, run_id)?;
         let settings = self.settings;
         debug!(files = ?settings.files, log = %settings.log_path.display(), state = %settings.state_dir.display(), "Settings read");
-        let ended = match request::build(self.invocation, settings, run_id) {
+        let ended = match request {
             Ok(request) => self.guarded(&task, run_id, &request, &locks).await,
             Err(failure) => Ended::before_anything(&failure),
         };
@@ -107,10 +102,7 @@ impl CallProgram<'_> {
         let began = Instant::now();
         tokio::select! {
             ended = self.locked(task, run_id, request, locks) => ended,
-            stop = stopped() => {
-                let ended = self.interrupted(stop, run_id).await;
-                Ended { duration: began.elapsed(), ..ended }
-            }
+            stop = stopped() => self.interrupted(stop, run_id, began).await,
         }
     }
 
@@ -220,7 +212,7 @@ impl CallProgram<'_> {
         Ended::of(report)
     }
 
-    async fn interrupted(&self, stop: Stop, run_id: RunId) -> Ended {
+    async fn interrupted(&self, stop: Stop, run_id: RunId, began: Instant) -> Ended {
         let exit = stop.exit();
         let message = format!("stopped by {}; a request that was under way may have been done", stop.name());
         let transport = Transport::new(self.settings.transport_options());
@@ -228,7 +220,7 @@ impl CallProgram<'_> {
             // A ping that takes longer is given up: the promise is to be gone within a second.
             drop(tokio::time::timeout(LAST_PING, ping.end(exit, &message)).await);
         }
-        Ended { status: "unknown", exit, report: empty_report(message), duration: Duration::ZERO }
+        Ended::stopped(exit, message, began.elapsed())
     }
 
     /// Log line, run record, metrics, output: the same end everywhere.
@@ -325,90 +317,6 @@ impl CallProgram<'_> {
     }
 }
 
-impl Ended {
-    fn of(report: CallReport) -> Self {
-        Self {
-            status: report.outcome.status(),
-            exit: report.outcome.exit(),
-            report,
-            duration: Duration::ZERO,
-        }
-    }
-
-    /// An end before any request.
-    fn before_anything(failure: &Failure) -> Self {
-        let hint = failure.hint.as_ref().map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
-        let report = empty_report(format!("{}{hint}", failure.message));
-        Self { status: "failed", exit: failure.exit, report, duration: Duration::ZERO }
-    }
-
-    /// The previous run is still going.
-    fn busy(policy: Overlap, who: Option<&Holder>) -> Self {
-        let who = who.map_or_else(String::new, |who| {
-            format!(" (run {}, process {}, since {})", who.run_id, who.pid, who.since)
-        });
-        let (status, exit, message) = match policy {
-            Overlap::Fail => ("failed", Exit::TryLater, format!("the previous run is still going{who}")),
-            Overlap::Sequential => {
-                ("failed", Exit::TryLater, format!("the previous run did not end within the budget{who}"))
-            }
-            Overlap::Skip | Overlap::Parallel => {
-                ("skipped", Exit::Ok, format!("the previous run is still going{who}"))
-            }
-        };
-        Self { status, exit, report: empty_report(message), duration: Duration::ZERO }
-    }
-
-    /// The one line of a failure.
-    fn line(&self, task: &str) -> String {
-        format!("{task}: {} [exit {} {}]", self.report.message, self.exit.code(), self.exit.name())
-    }
-
-    fn entry(&self, task: &str, run_id: RunId, started_at: Timestamp, endpoint: &str) -> RunEntry {
-        RunEntry {
-            task: task.to_owned(),
-            run_id: run_id.to_string(),
-            endpoint: endpoint.to_owned(),
-            started_at,
-            duration_ms: millis(self.duration),
-            status: self.status.to_owned(),
-            exit_name: self.exit.name().to_owned(),
-            exit_code: self.exit.code(),
-            http_status: self.report.http_status,
-            code: self.report.code.clone(),
-            message: truncate(&self.report.message, 1000).to_owned(),
-            attempts: self.report.attempts,
-            token_source: self.report.token_source.map(|source| source.as_str().to_owned()),
-        }
-    }
-
-    /// The object of `--json`.
-    fn json(&self, entry: &RunEntry) -> Value {
-        let body = self
-            .report
-            .body
-            .as_ref()
-            .map(|body| serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.clone())));
-        // A number stays a number, as the server sent it.
-        let code =
-            entry.code.as_ref().map(|code| code.parse::<i64>().map_or_else(|_| json!(code), Value::from));
-        json!({
-            "status": entry.status,
-            "exit_name": entry.exit_name,
-            "exit_code": entry.exit_code,
-            "http_status": entry.http_status,
-            "code": code,
-            "message": self.report.message,
-            "attempts": entry.attempts,
-            "duration_ms": entry.duration_ms,
-            "task": entry.task,
-            "run_id": entry.run_id,
-            "token_source": entry.token_source,
-            "body": body,
-        })
-    }
-}
-
 /// A file or proxy setting that no connection can be made with.
 pub(super) fn transport_failure(error: &crate::client::transport::TransportError) -> Failure {
     use crate::client::transport::TransportError;
@@ -420,17 +328,4 @@ pub(super) fn transport_failure(error: &crate::client::transport::TransportError
         _ => Exit::Config,
     };
     Failure::new(exit, error.to_string())
-}
-
-fn empty_report(message: String) -> CallReport {
-    CallReport {
-        outcome: CallOutcome::Unknown,
-        http_status: None,
-        code: None,
-        message,
-        attempts: 0,
-        token_source: None,
-        body: None,
-        location: None,
-    }
 }
