@@ -5,6 +5,8 @@ mod check;
 mod config;
 mod ended;
 mod explain;
+mod login;
+mod options;
 mod progress;
 mod request;
 mod run;

@@ -5,21 +5,20 @@ use std::path::{Path, PathBuf};
 use directories::ProjectDirs;
 
 use super::args::Common;
+use super::options;
 use crate::cli::output::Failure;
-use crate::client::credentials::{Credential, CredentialError};
-use crate::client::iam::{Login, login_path};
-use crate::client::keeper::{KeeperOptions, TokenError};
+use crate::client::call::CallPolicy;
+use crate::client::keeper::KeeperOptions;
 use crate::client::token::TokenPolicy;
 use crate::client::token_file::TokenFile;
 use crate::client::transport::{TransportOptions, proxies_of};
-use crate::client::{address, call::CallPolicy};
-use crate::config::call::{CallConfig, Dialect, LogFormat, SETTINGS};
-use crate::config::{Bytes, ConfigError, ConfigFile, Env, Loaded, Origin, SecretText, load};
+use crate::config::call::{CallConfig, SETTINGS};
+use crate::config::{ConfigError, ConfigFile, Env, Loaded, Origin, load};
 use crate::crontab::invocation::{Invocation, default_log};
 use crate::domain::exit::Exit;
 use crate::domain::retry::RetryPolicy;
 use crate::journal::rotation::Rotation;
-use crate::secret::{Redactor, Secret};
+use crate::secret::Redactor;
 
 /// File name of the configuration.
 const FILE: &str = "qs-api-call.yaml";
@@ -64,7 +63,7 @@ impl Settings {
         let user = ProjectDirs::from("", "", "qs-scheduler");
         let files = config_files(common.config.as_deref(), user.as_ref())?;
         let mut loaded = load(&SETTINGS, &files, env).map_err(|error| config_failure(&error))?;
-        apply_options(&mut loaded, invocation, common);
+        options::apply(&mut loaded, invocation, common);
         check_password_in_file(&loaded, &files)?;
         let config = &loaded.config;
         let root = is_root();
@@ -103,6 +102,11 @@ impl Settings {
             },
             loaded,
         })
+    }
+
+    /// `$CREDENTIALS_DIRECTORY`.
+    pub(super) fn credentials_directory(&self) -> Option<&Path> {
+        self.env.credentials_directory.as_deref()
     }
 
     /// The values.
@@ -208,90 +212,6 @@ impl Settings {
         }
         redactor
     }
-
-    /// The login, if it is configured.
-    ///
-    /// # Errors
-    /// What is missing or unsafe.
-    pub(super) fn login(&self) -> Result<Login, TokenError> {
-        let iam = &self.config().iam;
-        let missing = |what: &str, hint: &str| TokenError::Misconfigured(format!("{what} (hint: {hint})"));
-        let text = match (&iam.login_url, &iam.base_url) {
-            (Some(url), _) => url.0.clone(),
-            (None, Some(base)) => format!("{}{}", base.0.trim_end_matches('/'), login_path(iam.dialect)),
-            (None, None) => {
-                let hint = "set IAM_BASE_URL or iam.base_url, for example https://iam.example.com/api/v1";
-                return Err(missing("a login is needed and no IAM address is configured", hint));
-            }
-        };
-        let url = address::base(&text, self.config().call.allow_plaintext)
-            .map_err(|error| TokenError::Misconfigured(format!("iam: {error}")))?;
-        let oauth2 = iam.dialect == Dialect::OAuth2ClientCredentials;
-        let account = if oauth2 { &iam.client_id } else { &iam.username };
-        let account = match account.clone() {
-            given if oauth2 => given,
-            given => self
-                .secret_of(
-                    "iam-username",
-                    iam.username_file.as_ref(),
-                    given.map(|name| SecretText(Secret::new(name))),
-                )?
-                .map(|secret| secret.expose().to_owned()),
-        };
-        let account = account.ok_or_else(|| {
-            if oauth2 {
-                missing("no OAuth 2 client is configured", "set IAM_CLIENT_ID or iam.client_id")
-            } else {
-                missing("IAM_USERNAME is not set", "set it, iam.username, or iam.username_file")
-            }
-        })?;
-        let secret = if oauth2 {
-            self.secret_of("iam-client-secret", iam.client_secret_file.as_ref(), iam.client_secret.clone())?
-        } else {
-            self.secret_of("iam-password", iam.password_file.as_ref(), iam.password.clone())?
-        };
-        let secret = secret.ok_or_else(|| {
-            if oauth2 {
-                missing(
-                    "no client secret is configured",
-                    "set IAM_CLIENT_SECRET_FILE or iam.client_secret_file",
-                )
-            } else {
-                missing("IAM_PASSWORD is not set", "prefer IAM_PASSWORD_FILE or iam.password_file, mode 0600")
-            }
-        })?;
-        Ok(Login {
-            url,
-            dialect: iam.dialect,
-            account,
-            secret,
-            client_auth: iam.client_auth,
-            scope: iam.scope.clone(),
-            audience: iam.audience.clone(),
-            tenant_id: iam.tenant_id,
-            device_id: iam.device_id.replace("$(hostname)", &self.host),
-        })
-    }
-
-    fn secret_of(
-        &self,
-        name: &'static str,
-        file: Option<&PathBuf>,
-        value: Option<SecretText>,
-    ) -> Result<Option<Secret>, TokenError> {
-        let credential = Credential {
-            name,
-            directory: self.env.credentials_directory.clone(),
-            file: file.cloned(),
-            value,
-            allow_insecure: self.config().token.allow_insecure_permissions,
-        };
-        match credential.read() {
-            Ok(found) => Ok(found.map(|(secret, _)| secret)),
-            Err(error @ CredentialError::Missing { .. }) => Err(TokenError::NoInput(error.to_string())),
-            Err(error) => Err(TokenError::Misconfigured(error.to_string())),
-        }
-    }
 }
 
 /// A wrong configuration as a failure of the program.
@@ -349,51 +269,6 @@ fn check_password_in_file(loaded: &Loaded<CallConfig>, files: &[ConfigFile]) -> 
         }
     }
     Ok(())
-}
-
-/// Options win over every other layer.
-fn apply_options(loaded: &mut Loaded<CallConfig>, invocation: &Invocation, common: &Common) {
-    let Loaded { config, origins } = loaded;
-    let mut set = |given: bool, key: &'static str, option: &'static str| {
-        if given {
-            origins.insert(key, Origin::Flag(option));
-        }
-    };
-    macro_rules! option {
-        ($given:expr, $section:ident.$key:ident, $option:literal) => {
-            if let Some(value) = $given {
-                config.$section.$key = value.into();
-                set(true, concat!(stringify!($section), ".", stringify!($key)), $option);
-            }
-        };
-    }
-    let flag = |given: bool| given.then_some(true);
-    option!(invocation.log_file.clone(), log.file, "LOG_FILE");
-    option!(invocation.overlap, call.overlap, "--overlap");
-    option!(invocation.jitter, call.jitter, "--jitter");
-    option!(flag(invocation.jitter_fixed), call.jitter_fixed, "--jitter-fixed");
-    option!(invocation.timeout, call.timeout, "--timeout");
-    option!(invocation.connect_timeout, call.connect_timeout, "--connect-timeout");
-    option!(invocation.attempt_timeout, call.attempt_timeout, "--attempt-timeout");
-    option!(invocation.retries, call.retries, "--retries");
-    option!(flag(invocation.idempotent), call.idempotent, "--idempotent");
-    option!(invocation.max_body.map(Bytes), call.max_body, "--max-body");
-    option!(flag(invocation.allow_plaintext), call.allow_plaintext, "--allow-plaintext");
-    option!(flag(invocation.no_proxy), call.no_proxy, "--no-proxy");
-    option!(invocation.cacert.clone(), tls.cacert, "--cacert");
-    option!(invocation.cert.clone(), tls.cert, "--cert");
-    option!(invocation.key.clone(), tls.key, "--key");
-    option!(common.state_dir.clone(), state.dir, "--state-dir");
-    option!(
-        flag(common.allow_insecure_permissions),
-        token.allow_insecure_permissions,
-        "--allow-insecure-permissions"
-    );
-    option!(invocation.ping_url.clone().map(|url| SecretText(Secret::new(url))), ping.url, "--ping-url");
-    let codes = (!invocation.success_code.is_empty()).then(|| invocation.success_code.clone());
-    option!(codes, call.success_codes, "--success-code");
-    let format = invocation.log_format.as_ref().and_then(|word| word.parse::<LogFormat>().ok());
-    option!(format, log.format, "--log-format");
 }
 
 /// Whether this process runs as root: its entry in /proc belongs to its user.

@@ -1,0 +1,98 @@
+//! Where and as whom to log in, put together from settings and credential files when a token must be obtained.
+
+use std::path::{Path, PathBuf};
+
+use super::settings::Settings;
+use crate::client::address;
+use crate::client::credentials::{Credential, CredentialError};
+use crate::client::iam::{Login, login_path};
+use crate::client::keeper::TokenError;
+use crate::config::SecretText;
+use crate::config::call::Dialect;
+use crate::secret::Secret;
+
+impl Settings {
+    /// The login, if it is configured.
+    ///
+    /// # Errors
+    /// What is missing or unsafe.
+    pub(super) fn login(&self) -> Result<Login, TokenError> {
+        let iam = &self.config().iam;
+        let missing = |what: &str, hint: &str| TokenError::Misconfigured(format!("{what} (hint: {hint})"));
+        let text = match (&iam.login_url, &iam.base_url) {
+            (Some(url), _) => url.0.clone(),
+            (None, Some(base)) => format!("{}{}", base.0.trim_end_matches('/'), login_path(iam.dialect)),
+            (None, None) => {
+                let hint = "set IAM_BASE_URL or iam.base_url, for example https://iam.example.com/api/v1";
+                return Err(missing("a login is needed and no IAM address is configured", hint));
+            }
+        };
+        let url = address::base(&text, self.config().call.allow_plaintext)
+            .map_err(|error| TokenError::Misconfigured(format!("iam: {error}")))?;
+        let oauth2 = iam.dialect == Dialect::OAuth2ClientCredentials;
+        let account = if oauth2 { &iam.client_id } else { &iam.username };
+        let account = match account.clone() {
+            given if oauth2 => given,
+            given => self
+                .secret_of(
+                    "iam-username",
+                    iam.username_file.as_ref(),
+                    given.map(|name| SecretText(Secret::new(name))),
+                )?
+                .map(|secret| secret.expose().to_owned()),
+        };
+        let account = account.ok_or_else(|| {
+            if oauth2 {
+                missing("no OAuth 2 client is configured", "set IAM_CLIENT_ID or iam.client_id")
+            } else {
+                missing("IAM_USERNAME is not set", "set it, iam.username, or iam.username_file")
+            }
+        })?;
+        let secret = if oauth2 {
+            self.secret_of("iam-client-secret", iam.client_secret_file.as_ref(), iam.client_secret.clone())?
+        } else {
+            self.secret_of("iam-password", iam.password_file.as_ref(), iam.password.clone())?
+        };
+        let secret = secret.ok_or_else(|| {
+            if oauth2 {
+                missing(
+                    "no client secret is configured",
+                    "set IAM_CLIENT_SECRET_FILE or iam.client_secret_file",
+                )
+            } else {
+                missing("IAM_PASSWORD is not set", "prefer IAM_PASSWORD_FILE or iam.password_file, mode 0600")
+            }
+        })?;
+        Ok(Login {
+            url,
+            dialect: iam.dialect,
+            account,
+            secret,
+            client_auth: iam.client_auth,
+            scope: iam.scope.clone(),
+            audience: iam.audience.clone(),
+            tenant_id: iam.tenant_id,
+            device_id: iam.device_id.replace("$(hostname)", &self.host),
+        })
+    }
+
+    fn secret_of(
+        &self,
+        name: &'static str,
+        file: Option<&PathBuf>,
+        value: Option<SecretText>,
+    ) -> Result<Option<Secret>, TokenError> {
+        let credential = Credential {
+            name,
+            directory: self.credentials_directory().map(Path::to_owned),
+            file: file.cloned(),
+            value,
+            allow_insecure: self.config().token.allow_insecure_permissions,
+        };
+        match credential.read() {
+            Ok(found) => Ok(found.map(|(secret, _)| secret)),
+            Err(error @ CredentialError::Missing { .. }) => Err(TokenError::NoInput(error.to_string())),
+            Err(error) => Err(TokenError::Misconfigured(error.to_string())),
+        }
+    }
+}
