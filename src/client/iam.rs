@@ -10,7 +10,7 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 
 use super::envelope::Envelope;
 use super::reply::{BodyEnd, Reply};
-use super::token::Token;
+use super::token::{Token, moment, number};
 use super::transport::Outgoing;
 use crate::config::call::{ClientAuth, Dialect};
 use crate::secret::Secret;
@@ -181,26 +181,9 @@ fn grant(json: &Value, now: Timestamp) -> Result<Token, String> {
     let lifetime = field("expires_in")
         .and_then(number)
         .and_then(|seconds| now.checked_add(SignedDuration::from_secs(seconds.max(0))).ok());
-    let moment = ["expires_at", "expire"].into_iter().filter_map(|name| field(name).and_then(time)).min();
+    let moment = ["expires_at", "expire"].into_iter().filter_map(|name| field(name).and_then(moment)).min();
     let told = [lifetime, moment].into_iter().flatten().min();
     Ok(Token::new(Secret::new(token), now, told))
-}
-
-fn number(value: &Value) -> Option<i64> {
-    #[expect(clippy::cast_possible_truncation, reason = "a fraction of a second is dropped")]
-    let whole = |number: f64| number as i64;
-    value.as_i64().or_else(|| value.as_f64().map(whole)).or_else(|| value.as_str()?.trim().parse().ok())
-}
-
-/// A moment: seconds or milliseconds since 1970, RFC 3339, or RFC 1123.
-fn time(value: &Value) -> Option<Timestamp> {
-    if let Some(number) = number(value) {
-        let is_millis = number > 100_000_000_000;
-        return if is_millis { Timestamp::from_millisecond(number) } else { Timestamp::from_second(number) }
-            .ok();
-    }
-    let text = value.as_str()?.trim();
-    text.parse().ok().or_else(|| jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp()))
 }
 
 #[cfg(test)]

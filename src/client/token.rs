@@ -5,6 +5,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 use crate::secret::Secret;
 
@@ -82,14 +83,14 @@ impl Claims {
         let mut parts = token.split('.');
         let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
         let bytes = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-        let claims: serde_json::Value = serde_json::from_slice(&bytes).ok()?;
+        let claims: Value = serde_json::from_slice(&bytes).ok()?;
         let time = |name: &str| claims.get(name).and_then(numeric_date);
         Some(Self { issued_at: time("iat"), expires_at: time("exp") })
     }
 }
 
 /// A JWT `NumericDate`: seconds, perhaps with a fraction.
-fn numeric_date(value: &serde_json::Value) -> Option<Timestamp> {
+fn numeric_date(value: &Value) -> Option<Timestamp> {
     let seconds = value.as_i64().or_else(|| {
         #[expect(
             clippy::cast_possible_truncation,
@@ -100,9 +101,27 @@ fn numeric_date(value: &serde_json::Value) -> Option<Timestamp> {
     Timestamp::from_second(seconds).ok()
 }
 
+/// A number, or a text that is one.
+pub(super) fn number(value: &Value) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "a fraction of a second is dropped")]
+    let whole = |number: f64| number as i64;
+    value.as_i64().or_else(|| value.as_f64().map(whole)).or_else(|| value.as_str()?.trim().parse().ok())
+}
+
+/// A moment: seconds or milliseconds since 1970, RFC 3339, or RFC 1123.
+pub(super) fn moment(value: &Value) -> Option<Timestamp> {
+    if let Some(number) = number(value) {
+        let is_millis = number > 100_000_000_000;
+        return if is_millis { Timestamp::from_millisecond(number) } else { Timestamp::from_second(number) }
+            .ok();
+    }
+    let text = value.as_str()?.trim();
+    text.parse().ok().or_else(|| jiff::fmt::rfc2822::parse(text).ok().map(|zoned| zoned.timestamp()))
+}
+
 #[cfg(test)]
 pub(super) fn jwt(issued: i64, expires: i64) -> String {
-    let part = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let part = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
     let payload = part(serde_json::json!({"iat": issued, "exp": expires}));
     format!("{}.{payload}.c2ln", part(serde_json::json!({"alg": "RS256"})))
 }

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use ring::digest;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::token::Token;
+use super::token::{Token, moment};
 use crate::files::{self, Durability, PRIVATE, check_secret_mode};
 use crate::secret::Secret;
 
@@ -54,11 +55,17 @@ impl fmt::Display for InsecureToken {
     }
 }
 
-/// What is known about the token in the file; ignored when it describes another token.
+/// What is known about the token in the file; ignored when it describes another token. Other tools may write it too,
+/// so only the digest must be there, and a moment may be RFC 3339 or seconds since 1970.
 #[derive(Debug, Serialize, Deserialize)]
 struct Meta {
-    expires_at: Option<Timestamp>,
-    obtained_at: Timestamp,
+    #[serde(default)]
+    expires_at: Value,
+    #[serde(default)]
+    obtained_at: Value,
+    #[serde(default)]
+    source: String,
+    #[serde(default)]
     issuer: String,
     token_sha256: String,
 }
@@ -93,7 +100,11 @@ impl TokenFile {
     /// # Errors
     /// Only when others can read the file: everything else is a missing or broken token, which a login repairs.
     pub fn read(&self) -> Result<Stored, InsecureToken> {
-        let Ok(mut file) = File::open(&self.path) else { return Ok(Stored::Missing) };
+        let mut file = match File::open(&self.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Stored::Missing),
+            Err(_) => return Ok(Stored::Broken("it cannot be opened")),
+        };
         if let (Ok(Err(insecure)), false) = (check_secret_mode(&self.path, &file), self.allow_insecure) {
             return Err(InsecureToken { path: self.path.clone(), mode: insecure.mode });
         }
@@ -110,8 +121,8 @@ impl TokenFile {
         let modified = file.metadata().and_then(|metadata| metadata.modified()).ok();
         let modified =
             modified.and_then(|time| Timestamp::try_from(time).ok()).unwrap_or(Timestamp::UNIX_EPOCH);
-        let obtained_at = meta.as_ref().map_or(modified, |meta| meta.obtained_at);
-        Ok(Stored::Token(Token::new(secret, obtained_at, meta.and_then(|meta| meta.expires_at))))
+        let obtained_at = meta.as_ref().and_then(|meta| moment(&meta.obtained_at)).unwrap_or(modified);
+        Ok(Stored::Token(Token::new(secret, obtained_at, meta.and_then(|meta| moment(&meta.expires_at)))))
     }
 
     fn meta(&self) -> Option<Meta> {
@@ -121,8 +132,9 @@ impl TokenFile {
     /// Replaces the token, then its sidecar: a reader in between sees a sidecar that does not match, and ignores it.
     pub fn write(&self, token: &Token, issuer: &str) -> io::Result<()> {
         let meta = Meta {
-            expires_at: token.expires_at,
-            obtained_at: token.obtained_at,
+            expires_at: token.expires_at.map(|at| at.to_string()).into(),
+            obtained_at: token.obtained_at.to_string().into(),
+            source: "login".to_owned(),
             issuer: issuer.to_owned(),
             token_sha256: sha256(&token.secret),
         };
@@ -192,6 +204,22 @@ mod tests {
         files::replace(file.path(), b"new", PRIVATE, Durability::Rename).unwrap();
         let Stored::Token(token) = file.read().unwrap() else { panic!("a token") };
         assert_eq!((token.secret.expose(), token.expires_at), ("new", None));
+    }
+
+    #[test]
+    fn a_sidecar_that_another_tool_wrote_is_understood() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = TokenFile::new(dir.path().join("token"), true);
+        std::fs::write(file.path(), "abc").unwrap();
+        let digest = sha256(&Secret::new("abc"));
+        for (expires_at, expected) in
+            [("1900", Some(at(1_900))), ("\"1970-01-01T00:31:40Z\"", Some(at(1_900))), ("null", None)]
+        {
+            let meta = format!("{{\"expires_at\": {expires_at}, \"token_sha256\": \"{digest}\"}}");
+            std::fs::write(file.meta_path(), meta).unwrap();
+            let Stored::Token(token) = file.read().unwrap() else { panic!("a token") };
+            assert_eq!(token.expires_at, expected, "{expires_at}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The call itself: jitter, overlap lock, ping, token, request, outcome, and what it leaves behind.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -32,6 +33,9 @@ use crate::notify::ping::Ping;
 
 /// How long the final ping of an interrupted run may take: the process must be gone within a second.
 const LAST_PING: Duration = Duration::from_millis(500);
+
+/// How often a person who watches a long call hears of it.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 /// One run of the program as a call.
 pub(super) struct CallProgram<'a> {
@@ -103,6 +107,18 @@ impl CallProgram<'_> {
         tokio::select! {
             ended = self.locked(task, run_id, request, locks) => ended,
             stop = stopped() => self.interrupted(stop, run_id, began).await,
+            never = self.signs_of_life(began) => match never {},
+        }
+    }
+
+    /// Tells a person who watches that a long call is still under way.
+    async fn signs_of_life(&self, began: Instant) -> Infallible {
+        if self.options.verbose == 0 && !self.output.stderr_is_terminal {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::time::sleep(SIGN_OF_LIFE).await;
+            self.output.note(&format!("still under way after {} s", began.elapsed().as_secs()));
         }
     }
 
