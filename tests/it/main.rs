@@ -20,6 +20,7 @@ mod crash;
 #[cfg(feature = "server")]
 mod demo;
 mod herd;
+mod layers;
 mod matrix;
 mod panic;
 #[cfg(feature = "server")]
