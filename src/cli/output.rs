@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use clap::error::ErrorKind;
+
 use crate::domain::exit::Exit;
 use crate::journal::line::truncate;
 
@@ -29,6 +31,19 @@ impl Failure {
     #[must_use]
     pub fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Wrong usage of `program`: the parser's paragraphs become one line, of which its tips are kept.
+    pub fn usage(error: &clap::Error, program: &str) -> Self {
+        let message = if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+            "nothing to do is named".to_owned()
+        } else {
+            let text = error.render().to_string();
+            let end = ["\n\nUsage:", "\n\nFor more information"].iter().filter_map(|mark| text.find(mark)).min();
+            let said = text[..end.unwrap_or(text.len())].trim_start_matches("error: ");
+            said.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        Self::new(Exit::Usage, message).with_hint(format!("see {program} --help"))
     }
 
     /// Data could not be written to standard output; a reader that has gone away wants no more, which is no failure.
@@ -115,24 +130,13 @@ impl Output {
 
 /// What a parser has to say: help and version are data, anything else is wrong usage, on one line.
 pub fn usage(error: &clap::Error, output: Output) -> Result<(), Failure> {
-    use clap::error::ErrorKind;
     let text = error.render();
-    let hint = format!("see {} --help", output.program);
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion if output.stdout_is_terminal && output.colour => {
             output.data(&text.ansi().to_string())
         }
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => output.data(&text.to_string()),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Err(Failure::new(Exit::Usage, "nothing to do is named").with_hint(hint))
-        }
-        _ => {
-            let text = text.to_string();
-            let message = text.split("\n\nUsage:").next().unwrap_or_default().trim_start_matches("error: ");
-            // The parser's paragraphs become one line; its tips are kept.
-            let message: Vec<&str> = message.split_whitespace().collect();
-            Err(Failure::new(Exit::Usage, message.join(" ")).with_hint(hint))
-        }
+        _ => Err(Failure::usage(error, output.program)),
     }
 }
 

@@ -19,6 +19,7 @@ mod conformance;
 mod crash;
 #[cfg(feature = "server")]
 mod demo;
+mod help;
 mod herd;
 mod layers;
 mod matrix;

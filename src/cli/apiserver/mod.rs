@@ -4,8 +4,10 @@ use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+use crate::cli::output::Failure;
 use crate::config::apiserver::{ApiserverConfig, DEFAULT_YAML, SETTINGS, validate};
 use crate::config::{ConfigError, ConfigFile, Env, Loaded, Origin, Setting, load};
 use crate::domain::exit::Exit;
@@ -30,7 +32,7 @@ configuration.";
 /// The business endpoints that the crontab calls.
 #[derive(Debug, Parser)]
 #[command(name = "qs-apiserver", version, after_help = EXAMPLES)]
-struct Cli {
+pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -118,19 +120,19 @@ impl Problem {
     }
 }
 
-/// `--help` and `--version` are data; everything else is a usage error.
+/// `--help` and `--version` are data; everything else is a usage error, in one line.
 fn parse_failed(error: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
-    let text = error.render();
-    let write = |to: &mut dyn Write, terminal: bool| {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let text = error.render();
+        let terminal = std::io::stdout().is_terminal();
         // Nothing can be done about an output that is closed.
-        let _ = if terminal { write!(to, "{}", text.ansi()) } else { write!(to, "{text}") };
-    };
-    if error.use_stderr() {
-        write(err, std::io::stderr().is_terminal());
-        return Exit::Usage;
+        let _ = if terminal { write!(out, "{}", text.ansi()) } else { write!(out, "{text}") };
+        return Exit::Ok;
     }
-    write(out, std::io::stdout().is_terminal());
-    Exit::Ok
+    let Failure { exit, message, hint } = Failure::usage(error, "qs-apiserver");
+    // Nothing can be done about a stderr that is closed.
+    let _ = writeln!(err, "error: {message} (hint: {})", hint.unwrap_or_default());
+    exit
 }
 
 fn configure(source: &Source, env: &Env) -> Result<Loaded<ApiserverConfig>, Problem> {
