@@ -19,6 +19,7 @@ mod conformance;
 mod crash;
 #[cfg(feature = "server")]
 mod demo;
+mod docs;
 mod help;
 mod herd;
 mod layers;
