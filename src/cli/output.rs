@@ -39,7 +39,8 @@ impl Failure {
             "nothing to do is named".to_owned()
         } else {
             let text = error.render().to_string();
-            let end = ["\n\nUsage:", "\n\nFor more information"].iter().filter_map(|mark| text.find(mark)).min();
+            let end =
+                ["\n\nUsage:", "\n\nFor more information"].iter().filter_map(|mark| text.find(mark)).min();
             let said = text[..end.unwrap_or(text.len())].trim_start_matches("error: ");
             said.split_whitespace().collect::<Vec<_>>().join(" ")
         };

@@ -75,7 +75,9 @@ fn no_golden_help_is_left_over() {
     for program in &programs {
         let name = program.get_name().to_owned();
         known.push(format!("{name}.short"));
-        known.extend(commands(program).iter().map(|path| [&[name.clone()], &path[..]].concat().join("-")));
+        known.extend(commands(program).iter().map(|path| {
+            std::iter::once(&name).chain(path).map(String::as_str).collect::<Vec<_>>().join("-")
+        }));
     }
     for entry in std::fs::read_dir(golden::root("tests/golden/help")).unwrap() {
         let name = entry.unwrap().file_name().to_string_lossy().into_owned();

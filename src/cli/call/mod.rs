@@ -59,9 +59,6 @@ async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
     let clock: SharedClock = Arc::new(SystemClock);
     let settings = || Settings::resolve(env, &cli.invocation, &cli.common);
     match &cli.command {
-        None if cli.invocation.endpoint.is_none() => {
-            Err(Failure::new(Exit::Usage, "no endpoint and no command").with_hint("see qs-api-call --help"))
-        }
         None => {
             let settings = settings()?;
             let program = CallProgram {
