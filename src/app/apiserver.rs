@@ -1,8 +1,6 @@
 //! Puts `qs-apiserver` together and runs it.
 
-use std::fmt;
 use std::future::Future;
-use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -23,8 +21,8 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::business::readiness::Readiness;
 use crate::business::statistics::Statistics;
 use crate::business::sync_run::{RecordError, SyncRuns};
+use crate::cli::output::{Failure, Output};
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::Env;
 use crate::config::apiserver::{ApiserverConfig, LogLevel, LogShape};
 use crate::counters::{Counters, CountersError, embedded::EmbeddedCounters};
 use crate::domain::exit::Exit;
@@ -41,40 +39,24 @@ const CONNECTIONS: u32 = 8;
 /// How long a write waits for another one.
 const BUSY: Duration = Duration::from_secs(10);
 
-/// The server could not start.
-#[derive(Debug)]
-struct Stop {
-    exit: Exit,
-    message: String,
-}
-
-impl Stop {
-    fn new(exit: Exit, message: impl fmt::Display) -> Self {
-        Self { exit, message: message.to_string() }
-    }
-}
-
-/// Serves until SIGTERM or SIGINT. A start that fails is one line on `err`.
-pub fn run(config: &ApiserverConfig, env: &Env, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
+/// Serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Why it could not start, or what went wrong at its end.
+pub fn run(config: &ApiserverConfig, output: Output) -> Result<(), Failure> {
     let telemetry = Telemetry {
         program: "qs-apiserver",
         level: level(config.log.level),
         json: config.log.format == LogShape::Json,
-        color: env.get("NO_COLOR").is_none(),
+        color: output.colour,
         dir: config.log.dir.clone(),
     };
-    let started = telemetry::init(&telemetry)
-        .map_err(|error| Stop::new(Exit::CannotCreate, error))
-        .and_then(|guard| Ok((guard, runtime()?)));
-    let ended = started.and_then(|(_guard, runtime)| runtime.block_on(start(config, out)));
-    match ended {
-        Ok(()) => Exit::Ok,
-        Err(stop) => {
-            // Nothing can be done about a stderr that is closed.
-            let _ = writeln!(err, "error: {}", stop.message);
-            stop.exit
-        }
-    }
+    let _guard = telemetry::init(&telemetry).map_err(|error| stop(Exit::CannotCreate, error))?;
+    runtime()?.block_on(start(config, output))
+}
+
+fn stop(exit: Exit, message: impl std::fmt::Display) -> Failure {
+    Failure::new(exit, message.to_string())
 }
 
 /// Serves on this listener until `shutdown`, then gives requests and syncs the grace to end.
@@ -102,41 +84,39 @@ pub async fn serve(
     Ok(())
 }
 
-async fn start(config: &ApiserverConfig, out: &mut dyn Write) -> Result<(), Stop> {
+async fn start(config: &ApiserverConfig, output: Output) -> Result<(), Failure> {
     // From here on a signal means an orderly stop, also while starting.
     let shutdown = Signals::listen()?;
     let clock: SharedClock = Arc::new(SystemClock);
     let (dev_iam, generated) = dev_iam(config, &clock)?;
     let pool = open(config).await?;
     let (api, runs) = compose(config, &clock, &pool, dev_iam).await?;
-    let lost = runs.recover().await.map_err(|error| Stop::new(Exit::Io, error))?;
+    let lost = runs.recover().await.map_err(|error| stop(Exit::Io, error))?;
     if lost > 0 {
         tracing::warn!(syncs = lost, "syncs of a server that was killed are recorded as failed");
     }
     let listener = TcpListener::bind(config.server.addr).await;
-    let cannot = |error| Stop::new(Exit::Io, format!("cannot listen on {}: {error}", config.server.addr));
+    let cannot = |error| stop(Exit::Io, format!("cannot listen on {}: {error}", config.server.addr));
     let listener = listener.map_err(cannot)?;
     let addr = listener.local_addr().map_err(cannot)?;
-    announce(out, &config.dev_iam.username, generated.as_ref(), addr)
-        .map_err(|error| Stop::new(Exit::Io, format!("cannot write to stdout: {error}")))?;
+    announce(output, &config.dev_iam.username, generated.as_ref(), addr)?;
     tracing::info!(%addr, "listening");
     let ended = serve(listener, http::router(api), runs, shutdown.any(), config.server.shutdown_grace).await;
     pool.close().await;
-    ended.map_err(|error| Stop::new(Exit::Io, error))
+    ended.map_err(|error| stop(Exit::Io, error))
 }
 
 /// The lines that scripts wait for.
 fn announce(
-    out: &mut dyn Write,
+    output: Output,
     username: &str,
     generated: Option<&Secret>,
     addr: SocketAddr,
-) -> std::io::Result<()> {
+) -> Result<(), Failure> {
     if let Some(password) = generated {
-        writeln!(out, "dev-iam username={username} password={}", password.expose())?;
+        output.data(&format!("dev-iam username={username} password={}", password.expose()))?;
     }
-    writeln!(out, "listening on http://{addr}")?;
-    out.flush()
+    output.data(&format!("listening on http://{addr}"))
 }
 
 /// Adapters, services, state of the routes.
@@ -145,14 +125,14 @@ async fn compose(
     clock: &SharedClock,
     pool: &SqlitePool,
     dev_iam: Arc<DevIam>,
-) -> Result<(Api, Arc<SyncRuns>), Stop> {
+) -> Result<(Api, Arc<SyncRuns>), Failure> {
     let store = SqliteStore::open(pool.clone()).await.map_err(|error| match error {
-        StoreError::NewerSchema { .. } => Stop::new(Exit::Config, error),
-        _ => Stop::new(Exit::Io, error),
+        StoreError::NewerSchema { .. } => stop(Exit::Config, error),
+        _ => stop(Exit::Io, error),
     })?;
     let counters = EmbeddedCounters::open(pool.clone()).await.map_err(|error| match error {
-        CountersError::NewerSchema { .. } => Stop::new(Exit::Config, error),
-        _ => Stop::new(Exit::Io, error),
+        CountersError::NewerSchema { .. } => stop(Exit::Config, error),
+        _ => stop(Exit::Io, error),
     })?;
     let store: Arc<dyn Store> = Arc::new(store);
     let counters: Arc<dyn Counters> = Arc::new(counters);
@@ -178,9 +158,9 @@ async fn compose(
 }
 
 /// The IAM for development, and its password if it was generated.
-fn dev_iam(config: &ApiserverConfig, clock: &SharedClock) -> Result<(Arc<DevIam>, Option<Secret>), Stop> {
+fn dev_iam(config: &ApiserverConfig, clock: &SharedClock) -> Result<(Arc<DevIam>, Option<Secret>), Failure> {
     let section = &config.dev_iam;
-    let internal = |error| Stop::new(Exit::Internal, error);
+    let internal = |error| stop(Exit::Internal, error);
     let (password, generated) = match (&section.password, &section.password_file) {
         (Some(password), _) => (password.0.clone(), None),
         (None, Some(path)) => (read_password(path)?, None),
@@ -201,15 +181,15 @@ fn dev_iam(config: &ApiserverConfig, clock: &SharedClock) -> Result<(Arc<DevIam>
 }
 
 /// The file's text without the newline that editors add.
-fn read_password(path: &std::path::Path) -> Result<Secret, Stop> {
+fn read_password(path: &std::path::Path) -> Result<Secret, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| {
-        Stop::new(Exit::NoInput, format!("dev_iam.password_file: cannot read {}: {error}", path.display()))
+        stop(Exit::NoInput, format!("dev_iam.password_file: cannot read {}: {error}", path.display()))
     })?;
     let password = text.strip_suffix('\n').unwrap_or(&text);
     let password = password.strip_suffix('\r').unwrap_or(password);
     if password.is_empty() {
         let message = format!("dev_iam.password_file: {} is empty", path.display());
-        return Err(Stop::new(Exit::Config, message));
+        return Err(stop(Exit::Config, message));
     }
     Ok(Secret::new(password))
 }
@@ -223,15 +203,15 @@ fn rules(config: &ApiserverConfig) -> Rules {
 }
 
 /// The one pool that every adapter on this database shares.
-async fn open(config: &ApiserverConfig) -> Result<SqlitePool, Stop> {
+async fn open(config: &ApiserverConfig) -> Result<SqlitePool, Failure> {
     let options = match &config.database.url {
         Some(url) => {
             let url = url.0.expose();
             if !url.starts_with("sqlite:") {
-                return Err(Stop::new(Exit::Config, "database.url: expected a URL that begins with sqlite:"));
+                return Err(stop(Exit::Config, "database.url: expected a URL that begins with sqlite:"));
             }
             SqliteConnectOptions::from_str(url)
-                .map_err(|error| Stop::new(Exit::Config, format!("database.url: {error}")))?
+                .map_err(|error| stop(Exit::Config, format!("database.url: {error}")))?
         }
         None => SqliteConnectOptions::new().filename(default_file()?),
     };
@@ -242,25 +222,21 @@ async fn open(config: &ApiserverConfig) -> Result<SqlitePool, Stop> {
         .acquire_timeout(BUSY)
         .connect_with(options)
         .await
-        .map_err(|error| Stop::new(Exit::Io, format!("cannot open the database {}: {error}", path.display())))
+        .map_err(|error| stop(Exit::Io, format!("cannot open the database {}: {error}", path.display())))
 }
 
 /// The database of a server that was told of none.
-fn default_file() -> Result<PathBuf, Stop> {
+fn default_file() -> Result<PathBuf, Failure> {
     let user = directories::ProjectDirs::from("", "", "qs-scheduler");
     let dir = if is_root() {
         PathBuf::from("/var/lib/qs-scheduler")
     } else if let Some(dir) = user.as_ref().and_then(|dirs| dirs.state_dir()) {
         dir.to_owned()
     } else {
-        return Err(Stop::new(
-            Exit::Config,
-            "database.url: is required, since this user has no home directory",
-        ));
+        return Err(stop(Exit::Config, "database.url: is required, since this user has no home directory"));
     };
-    std::fs::create_dir_all(&dir).map_err(|error| {
-        Stop::new(Exit::CannotCreate, format!("cannot create {}: {error}", dir.display()))
-    })?;
+    std::fs::create_dir_all(&dir)
+        .map_err(|error| stop(Exit::CannotCreate, format!("cannot create {}: {error}", dir.display())))?;
     Ok(dir.join("qs-apiserver.db"))
 }
 
@@ -268,11 +244,11 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Stop::new(Exit::Internal, format!("cannot start the runtime: {error}")))
+        .map_err(|error| stop(Exit::Internal, format!("cannot start the runtime: {error}")))
 }
 
 fn level(level: LogLevel) -> LevelFilter {
@@ -292,8 +268,8 @@ struct Signals {
 }
 
 impl Signals {
-    fn listen() -> Result<Self, Stop> {
-        let failed = |error| Stop::new(Exit::Internal, format!("cannot listen for signals: {error}"));
+    fn listen() -> Result<Self, Failure> {
+        let failed = |error| stop(Exit::Internal, format!("cannot listen for signals: {error}"));
         Ok(Self {
             terminate: signal(SignalKind::terminate()).map_err(failed)?,
             interrupt: signal(SignalKind::interrupt()).map_err(failed)?,

@@ -1,16 +1,19 @@
-//! The business endpoints that the crontab calls. Everything is in the library.
+//! `qs-apiserver`: see `qs-apiserver --help`.
 
 use std::process::ExitCode;
 
-use qs_scheduler::cli::apiserver::{Next, run};
+use qs_scheduler::app;
+use qs_scheduler::cli::apiserver::{PROGRAM, run};
+use qs_scheduler::cli::output::Output;
 use qs_scheduler::config::Env;
 
 fn main() -> ExitCode {
     let env = Env::from_process();
-    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
-    let exit = match run(std::env::args_os(), &env, &mut out, &mut err) {
-        Next::Serve(loaded) => qs_scheduler::app::apiserver::run(&loaded.config, &env, &mut out, &mut err),
-        Next::End(exit) => exit,
+    let output = Output::of_process(PROGRAM, env.get("NO_COLOR"));
+    let ended = match run(std::env::args_os(), &env, output) {
+        Ok(Some(config)) => app::apiserver::run(&config, output),
+        Ok(None) => Ok(()),
+        Err(failure) => Err(failure),
     };
-    ExitCode::from(exit.code())
+    ExitCode::from(output.finish(ended).code())
 }

@@ -3,6 +3,7 @@
 #[cfg(feature = "server")]
 pub mod apiserver;
 pub mod call;
+pub mod config_files;
 pub mod output;
 #[cfg(feature = "server")]
 pub mod scheduler;

@@ -399,7 +399,7 @@ fn an_unsafe_or_wrong_start_is_one_line_and_its_exit_code() {
     ] {
         let (code, stderr) = refused(args, &env);
         assert_eq!((code, stderr.lines().count()), (Some(exit), 1), "{stderr}");
-        assert!(stderr.starts_with("error: ") && stderr.contains(reason), "{stderr}");
+        assert!(stderr.starts_with("qs-apiserver: ") && stderr.contains(reason), "{stderr}");
     }
     assert_eq!(refused(&["frobnicate"], &[]).0, Some(64));
 }

@@ -1,16 +1,17 @@
 //! The command line of `qs-apiserver`: arguments and files become a checked configuration. Starting it is `app`'s part.
 
 use std::ffi::OsString;
-use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
-use crate::cli::output::Failure;
+use super::config_files;
+use super::output::{Failure, Output, usage};
 use crate::config::apiserver::{ApiserverConfig, DEFAULT_YAML, SETTINGS, validate};
-use crate::config::{ConfigError, ConfigFile, Env, Loaded, Origin, Setting, load};
-use crate::domain::exit::Exit;
+use crate::config::{Env, Loaded, Origin, Setting, load};
+
+/// The program's name, in usage and errors.
+pub const PROGRAM: &str = "qs-apiserver";
 
 /// The file that is looked for in each configuration directory.
 const FILE: &str = "qs-apiserver.yaml";
@@ -64,112 +65,42 @@ struct Source {
     dev_iam: bool,
 }
 
-/// What is left to do once the command line is read.
-#[derive(Debug)]
-pub enum Next {
-    /// Serve with this configuration.
-    Serve(Box<Loaded<ApiserverConfig>>),
-    /// Nothing: end like this.
-    End(Exit),
-}
-
-/// Reads the command line and does everything but serving.
+/// Reads the command line and does everything but serving: the configuration to serve with, or `None` when the program
+/// has nothing left to do.
+///
+/// # Errors
+/// Wrong usage, or a configuration that is wrong or cannot be read.
 pub fn run(
     args: impl IntoIterator<Item = OsString>,
     env: &Env,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
-) -> Next {
+    output: Output,
+) -> Result<Option<ApiserverConfig>, Failure> {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
-        Err(error) => return Next::End(parse_failed(&error, out, err)),
+        Err(error) => return usage(&error, output).map(|()| None),
     };
-    let (text, end) = match cli.command {
-        Command::Serve(source) => match configure(&source, env) {
-            Ok(loaded) => return Next::Serve(Box::new(loaded)),
-            Err(problem) => return Next::End(problem.report(err)),
-        },
-        Command::Config(ConfigCommand::Default) => (DEFAULT_YAML.to_owned(), Exit::Ok),
-        Command::Config(ConfigCommand::Show(source)) => match read(&source, env) {
-            Ok(loaded) => (show(&loaded), Exit::Ok),
-            Err(problem) => return Next::End(problem.report(err)),
-        },
-    };
-    Next::End(if out.write_all(text.as_bytes()).is_ok() { end } else { Exit::Io })
-}
-
-/// Why there is no configuration.
-enum Problem {
-    /// A file cannot be read.
-    File { path: PathBuf, source: std::io::Error },
-    /// Settings are wrong.
-    Config(ConfigError),
-}
-
-impl Problem {
-    /// One line on stderr, and the exit code.
-    fn report(&self, err: &mut dyn Write) -> Exit {
-        // Nothing can be done about a stderr that is closed.
-        let (_, exit) = match self {
-            Self::File { path, source } => {
-                (writeln!(err, "error: cannot read {}: {source}", path.display()), Exit::NoInput)
-            }
-            Self::Config(error) => (writeln!(err, "error: {error}"), Exit::Config),
-        };
-        exit
+    match cli.command {
+        Command::Serve(source) => {
+            let loaded = read(&source, env)?;
+            validate(&loaded).map_err(|error| config_files::wrong(&error))?;
+            Ok(Some(loaded.config))
+        }
+        Command::Config(ConfigCommand::Default) => output.data(DEFAULT_YAML).map(|()| None),
+        Command::Config(ConfigCommand::Show(source)) => {
+            output.data(&show(&read(&source, env)?)).map(|()| None)
+        }
     }
 }
 
-/// `--help` and `--version` are data; everything else is a usage error, in one line.
-fn parse_failed(error: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) -> Exit {
-    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        let text = error.render();
-        let terminal = std::io::stdout().is_terminal();
-        // Nothing can be done about an output that is closed.
-        let _ = if terminal { write!(out, "{}", text.ansi()) } else { write!(out, "{text}") };
-        return Exit::Ok;
-    }
-    let Failure { exit, message, hint } = Failure::usage(error, "qs-apiserver");
-    // Nothing can be done about a stderr that is closed.
-    let _ = writeln!(err, "error: {message} (hint: {})", hint.unwrap_or_default());
-    exit
-}
-
-fn configure(source: &Source, env: &Env) -> Result<Loaded<ApiserverConfig>, Problem> {
-    let loaded = read(source, env)?;
-    validate(&loaded).map_err(Problem::Config)?;
-    Ok(loaded)
-}
-
-fn read(source: &Source, env: &Env) -> Result<Loaded<ApiserverConfig>, Problem> {
-    let files = files(source.config.as_deref())?;
-    let mut loaded = load(&SETTINGS, &files, env).map_err(Problem::Config)?;
+fn read(source: &Source, env: &Env) -> Result<Loaded<ApiserverConfig>, Failure> {
+    let files = config_files::read(source.config.as_deref(), FILE)?;
+    let mut loaded = load(&SETTINGS, &files, env).map_err(|error| config_files::wrong(&error))?;
+    config_files::check_modes(&SETTINGS, &loaded)?;
     if source.dev_iam {
         loaded.config.dev_iam.enabled = true;
         loaded.origins.insert("dev_iam.enabled", Origin::Flag("--dev-iam"));
     }
     Ok(loaded)
-}
-
-/// The named file, which must exist, or those of the standard places that do.
-fn files(named: Option<&Path>) -> Result<Vec<ConfigFile>, Problem> {
-    if let Some(path) = named {
-        let file =
-            ConfigFile::read(path).map_err(|source| Problem::File { path: path.to_owned(), source })?;
-        return Ok(vec![file]);
-    }
-    let user =
-        directories::ProjectDirs::from("", "", "qs-scheduler").map(|dirs| dirs.config_dir().join(FILE));
-    let places = [Some(Path::new("/etc/qs-server").join(FILE)), user];
-    let mut found = Vec::new();
-    for path in places.into_iter().flatten() {
-        match ConfigFile::read(&path) {
-            Ok(file) => found.push(file),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(source) => return Err(Problem::File { path, source }),
-        }
-    }
-    Ok(found)
 }
 
 fn show(loaded: &Loaded<ApiserverConfig>) -> String {
@@ -186,16 +117,6 @@ fn show(loaded: &Loaded<ApiserverConfig>) -> String {
 mod tests {
     use super::*;
 
-    fn end(args: &[&str], env: &Env) -> (Option<Exit>, String, String) {
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        let next = run(args.iter().map(OsString::from), env, &mut out, &mut err);
-        let exit = match next {
-            Next::Serve(_) => None,
-            Next::End(exit) => Some(exit),
-        };
-        (exit, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
-    }
-
     #[test]
     fn the_command_line_is_sound() {
         use clap::CommandFactory;
@@ -203,32 +124,28 @@ mod tests {
     }
 
     #[test]
-    fn data_goes_to_stdout_and_errors_are_one_line() {
-        let env = Env::default();
-        let (exit, out, err) = end(&["qs-apiserver", "config", "default"], &env);
-        assert_eq!((exit, out.as_str(), err.as_str()), (Some(Exit::Ok), DEFAULT_YAML, ""));
-        let (exit, out, _) = end(&["qs-apiserver", "--version"], &env);
-        assert_eq!((exit, out.starts_with("qs-apiserver ")), (Some(Exit::Ok), true));
-        let (exit, out, err) = end(&["qs-apiserver", "serv"], &env);
-        assert_eq!((exit, out.as_str()), (Some(Exit::Usage), ""));
-        assert!(err.contains("serve"), "{err}");
-        let (exit, _, err) = end(&["qs-apiserver", "serve", "--config", "/nonexistent"], &env);
-        assert_eq!((exit, err.lines().count()), (Some(Exit::NoInput), 1), "{err}");
-    }
-
-    #[test]
     fn the_flag_wins_and_show_names_every_origin() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.yaml");
         std::fs::write(&path, "dev_iam: {enabled: false}\n").unwrap();
-        let path = path.to_str().unwrap();
         let env = Env::from([("QS_DATABASE__URL", "sqlite:/x")]);
-        let (exit, out, _) = end(&["qs-apiserver", "config", "show", "--dev-iam", "--config", path], &env);
-        assert_eq!(exit, Some(Exit::Ok));
-        assert!(out.contains("dev_iam.enabled = true  # option --dev-iam\n"), "{out}");
-        assert!(out.contains("database.url = [secret]  # environment QS_DATABASE__URL\n"), "{out}");
-        let (exit, _, err) = end(&["qs-apiserver", "serve", "--config", path], &env);
-        assert_eq!((exit, err.lines().count()), (Some(Exit::Config), 1), "{err}");
-        assert_eq!(end(&["qs-apiserver", "serve", "--dev-iam", "--config", path], &env).0, None);
+        let source = |dev_iam| Source { config: Some(path.clone()), dev_iam };
+        let shown = show(&read(&source(true), &env).unwrap());
+        assert!(shown.contains("dev_iam.enabled = true  # option --dev-iam\n"), "{shown}");
+        assert!(shown.contains("database.url = [secret]  # environment QS_DATABASE__URL\n"), "{shown}");
+        assert!(validate(&read(&source(false), &env).unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_file_with_a_password_that_others_can_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.yaml");
+        std::fs::write(&path, "dev_iam: {enabled: true, password: hunter2}\n").unwrap();
+        let source = Source { config: Some(path.clone()), dev_iam: false };
+        for (mode, accepted) in [(0o644, false), (0o600, true)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read(&source, &Env::default()).is_ok(), accepted, "{mode:o}");
+        }
     }
 }

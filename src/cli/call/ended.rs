@@ -60,7 +60,7 @@ impl Ended {
 
     /// The one line of a failure.
     pub(super) fn line(&self, task: &str) -> String {
-        format!("{task}: {} [exit {} {}]", self.report.message, self.exit.code(), self.exit.name())
+        format!("{task}: {} [{} {}]", self.report.message, self.exit.code(), self.exit.name())
     }
 
     pub(super) fn entry(&self, task: &str, run_id: RunId, started_at: Timestamp, endpoint: &str) -> RunEntry {

@@ -6,6 +6,7 @@ use directories::ProjectDirs;
 
 use super::args::Common;
 use super::options;
+use crate::cli::config_files;
 use crate::cli::output::Failure;
 use crate::client::call::CallPolicy;
 use crate::client::keeper::KeeperOptions;
@@ -13,7 +14,7 @@ use crate::client::token::TokenPolicy;
 use crate::client::token_file::TokenFile;
 use crate::client::transport::{TransportOptions, proxies_of};
 use crate::config::call::{CallConfig, SETTINGS};
-use crate::config::{ConfigError, ConfigFile, Env, Loaded, Origin, load};
+use crate::config::{Env, Loaded, load};
 use crate::crontab::invocation::{Invocation, default_log};
 use crate::domain::exit::Exit;
 use crate::domain::retry::RetryPolicy;
@@ -22,8 +23,6 @@ use crate::secret::Redactor;
 
 /// File name of the configuration.
 const FILE: &str = "qs-api-call.yaml";
-/// Directory of the system's configuration and of root's token.
-const SYSTEM_CONFIG: &str = "/etc/qs-server";
 const SYSTEM_STATE: &str = "/var/lib/qs-scheduler";
 const SYSTEM_LOG: &str = "/var/log/qs-scheduler";
 
@@ -61,10 +60,12 @@ impl Settings {
     /// Everything that is wrong with them (78), or the file that is named and not there (66).
     pub(super) fn resolve(env: &Env, invocation: &Invocation, common: &Common) -> Result<Self, Failure> {
         let user = ProjectDirs::from("", "", "qs-scheduler");
-        let files = config_files(common.config.as_deref(), user.as_ref())?;
-        let mut loaded = load(&SETTINGS, &files, env).map_err(|error| config_failure(&error))?;
+        let files = config_files::read(common.config.as_deref(), FILE)?;
+        let mut loaded = load(&SETTINGS, &files, env).map_err(|error| config_files::wrong(&error))?;
         options::apply(&mut loaded, invocation, common);
-        check_password_in_file(&loaded, &files)?;
+        if !loaded.config.token.allow_insecure_permissions {
+            config_files::check_modes(&SETTINGS, &loaded)?;
+        }
         let config = &loaded.config;
         let root = is_root();
         let state_dir = match (&config.state.dir, root, &user) {
@@ -78,7 +79,7 @@ impl Settings {
         };
         let token_path = match &config.token.file {
             Some(path) => path.clone(),
-            None if root => Path::new(SYSTEM_CONFIG).join("internal-token"),
+            None if root => Path::new(config_files::SYSTEM).join("internal-token"),
             None => state_dir.join("internal-token"),
         };
         let log_dir = config
@@ -212,63 +213,6 @@ impl Settings {
         }
         redactor
     }
-}
-
-/// A wrong configuration as a failure of the program.
-pub(super) fn config_failure(error: &ConfigError) -> Failure {
-    Failure::new(Exit::Config, format!("configuration: {error}"))
-}
-
-/// The files to read: the one that is named, or the system's and the user's as far as they exist.
-fn config_files(named: Option<&Path>, user: Option<&ProjectDirs>) -> Result<Vec<ConfigFile>, Failure> {
-    if let Some(path) = named {
-        return match ConfigFile::read(path) {
-            Ok(file) => Ok(vec![file]),
-            Err(error) => {
-                Err(Failure::new(Exit::NoInput, format!("configuration {}: {error}", path.display())))
-            }
-        };
-    }
-    let mut files = Vec::new();
-    let user = user.map(|user| user.config_dir().join(FILE));
-    for path in [Some(Path::new(SYSTEM_CONFIG).join(FILE)), user].into_iter().flatten() {
-        match ConfigFile::read(&path) {
-            Ok(file) => files.push(file),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            // A file that is there and cannot be read must not silently leave the defaults in force.
-            Err(error) => {
-                return Err(Failure::new(Exit::Config, format!("configuration {}: {error}", path.display()))
-                    .with_hint("make it readable for this user, or name another with --config"));
-            }
-        }
-    }
-    Ok(files)
-}
-
-/// A secret in a configuration file makes that file a secret.
-fn check_password_in_file(loaded: &Loaded<CallConfig>, files: &[ConfigFile]) -> Result<(), Failure> {
-    if loaded.config.token.allow_insecure_permissions {
-        return Ok(());
-    }
-    for setting in SETTINGS.iter().filter(|setting| setting.secret) {
-        let Origin::File { path, .. } = loaded.origin(setting.key) else { continue };
-        if !files.iter().any(|file| file.path == path) {
-            continue;
-        }
-        let verdict =
-            std::fs::File::open(&path).and_then(|file| crate::files::check_secret_mode(&path, &file));
-        if let Ok(Err(insecure)) = verdict {
-            let message = format!(
-                "{} holds {} and its mode {:04o} lets others read it",
-                path.display(),
-                setting.key,
-                insecure.mode
-            );
-            return Err(Failure::new(Exit::Config, message)
-                .with_hint(format!("chmod 600 {}, or --allow-insecure-permissions", path.display())));
-        }
-    }
-    Ok(())
 }
 
 /// Whether this process runs as root: its entry in /proc belongs to its user.

@@ -1,0 +1,66 @@
+//! Configuration files as every program finds them, and the rule that a secret makes a file a secret.
+
+use std::path::Path;
+
+use directories::ProjectDirs;
+
+use super::output::Failure;
+use crate::config::{ConfigError, ConfigFile, Loaded, Origin, Setting};
+use crate::domain::exit::Exit;
+use crate::files::check_secret_mode;
+
+/// Directory of the system's configuration.
+pub const SYSTEM: &str = "/etc/qs-server";
+
+/// The files to read, weakest first: the one that is named, or the system's and the user's as far as they exist.
+///
+/// # Errors
+/// A named file that cannot be read (66), or one that is there and cannot be read (78): it must not silently leave the
+/// defaults in force.
+pub fn read(named: Option<&Path>, name: &str) -> Result<Vec<ConfigFile>, Failure> {
+    let unreadable = |exit, path: &Path, error: &std::io::Error| {
+        Failure::new(exit, format!("configuration {}: {error}", path.display()))
+    };
+    if let Some(path) = named {
+        let file = ConfigFile::read(path).map_err(|error| unreadable(Exit::NoInput, path, &error))?;
+        return Ok(vec![file]);
+    }
+    let user = ProjectDirs::from("", "", "qs-scheduler").map(|user| user.config_dir().join(name));
+    let mut files = Vec::new();
+    for path in [Some(Path::new(SYSTEM).join(name)), user].into_iter().flatten() {
+        match ConfigFile::read(&path) {
+            Ok(file) => files.push(file),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => {
+                return Err(unreadable(Exit::Config, &path, &error)
+                    .with_hint("make it readable for this user, or name another with --config"));
+            }
+        }
+    }
+    Ok(files)
+}
+
+/// Everything that is wrong with the settings, as a failure of the program.
+pub fn wrong(error: &ConfigError) -> Failure {
+    Failure::new(Exit::Config, format!("configuration: {error}"))
+}
+
+/// Refuses a file that holds a secret and that others may read.
+///
+/// # Errors
+/// Which file, which key, and what to do.
+pub fn check_modes<C>(settings: &[Setting<C>], loaded: &Loaded<C>) -> Result<(), Failure> {
+    for setting in settings.iter().filter(|setting| setting.secret) {
+        let Origin::File { path, .. } = loaded.origin(setting.key) else { continue };
+        let verdict = std::fs::File::open(&path).and_then(|file| check_secret_mode(&path, &file));
+        if let Ok(Err(insecure)) = verdict {
+            let (file, key, mode) = (path.display(), setting.key, insecure.mode);
+            return Err(Failure::new(
+                Exit::Config,
+                format!("configuration {file}: it holds {key} and its mode {mode:04o} lets others read it"),
+            )
+            .with_hint(format!("chmod 600 {file}")));
+        }
+    }
+    Ok(())
+}
