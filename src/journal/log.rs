@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
@@ -17,7 +16,7 @@ use tracing_subscriber::layer::Context;
 
 use super::line::Line;
 use super::rotation::{LOG_MODE, Rotation};
-use crate::clock::SharedClock;
+use crate::clock::{SharedClock, local_zone};
 use crate::config::call::LogFormat;
 use crate::files::{self, FileLock};
 
@@ -89,7 +88,7 @@ fn begun_at(path: &Path) -> Option<Timestamp> {
     if let Some(text) = first.strip_prefix('[') {
         let (text, _) = text.split_once(']')?;
         let local = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).ok()?;
-        return local.to_zoned(TimeZone::system()).ok().map(|zoned| zoned.timestamp());
+        return local.to_zoned(local_zone()).ok().map(|zoned| zoned.timestamp());
     }
     let line: Value = serde_json::from_str(&first).ok()?;
     line.get("ts")?.as_str()?.parse().ok()
