@@ -131,8 +131,8 @@ fn main() -> anyhow::Result<ExitCode> {
         version(tool)
             .with_context(|| format!("{tool} is not on this machine: install the package {tool}"))?;
     }
-    let program = build(["--bin", "qs-api-call"])?;
-    let bare = build(["--example", "bare"])?;
+    let program = build("qs-api-call", &[])?;
+    let bare = build("bare", &["--features", "bench"])?;
     let mut world = World::new(program)?;
     world.make_bundle()?;
     let samples = measure(&mut world, &bare, options.rounds)?;

@@ -69,7 +69,7 @@ fn main() -> anyhow::Result<ExitCode> {
         let required = std::env::var_os("QS_BENCH_REQUIRE").is_some_and(|tools| tools == "valgrind");
         return Ok(if required { ExitCode::FAILURE } else { ExitCode::SUCCESS });
     };
-    let mut world = World::new(build(["--bin", "qs-api-call"])?)?;
+    let mut world = World::new(build("qs-api-call", &[])?)?;
     let mut instructions = BTreeMap::new();
     for (name, wire) in WIRES {
         let mut counts = (0..runs).map(|_| count(&mut world, wire)).collect::<anyhow::Result<Vec<u64>>>()?;

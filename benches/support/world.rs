@@ -137,7 +137,7 @@ impl World {
 }
 
 /// Builds one binary as it is released, and tells where it is.
-pub(crate) fn build(target: [&str; 2]) -> anyhow::Result<PathBuf> {
+pub(crate) fn build(name: &str, options: &[&str]) -> anyhow::Result<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args([
@@ -147,19 +147,20 @@ pub(crate) fn build(target: [&str; 2]) -> anyhow::Result<PathBuf> {
             "--no-default-features",
             "--message-format=json-render-diagnostics",
         ])
-        .args(target)
+        .args(["--bin", name])
+        .args(options)
         .stdout(Stdio::piped())
         .spawn()?;
     let messages = BufReader::new(cargo.stdout.take().context("standard output is a pipe")?);
     let mut executable = None;
     for line in messages.lines() {
         let message: serde_json::Value = serde_json::from_str(&line?)?;
-        if message["target"]["name"] == target[1] {
+        if message["target"]["name"] == name {
             executable = message["executable"].as_str().map(PathBuf::from).or(executable);
         }
     }
-    ensure!(cargo.wait()?.success(), "cargo could not build {}", target[1]);
-    executable.with_context(|| format!("cargo built no {}", target[1]))
+    ensure!(cargo.wait()?.success(), "cargo could not build {name}");
+    executable.with_context(|| format!("cargo built no {name}"))
 }
 
 /// First line that a tool prints about itself; `None` when the tool is absent.
