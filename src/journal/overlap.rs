@@ -1,6 +1,7 @@
 //! The lock that keeps two runs of one task apart. The kernel holds it, so a killed run frees its own.
 
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -9,6 +10,9 @@ use tokio::time::Instant;
 
 use crate::domain::overlap::Overlap;
 use crate::files::{self, FileLock};
+
+/// Most bytes of a lock file that are read or written over.
+const LONGEST: usize = 4096;
 
 /// Who holds the lock of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,19 +76,19 @@ impl OverlapLocks {
     }
 }
 
-/// Writes who holds the lock into the locked file.
+/// Writes who holds the lock into the locked file, over the last holder: spaces cover what is left of it. Emptying the
+/// file first would make file systems write it out when it is closed, since that is how a careless editor saves.
 fn note(lock: &FileLock, holder: &Holder) -> io::Result<()> {
-    let json = serde_json::to_vec(holder).map_err(io::Error::other)?;
-    let mut file = lock.file();
-    file.set_len(0)?;
-    file.rewind()?;
-    file.write_all(&json)
+    let mut json = serde_json::to_vec(holder).map_err(io::Error::other)?;
+    let length = usize::try_from(lock.file().metadata()?.len()).unwrap_or(usize::MAX).min(LONGEST);
+    json.resize(json.len().max(length), b' ');
+    lock.file().write_all_at(&json, 0)
 }
 
 /// Who holds the lock; `None` when the holder has just begun and not yet written it.
 fn read(path: &Path) -> Option<Holder> {
     let mut text = String::new();
-    std::fs::File::open(path).ok()?.take(4096).read_to_string(&mut text).ok()?;
+    std::fs::File::open(path).ok()?.take(LONGEST as u64).read_to_string(&mut text).ok()?;
     serde_json::from_str(&text).ok()
 }
 
@@ -118,5 +122,17 @@ mod tests {
         );
         drop(first);
         assert!(matches!(claim("a", Overlap::Skip).await, Claim::Mine(Some(_))));
+    }
+
+    #[tokio::test]
+    async fn a_shorter_holder_covers_a_longer_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let locks = OverlapLocks::open(dir.path()).unwrap();
+        for run_id in ["a-long-first-name", "short", "a-much-longer-third-name"] {
+            let claim = locks.claim("a", Overlap::Skip, &holder(run_id), Instant::now()).await.unwrap();
+            let busy = locks.claim("a", Overlap::Skip, &holder("other"), Instant::now()).await.unwrap();
+            assert!(matches!(busy, Claim::Busy(Some(who)) if who == holder(run_id)), "{run_id}");
+            drop(claim);
+        }
     }
 }
