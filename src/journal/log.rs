@@ -10,7 +10,8 @@ use jiff::civil::DateTime;
 use jiff::{Timestamp, Zoned};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
@@ -94,6 +95,30 @@ fn begun_at(path: &Path) -> Option<Timestamp> {
     line.get("ts")?.as_str()?.parse().ok()
 }
 
+/// What the layers stand on: lets this project's events through and keeps no spans. The registry of
+/// `tracing-subscriber` would do, and begins with a table for the spans of 4096 threads.
+pub struct Events;
+
+impl Subscriber for Events {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        is_ours(metadata)
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
 /// Turns this project's events into lines of a log file.
 #[derive(Clone)]
 pub struct LogLayer(Arc<Inner>);
@@ -128,7 +153,7 @@ impl LogLayer {
 }
 
 /// Events of other crates are not ours to log: they could show what we hide.
-pub fn is_ours(metadata: &tracing::Metadata<'_>) -> bool {
+pub fn is_ours(metadata: &Metadata<'_>) -> bool {
     metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
 }
 
@@ -211,7 +236,7 @@ mod tests {
         let context = vec![("task".to_owned(), "sync-daily".into())];
         let log = LogFile::open(&path, NEVER).unwrap();
         let layer = LogLayer::new(log, LogFormat::Text, context, FixedClock::new(now()));
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer.clone()), || {
+        tracing::subscriber::with_default(Events.with(layer.clone()), || {
             tracing::info!(event = "calling", attempt = 1_u32, "Calling API: {}", "http://x");
             tracing::debug!("not for the log");
             tracing::info!(target: "hyper", "foreign");
@@ -230,7 +255,7 @@ mod tests {
         let log = LogFile::open(&path, NEVER).unwrap();
         let layer = LogLayer::new(log, LogFormat::Text, Vec::new(), FixedClock::new(now()));
         std::fs::remove_dir_all(dir.path().join("logs")).unwrap();
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer.clone()), || {
+        tracing::subscriber::with_default(Events.with(layer.clone()), || {
             tracing::info!("lost");
         });
         assert_eq!(layer.failure().unwrap().kind(), io::ErrorKind::NotFound);

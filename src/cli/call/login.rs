@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::settings::Settings;
+use super::settings::{Settings, host_name};
 use crate::client::address;
 use crate::client::credentials::{Credential, CredentialError};
 use crate::client::iam::{Login, login_path};
@@ -72,7 +72,7 @@ impl Settings {
             scope: iam.scope.clone(),
             audience: iam.audience.clone(),
             tenant_id: iam.tenant_id,
-            device_id: iam.device_id.replace("$(hostname)", &self.host),
+            device_id: iam.device_id.replace("$(hostname)", &host_name()),
         })
     }
 

@@ -12,7 +12,7 @@ use super::args::CallOptions;
 use super::ended::Ended;
 use super::progress::Progress;
 use super::request;
-use super::settings::Settings;
+use super::settings::{Settings, host_name};
 use crate::cli::output::{Failure, Output};
 use crate::cli::signal::{Stop, stopped};
 use crate::client::keeper::TokenKeeper;
@@ -25,7 +25,7 @@ use crate::domain::duration::millis;
 use crate::domain::exit::Exit;
 use crate::domain::id::RunId;
 use crate::journal::line::truncate;
-use crate::journal::log::{LogFile, LogLayer};
+use crate::journal::log::{Events, LogFile, LogLayer};
 use crate::journal::overlap::{Claim, Holder, OverlapLocks};
 use crate::journal::record::{Records, RunEntry};
 use crate::journal::textfile;
@@ -97,7 +97,7 @@ impl CallProgram<'_> {
             vec![("task".to_owned(), task.into()), ("run_id".to_owned(), run_id.to_string().into())];
         let layer = LogLayer::new(log, settings.config().log.format, context, self.clock.clone());
         let progress = Progress::new(self.output, self.options.verbose, self.clock.clone());
-        tracing_subscriber::registry().with(layer.clone()).with(progress).init();
+        Events.with(layer.clone()).with(progress).init();
         Ok((layer, records, locks))
     }
 
@@ -147,7 +147,7 @@ impl CallProgram<'_> {
             return;
         }
         let share = if call.jitter_fixed {
-            let seed = self.settings.host.bytes().chain(task.bytes());
+            let seed = host_name().into_bytes().into_iter().chain(task.bytes());
             fastrand::Rng::with_seed(seed.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
                 (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
             }))

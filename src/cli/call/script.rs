@@ -18,7 +18,7 @@ use crate::clock::{SharedClock, SystemClock};
 use crate::config::Env;
 use crate::crontab::invocation::Invocation;
 use crate::domain::exit::Exit;
-use crate::journal::log::{LogFile, LogLayer};
+use crate::journal::log::{Events, LogFile, LogLayer};
 
 /// A script that this program stands in for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +76,7 @@ async fn refresh_token(env: &Env) -> Result<(), Failure> {
     let log = LogFile::open(&log_path, settings.rotation())
         .map_err(|error| Failure::new(Exit::CannotCreate, format!("{}: {error}", log_path.display())))?;
     let layer = LogLayer::new(log, settings.config().log.format, Vec::new(), clock.clone());
-    tracing_subscriber::registry().with(layer.clone()).init();
+    Events.with(layer.clone()).init();
     info!(event = "refreshing", "Starting token refresh");
     let result = token::refresh(&settings, false, clock).await;
     match &result {

@@ -39,8 +39,6 @@ pub(super) struct Settings {
     pub token_path: PathBuf,
     /// The log.
     pub log_path: PathBuf,
-    /// Name of this host.
-    pub host: String,
     env: EnvironmentPart,
 }
 
@@ -94,7 +92,6 @@ impl Settings {
             state_dir,
             token_path,
             log_path,
-            host: host_name(),
             env: EnvironmentPart {
                 credentials_directory: get("CREDENTIALS_DIRECTORY").map(PathBuf::from),
                 ssl_cert_file: get("SSL_CERT_FILE").map(PathBuf::from),
@@ -222,7 +219,7 @@ fn is_root() -> bool {
 }
 
 /// The host's name, as the kernel has it.
-fn host_name() -> String {
+pub(super) fn host_name() -> String {
     ["/proc/sys/kernel/hostname", "/etc/hostname"]
         .iter()
         .find_map(|path| std::fs::read_to_string(path).ok())
