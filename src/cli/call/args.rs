@@ -1,5 +1,6 @@
 //! The command line of `qs-api-call`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -31,6 +32,57 @@ pub struct Cli {
     /// What to do instead of a call.
     #[command(subcommand)]
     pub command: Option<Command>,
+}
+
+impl Cli {
+    /// Reads a command line, with as little of a parser as it needs: to build the whole of it takes longer than to make
+    /// the connection. A path and a log file, which is what most crontab lines are, need none; a line that names no
+    /// command is read without the commands; whatever is not a plain call is then read in full.
+    ///
+    /// # Errors
+    /// What is wrong with it, or help that was asked for.
+    pub fn read(args: &[OsString]) -> Result<Self, clap::Error> {
+        let (call, common) = (CallOptions::default(), Common::default());
+        if let Some(invocation) = plain(args.get(1..).unwrap_or_default()) {
+            return Ok(Self { invocation, call, common, command: None });
+        }
+        let names_a_command = |arg: &OsString| COMMANDS.iter().any(|command| arg == command);
+        if !args.iter().skip(1).any(names_a_command)
+            && let Ok(CallLine { invocation, call, common }) = CallLine::try_parse_from(args)
+        {
+            return Ok(Self { invocation, call, common, command: None });
+        }
+        Self::try_parse_from(args)
+    }
+}
+
+/// `/path` or `/path /log/file`: nothing in it can be an option or a command.
+fn plain(args: &[OsString]) -> Option<Invocation> {
+    let (endpoint, log_file) = match args {
+        [endpoint] => (endpoint, None),
+        [endpoint, log_file] => (endpoint, Some(log_file)),
+        _ => return None,
+    };
+    let endpoint = endpoint.to_str().filter(|endpoint| endpoint.starts_with('/'))?.to_owned();
+    let log_file = log_file.map(PathBuf::from);
+    let is_plain = log_file.as_ref().is_none_or(|path| path.is_absolute());
+    is_plain.then(|| Invocation { endpoint: Some(endpoint), log_file, ..Invocation::default() })
+}
+
+/// Every word that is a command.
+const COMMANDS: [&str; 9] =
+    ["token", "check", "status", "history", "explain", "config", "completions", "man", "help"];
+
+/// [`Cli`] without commands.
+#[derive(Debug, Parser)]
+#[command(name = "qs-api-call", version)]
+struct CallLine {
+    #[command(flatten)]
+    invocation: Invocation,
+    #[command(flatten)]
+    call: CallOptions,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// Options of a call that are not policy: they do not belong into a crontab line.
@@ -203,4 +255,55 @@ Environment:
   environment. Every key of the configuration is also QS_<SECTION>__<KEY>. TRACEPARENT is continued, NO_COLOR and
   HTTPS_PROXY, http_proxy, NO_PROXY and SSL_CERT_FILE are obeyed."
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn read(line: &str) -> Result<Cli, clap::Error> {
+        let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        Cli::read(&args)
+    }
+
+    #[test]
+    fn every_command_is_known_as_one() {
+        let mut command = Cli::command();
+        command.build();
+        let mut names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+        let mut known = COMMANDS;
+        names.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(names, known);
+    }
+
+    #[test]
+    fn a_line_reads_the_same_with_and_without_the_commands_in_mind() {
+        for line in [
+            "qs-api-call /a",
+            "qs-api-call /a?b=c#d /tmp/a.log",
+            "qs-api-call /a a.log",
+            "qs-api-call /a ",
+            "qs-api-call http://host/a /tmp/a.log",
+            "qs-api-call /a /tmp/a.log --json -vv",
+            "qs-api-call --retries 5 --timeout 2m --state-dir /s /a",
+            "qs-api-call -- /a",
+            "qs-api-call",
+            "qs-api-call --help",
+            "qs-api-call --version",
+            "qs-api-call --unknown /a",
+            "qs-api-call /a b c",
+            "qs-api-call --retries x /a",
+            "qs-api-call status",
+            "qs-api-call /a status",
+            "qs-api-call token",
+            "qs-api-call --state-dir /s token status",
+            "qs-api-call help man",
+        ] {
+            let args: Vec<&str> = line.split(' ').collect();
+            let whole = Cli::try_parse_from(&args).map(|cli| format!("{cli:?}")).map_err(|e| e.to_string());
+            assert_eq!(read(line).map(|cli| format!("{cli:?}")).map_err(|e| e.to_string()), whole, "{line}");
+        }
+    }
 }

@@ -18,7 +18,7 @@ mod token;
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 pub use args::Cli;
 
@@ -40,7 +40,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: &Env) -> Exit {
     if let Some(script) = script::called_as(&args) {
         return script::main(script, &args, env, output);
     }
-    let result = match Cli::try_parse_from(&args) {
+    let result = match Cli::read(&args) {
         Ok(cli) => runtime().and_then(|runtime| runtime.block_on(dispatch(&cli, env, output))),
         Err(error) => usage(&error, output),
     };
