@@ -1,14 +1,18 @@
-//! The run record: every run of a task as one line of its history, and their sum.
+//! The run record: every run of a task as one line of its history, with the sum of the runs up to it. One append a run
+//! thus keeps both, and no process can be killed between the two.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, Durability, FileLock, PRIVATE};
+
+/// What the name of a history ends with.
+const HISTORY: &str = ".history.jsonl";
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +49,7 @@ pub struct RunEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskRecord {
     /// The last run.
+    #[serde(flatten)]
     pub last: RunEntry,
     /// Runs by status.
     pub totals: Totals,
@@ -52,7 +57,7 @@ pub struct TaskRecord {
     pub consecutive_failures: u64,
     /// When a run last succeeded or was accepted.
     pub last_success_at: Option<Timestamp>,
-    /// Lines in the history, to know when it is worth trimming.
+    /// Lines in the history after this one, to know when it is worth trimming.
     pub history_lines: u64,
 }
 
@@ -127,7 +132,7 @@ impl TaskRecord {
     }
 }
 
-/// The records in a directory: `<task>.json` and `<task>.history.jsonl`.
+/// The records in a directory: `<task>.history.jsonl`.
 #[derive(Clone, Debug)]
 pub struct Records {
     dir: PathBuf,
@@ -147,28 +152,33 @@ impl Records {
         Self { dir: dir.into(), keep: keep.max(1) }
     }
 
-    /// Adds a run: the history line first, in one append, then the sum, replaced as a whole. A process killed in
-    /// between leaves a complete history.
+    /// Adds a run, in one append. What a killed process left of its own line is removed: that run was never recorded.
     pub fn add(&self, entry: &RunEntry) -> io::Result<TaskRecord> {
         let _lock = FileLock::take(&self.dir.join(format!(".{}.lock", entry.task)))?;
-        let mut line = serde_json::to_vec(entry).map_err(io::Error::other)?;
-        line.push(b'\n');
-        let history = self.history_path(&entry.task);
-        append(&history, &line)?;
-        let mut record = TaskRecord::after(self.read(&entry.task)?, entry);
-        if record.history_lines >= self.keep.saturating_mul(2) {
-            record.history_lines = self.trim(&history)?;
+        let path = self.history_path(&entry.task);
+        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(PRIVATE).open(&path)?;
+        let last = LastLine::of(&file)?;
+        if last.torn {
+            file.set_len(last.end)?;
         }
-        let json = serde_json::to_vec(&record).map_err(io::Error::other)?;
-        files::replace(&self.record_path(&entry.task), &json, PRIVATE, Durability::Rename)?;
+        let mut record = TaskRecord::after(last.record(), entry);
+        let is_long = record.history_lines >= self.keep.saturating_mul(2);
+        if is_long {
+            record.history_lines = self.keep;
+        }
+        let mut line = serde_json::to_vec(&record).map_err(io::Error::other)?;
+        line.push(b'\n');
+        file.write_all(&line)?;
+        if is_long {
+            self.trim(&path)?;
+        }
         Ok(record)
     }
 
     /// The sum of a task; `None` before its first run.
     pub fn read(&self, task: &str) -> io::Result<Option<TaskRecord>> {
-        match std::fs::read(self.record_path(task)) {
-            // A record of another version is begun anew: the history is the truth, this is its sum.
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+        match File::open(self.history_path(task)) {
+            Ok(file) => Ok(LastLine::of(&file)?.record()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -184,7 +194,7 @@ impl Records {
         let mut tasks = Vec::new();
         for entry in entries {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            if let Some(task) = name.strip_suffix(".json").filter(|task| !task.starts_with('.')) {
+            if let Some(task) = name.strip_suffix(HISTORY).filter(|task| !task.starts_with('.')) {
                 tasks.push(task.to_owned());
             }
         }
@@ -206,34 +216,53 @@ impl Records {
         Ok((entries, broken))
     }
 
-    /// Keeps the last lines of a history; returns how many.
-    fn trim(&self, history: &Path) -> io::Result<u64> {
+    /// Keeps the last lines of a history.
+    fn trim(&self, history: &Path) -> io::Result<()> {
         let text = std::fs::read(history)?;
         let lines: Vec<&[u8]> = text.split_inclusive(|byte| *byte == b'\n').collect();
         let keep = usize::try_from(self.keep).unwrap_or(usize::MAX);
         let last = &lines[lines.len().saturating_sub(keep)..];
-        files::replace(history, &last.concat(), PRIVATE, Durability::Rename)?;
-        Ok(last.len() as u64)
-    }
-
-    fn record_path(&self, task: &str) -> PathBuf {
-        self.dir.join(format!("{task}.json"))
+        files::replace(history, &last.concat(), PRIVATE, Durability::Rename)
     }
 
     fn history_path(&self, task: &str) -> PathBuf {
-        self.dir.join(format!("{task}.history.jsonl"))
+        self.dir.join(format!("{task}{HISTORY}"))
     }
 }
 
-/// Appends a line in one write. What a killed process left of its own line is removed: that run was never recorded.
-fn append(path: &Path, line: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(PRIVATE).open(path)?;
-    if files::ends_torn(&file)? {
-        let text = std::fs::read(path)?;
-        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-        file.set_len(whole as u64)?;
+/// The last whole line of a history.
+struct LastLine {
+    text: Vec<u8>,
+    /// Where it ends.
+    end: u64,
+    /// Whether a part of another line follows.
+    torn: bool,
+}
+
+impl LastLine {
+    /// Reads the end of the file, and more of it while no whole line is in it.
+    fn of(file: &File) -> io::Result<Self> {
+        let length = file.metadata()?.len();
+        let newline = |text: &[u8]| text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let mut block = 4096;
+        loop {
+            let from = length.saturating_sub(block);
+            let mut text = vec![0; usize::try_from(length - from).map_err(io::Error::other)?];
+            file.read_exact_at(&mut text, from)?;
+            text.truncate(newline(&text));
+            let begin = newline(text.split_last().map_or(&[], |(_, line)| line));
+            if begin > 0 || from == 0 {
+                let end = from + text.len() as u64;
+                return Ok(Self { text: text.split_off(begin), end, torn: end < length });
+            }
+            block = block.saturating_mul(8);
+        }
     }
-    file.write_all(line)
+
+    /// The sum in it. One of another version is begun anew.
+    fn record(&self) -> Option<TaskRecord> {
+        serde_json::from_slice(&self.text).ok()
+    }
 }
 
 #[cfg(test)]
@@ -294,7 +323,8 @@ mod tests {
             history.iter().map(|run| run.run_id.as_str()).collect::<Vec<_>>(),
             ["run-20", "run-21", "run-22"]
         );
-        assert_eq!(records.read("a").unwrap().unwrap().totals.success, 23);
+        assert_eq!(records.read("a").unwrap().unwrap().totals.success, 23, "trimming forgets no sum");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "a history and a lock");
     }
 
     #[test]
@@ -305,9 +335,26 @@ mod tests {
         let history = dir.path().join("a.history.jsonl");
         let whole = std::fs::read_to_string(&history).unwrap();
         std::fs::write(&history, format!("{whole}{}", &whole[..40])).unwrap();
-        records.add(&sample("a", 2, "success")).unwrap();
+        assert_eq!(records.read("a").unwrap().unwrap().totals.success, 1);
+        assert_eq!(records.add(&sample("a", 2, "success")).unwrap().totals.success, 2);
         let (runs, broken) = records.history("a", 9).unwrap();
         assert_eq!((runs.len(), broken), (2, 0));
+    }
+
+    #[test]
+    fn a_line_longer_than_a_block_is_read_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records::open(dir.path(), 5).unwrap();
+        for second in 1..4 {
+            let long = RunEntry { message: "\u{1}".repeat(9000), ..sample("a", second, "failed") };
+            records.add(&long).unwrap();
+            assert_eq!(records.read("a").unwrap().unwrap().last, long);
+        }
+        assert_eq!(records.read("a").unwrap().unwrap().consecutive_failures, 3);
+        std::fs::write(dir.path().join("a.history.jsonl"), "torn").unwrap();
+        assert_eq!(records.read("a").unwrap(), None);
+        assert_eq!(records.add(&sample("a", 9, "success")).unwrap().totals.success, 1);
+        assert_eq!(records.history("a", 9).unwrap().0.len(), 1);
     }
 
     #[test]
