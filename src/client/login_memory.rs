@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use ring::digest;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::hex::hex;
 use crate::files::{self, Durability, PRIVATE};
 
 /// How long a first rejection is remembered; it doubles with each further one.
@@ -94,7 +95,7 @@ fn fingerprint(salt: &str, identity: &[&str]) -> String {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part.as_bytes());
     }
-    context.finish().as_ref().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    hex(context.finish().as_ref())
 }
 
 #[cfg(test)]

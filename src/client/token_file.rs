@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::token::{Token, moment};
+use crate::domain::hex::hex;
 use crate::files::{self, Durability, PRIVATE, check_secret_mode};
 use crate::secret::Secret;
 
@@ -170,8 +171,7 @@ fn parse(bytes: &[u8]) -> Result<Option<Secret>, &'static str> {
 }
 
 fn sha256(secret: &Secret) -> String {
-    let digest = digest::digest(&digest::SHA256, secret.expose().as_bytes());
-    digest.as_ref().iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"))
+    hex(digest::digest(&digest::SHA256, secret.expose().as_bytes()).as_ref())
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! W3C trace context: the caller's `TRACEPARENT` is continued, otherwise a trace begins here.
 
+use crate::domain::hex::hex;
 use crate::domain::id::RunId;
 
 /// The `traceparent` header of a call: a child of `parent` when that is valid, a new sampled trace otherwise.
@@ -26,10 +27,6 @@ fn parse(header: &str) -> Option<(String, String)> {
         && !is_zero(span)
         && is_hex(flags, 2);
     valid.then(|| (trace.to_owned(), flags.to_owned()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]

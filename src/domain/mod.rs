@@ -2,6 +2,7 @@
 
 pub mod duration;
 pub mod exit;
+pub mod hex;
 pub mod id;
 pub mod overlap;
 pub mod retry;
