@@ -156,9 +156,8 @@ impl FileLock {
 }
 
 /// Whether the file ends in the middle of a line: a process that is killed while its line crosses a page of the file
-/// leaves the first part. The file must be open for reading.
-pub fn ends_torn(file: &File) -> io::Result<bool> {
-    let length = file.metadata()?.len();
+/// leaves the first part. The file must be open for reading and `length` bytes long.
+pub fn ends_torn(file: &File, length: u64) -> io::Result<bool> {
     let mut last = [b'\n'];
     if length > 0 {
         file.read_exact_at(&mut last, length - 1)?;

@@ -255,6 +255,8 @@ impl Transport {
             .retry(reqwest::retry::never())
             .connect_timeout(self.options.connect_timeout)
             .pool_max_idle_per_host(0)
+            // Every exchange has its own deadline: the kernel need not watch the connection as well.
+            .tcp_keepalive(None)
             .http1_only()
             .no_proxy()
             .tls_backend_preconfigured(if secure { self.tls()? } else { no_tls()? });

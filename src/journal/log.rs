@@ -42,15 +42,14 @@ impl LogFile {
     /// file that another process is just moving away.
     pub fn append(&mut self, line: &str, now: Timestamp) -> io::Result<()> {
         let lock = FileLock::take(&self.lock_path())?;
-        self.reopen_if_moved()?;
-        let length = self.file.metadata()?.len();
+        let length = self.follow_name()?;
         let due = self.rotation.is_due(length, self.begun, now, line.len() as u64);
         if due {
             Rotation::rotate(&self.path, now)?;
             self.file = append_to(&self.path)?;
             self.begun = Some(now);
         }
-        if files::ends_torn(&self.file)? {
+        if !due && files::ends_torn(&self.file, length)? {
             // What a killed process began stays readable, on a line of its own.
             self.file.write_all(format!("\n{line}").as_bytes())?;
         } else {
@@ -65,16 +64,16 @@ impl LogFile {
         files::parent(&self.path).join(format!(".{name}.lock"))
     }
 
-    /// Follows the name: another process, or logrotate, may have moved the file that is open.
-    fn reopen_if_moved(&mut self) -> io::Result<()> {
+    /// Follows the name: another process, or logrotate, may have moved the file that is open. Returns its length.
+    fn follow_name(&mut self) -> io::Result<u64> {
         let mine = self.file.metadata()?;
-        let same = std::fs::metadata(&self.path)
-            .is_ok_and(|named| (named.dev(), named.ino()) == (mine.dev(), mine.ino()));
-        if !same {
-            self.file = append_to(&self.path)?;
-            self.begun = if self.rotation.age.is_zero() { None } else { begun_at(&self.path) };
+        let named = std::fs::metadata(&self.path);
+        if named.is_ok_and(|named| (named.dev(), named.ino()) == (mine.dev(), mine.ino())) {
+            return Ok(mine.len());
         }
-        Ok(())
+        self.file = append_to(&self.path)?;
+        self.begun = if self.rotation.age.is_zero() { None } else { begun_at(&self.path) };
+        Ok(self.file.metadata()?.len())
     }
 }
 

@@ -41,18 +41,23 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: &Env) -> Exit {
         return script::main(script, &args, env, output);
     }
     let result = match Cli::read(&args) {
-        Ok(cli) => runtime().and_then(|runtime| runtime.block_on(dispatch(&cli, env, output))),
+        Ok(cli) => block_on(dispatch(&cli, env, output)),
         Err(error) => usage(&error, output),
     };
     output.finish(result)
 }
 
-/// One thread is enough for one call, and starts faster than two.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread()
+/// Runs the program's work to its end. One thread is enough for one call, and starts faster than two.
+fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(Exit::Internal, format!("the runtime cannot start: {error}")))
+        .map_err(|error| Failure::new(Exit::Internal, format!("the runtime cannot start: {error}")))?;
+    let result = runtime.block_on(work);
+    // The process ends now. Taking the runtime apart would wait for a name that the resolver is still looking for,
+    // past every deadline; the kernel takes everything back at once.
+    std::mem::forget(runtime);
+    result
 }
 
 async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {

@@ -40,10 +40,10 @@ pub(super) fn called_as(args: &[OsString]) -> Option<Script> {
 
 /// Runs as `script`.
 pub(super) fn main(script: Script, args: &[OsString], env: &Env, output: Output) -> Exit {
-    let result = super::runtime().and_then(|runtime| match script {
-        Script::ApiCall => runtime.block_on(api_call(args, env, output)),
-        Script::RefreshToken => runtime.block_on(refresh_token(env)),
-    });
+    let result = match script {
+        Script::ApiCall => super::block_on(api_call(args, env, output)),
+        Script::RefreshToken => super::block_on(refresh_token(env)),
+    };
     match output.finish(result) {
         Exit::Ok => Exit::Ok,
         _ => Exit::Failed,
