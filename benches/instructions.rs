@@ -27,7 +27,7 @@ const WIRES: [(&str, Wire); 2] = [("http", Wire::Http), ("https_one_ca", Wire::O
 
 /// How far a count may rise. Runs of one binary differ by less than 1 %; the rest is for other versions of the
 /// C library and for processors with other vector instructions.
-const TOLERANCE_PERCENT: f64 = 10.0;
+const TOLERANCE_PERCENT: f64 = 5.0;
 
 /// What the counts are compared with.
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,6 +72,8 @@ fn main() -> anyhow::Result<ExitCode> {
     let mut world = World::new(build("qs-api-call", &[])?)?;
     let mut instructions = BTreeMap::new();
     for (name, wire) in WIRES {
+        // The first run of a task makes its files; what is guarded is every other one.
+        count(&mut world, wire)?;
         let mut counts = (0..runs).map(|_| count(&mut world, wire)).collect::<anyhow::Result<Vec<u64>>>()?;
         counts.sort_unstable();
         let (least, median, most) = (counts[0], counts[runs / 2], counts[runs - 1]);
