@@ -3,12 +3,13 @@
 //! Locks are the kernel's (`flock`), so a killed process frees its own; lock files are never removed, because a
 //! removed lock file can be held by one process while another locks its successor.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{CWD, OFlags, RenameFlags};
 use tokio::time::Instant;
 
 /// Readable and writable by the owner alone.
@@ -53,12 +54,7 @@ fn write_and_rename(
     durability: Durability,
 ) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
-    if let Ok(existing) = std::fs::metadata(path) {
-        let mine = file.metadata()?;
-        if (existing.uid(), existing.gid()) != (mine.uid(), mine.gid()) {
-            std::os::unix::fs::fchown(&file, Some(existing.uid()), Some(existing.gid()))?;
-        }
-    }
+    keep_owner(path, &file)?;
     file.write_all(content)?;
     if durability == Durability::Disk {
         file.sync_all()?;
@@ -68,6 +64,56 @@ fn write_and_rename(
         File::open(parent(path))?.sync_all()?;
     }
     Ok(())
+}
+
+/// Gives `file` the owner and group of what is at `path`, if anything is.
+fn keep_owner(path: &Path, file: &File) -> io::Result<()> {
+    if let Ok(existing) = std::fs::metadata(path) {
+        let mine = file.metadata()?;
+        if (existing.uid(), existing.gid()) != (mine.uid(), mine.gid()) {
+            std::os::unix::fs::fchown(file, Some(existing.uid()), Some(existing.gid()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Replaces a file that is replaced on every run, as [`replace`] with [`Durability::Rename`] does, without a file that
+/// is created and another that is deleted, and without the write to disk that some file systems add to a rename: the
+/// content is written over the file that the last replacement took away, kept as `.name.spare`, and the two change
+/// names. Where that cannot be done it is [`replace`]. The caller keeps other writers away.
+pub fn exchange(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let spare = parent(path).join(format!(".{name}.spare"));
+    if write_and_exchange(path, &spare, content).is_ok() {
+        return Ok(());
+    }
+    replace(path, content, mode, Durability::Rename)?;
+    // The next replacement can be an exchange. One that cannot have a spare has been made all the same.
+    drop(make_spare(path, &spare, mode));
+    Ok(())
+}
+
+fn write_and_exchange(path: &Path, spare: &Path, content: &[u8]) -> io::Result<()> {
+    let no_link = OFlags::NOFOLLOW.bits().cast_signed();
+    let file = OpenOptions::new().write(true).custom_flags(no_link).open(spare)?;
+    let (old, new) = (std::fs::symlink_metadata(path)?, file.metadata()?);
+    // Somebody else's file, or one with another name elsewhere, is not ours to write over.
+    let kind = |metadata: &Metadata| (metadata.uid(), metadata.gid(), metadata.mode(), metadata.nlink());
+    if kind(&old) != kind(&new) || !new.is_file() || new.nlink() != 1 {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    file.write_all_at(content, 0)?;
+    if new.len() > content.len() as u64 {
+        file.set_len(content.len() as u64)?;
+    }
+    Ok(rustix::fs::renameat_with(CWD, spare, CWD, path, RenameFlags::EXCHANGE)?)
+}
+
+/// An empty file of the same owner.
+fn make_spare(path: &Path, spare: &Path, mode: u32) -> io::Result<()> {
+    remove(spare)?;
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(spare)?;
+    keep_owner(path, &file)
 }
 
 /// A name beside `path` that no other process uses: `.name.<pid>.<random>.tmp`.
@@ -207,6 +253,41 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"short");
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn exchanged_files_are_two_and_always_the_same_two() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics");
+        let inode = || std::fs::metadata(&path).unwrap().ino();
+        let mut inodes = Vec::new();
+        for content in ["first", "the second, which is longer", "third", "", "the fifth"] {
+            exchange(&path, content.as_bytes(), PUBLIC).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+            inodes.push(inode());
+        }
+        assert_eq!((inodes[0], inodes[1]), (inodes[2], inodes[3]));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_spare_that_is_not_ours_is_not_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, spare) = (dir.path().join("metrics"), dir.path().join(".metrics.spare"));
+        let victim = dir.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        for plant in
+            [std::fs::hard_link, |victim: &Path, spare: &Path| std::os::unix::fs::symlink(victim, spare)]
+        {
+            exchange(&path, b"old", PUBLIC).unwrap();
+            remove(&spare).unwrap();
+            plant(&victim, &spare).unwrap();
+            exchange(&path, b"new", PUBLIC).unwrap();
+            assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
+            exchange(&path, b"newer", PUBLIC).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), "newer");
+        }
     }
 
     #[test]

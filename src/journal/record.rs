@@ -132,6 +132,15 @@ impl TaskRecord {
     }
 }
 
+/// A run that was added; no other run of the task is added before this is dropped.
+#[derive(Debug)]
+pub struct Added {
+    /// The sum with this run.
+    pub record: TaskRecord,
+    #[expect(dead_code, reason = "held for its drop")]
+    lock: FileLock,
+}
+
 /// The records in a directory: `<task>.history.jsonl`.
 #[derive(Clone, Debug)]
 pub struct Records {
@@ -153,8 +162,8 @@ impl Records {
     }
 
     /// Adds a run, in one append. What a killed process left of its own line is removed: that run was never recorded.
-    pub fn add(&self, entry: &RunEntry) -> io::Result<TaskRecord> {
-        let _lock = FileLock::take(&self.dir.join(format!(".{}.lock", entry.task)))?;
+    pub fn add(&self, entry: &RunEntry) -> io::Result<Added> {
+        let lock = FileLock::take(&self.dir.join(format!(".{}.lock", entry.task)))?;
         let path = self.history_path(&entry.task);
         let mut file = OpenOptions::new().read(true).append(true).create(true).mode(PRIVATE).open(&path)?;
         let last = LastLine::of(&file)?;
@@ -172,7 +181,7 @@ impl Records {
         if is_long {
             self.trim(&path)?;
         }
-        Ok(record)
+        Ok(Added { record, lock })
     }
 
     /// The sum of a task; `None` before its first run.
@@ -302,7 +311,7 @@ mod tests {
         assert_eq!(record.last_success_at, Some(Timestamp::UNIX_EPOCH));
         assert_eq!(record.totals.success_rate(), Some(25.0));
         assert_eq!(record.last.run_id, "run-4");
-        let record = records.add(&sample("a", 9, "accepted")).unwrap();
+        let record = records.add(&sample("a", 9, "accepted")).unwrap().record;
         assert_eq!((record.consecutive_failures, record.totals.accepted), (0, 1));
         assert_eq!(records.tasks().unwrap(), ["a"]);
         assert_eq!(Totals::default().success_rate(), None);
@@ -336,7 +345,7 @@ mod tests {
         let whole = std::fs::read_to_string(&history).unwrap();
         std::fs::write(&history, format!("{whole}{}", &whole[..40])).unwrap();
         assert_eq!(records.read("a").unwrap().unwrap().totals.success, 1);
-        assert_eq!(records.add(&sample("a", 2, "success")).unwrap().totals.success, 2);
+        assert_eq!(records.add(&sample("a", 2, "success")).unwrap().record.totals.success, 2);
         let (runs, broken) = records.history("a", 9).unwrap();
         assert_eq!((runs.len(), broken), (2, 0));
     }
@@ -353,7 +362,7 @@ mod tests {
         assert_eq!(records.read("a").unwrap().unwrap().consecutive_failures, 3);
         std::fs::write(dir.path().join("a.history.jsonl"), "torn").unwrap();
         assert_eq!(records.read("a").unwrap(), None);
-        assert_eq!(records.add(&sample("a", 9, "success")).unwrap().totals.success, 1);
+        assert_eq!(records.add(&sample("a", 9, "success")).unwrap().record.totals.success, 1);
         assert_eq!(records.history("a", 9).unwrap().0.len(), 1);
     }
 

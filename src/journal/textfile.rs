@@ -4,15 +4,16 @@ use std::fmt::Write;
 use std::io;
 use std::path::Path;
 
-use crate::files::{self, Durability, PUBLIC};
+use crate::files::{self, PUBLIC};
 
 use super::record::TaskRecord;
 
-/// Writes `<dir>/qs_api_call_<task>.prom`.
+/// Writes `<dir>/qs_api_call_<task>.prom`. The caller holds the lock of the task's record, so that the last run's
+/// metrics are the last to be written.
 pub fn write(dir: &Path, record: &TaskRecord) -> io::Result<()> {
     files::create_dir(dir, 0o755)?;
     let path = dir.join(format!("qs_api_call_{}.prom", record.last.task));
-    files::replace(&path, render(record).as_bytes(), PUBLIC, Durability::Rename)
+    files::exchange(&path, render(record).as_bytes(), PUBLIC)
 }
 
 /// The metrics as text. Labels are the task and the status: both bounded.
@@ -71,7 +72,7 @@ mod tests {
     fn every_metric_has_its_help_and_its_task() {
         let dir = tempfile::tempdir().unwrap();
         let record = Records::open(dir.path(), 5).unwrap().add(&sample("sync-daily", 90, "success")).unwrap();
-        insta::assert_snapshot!(render(&record), @r#"
+        insta::assert_snapshot!(render(&record.record), @r#"
         # HELP qs_api_call_last_run_timestamp_seconds When the last run began.
         # TYPE qs_api_call_last_run_timestamp_seconds gauge
         qs_api_call_last_run_timestamp_seconds{task="sync-daily"} 90

@@ -255,9 +255,9 @@ impl CallProgram<'_> {
         let recorded = records
             .add(&entry)
             .map_err(|error| format!("run record in {}: {error}", self.settings.records_dir().display()))
-            .and_then(|record| {
+            .and_then(|added| {
                 let dir = self.settings.metrics_dir();
-                textfile::write(&dir, &record)
+                textfile::write(&dir, &added.record)
                     .map_err(|error| format!("metrics in {}: {error}", dir.display()))
             });
         if let Err(reason) = &recorded {
