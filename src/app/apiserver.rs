@@ -69,12 +69,14 @@ pub async fn serve(
 ) -> Result<(), RecordError> {
     let (stop, stopped) = oneshot::channel::<()>();
     let server = axum::serve(listener, router).with_graceful_shutdown(async {
+        // An order to stop, or the end of whoever could give one: both mean stop.
         let _ = stopped.await;
     });
     let server = tokio::spawn(server.into_future());
     shutdown.await;
     tracing::info!("stopping: requests and syncs may end");
     let deadline = Instant::now() + grace;
+    // A server that has ended by itself needs no order.
     let _ = stop.send(());
     if tokio::time::timeout_at(deadline, server).await.is_err() {
         tracing::warn!("requests were cut off at the end of the grace");

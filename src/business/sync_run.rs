@@ -233,6 +233,7 @@ impl SyncRuns {
             if let Err(error) = &ended {
                 tracing::error!(run_id, %error, "the end of a sync could not be recorded");
             }
+            // A caller that has hung up does not wait for the end; the record has it.
             let _ = send.send(ended);
         };
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);

@@ -508,3 +508,24 @@ fn the_jitter_is_outside_the_budget_and_fixed_when_asked() {
     let waits: Vec<String> = (0..6).map(|_| wait(&free)).collect();
     assert!(waits.iter().any(|other| *other != waits[0]), "{waits:?}");
 }
+
+#[test]
+fn a_reader_that_goes_away_does_not_change_the_outcome() {
+    for (answer, code) in [(Answer::status(500), 1), (success(), 0)] {
+        let (gone, reader_is_gone) = mpsc::channel::<()>();
+        let reader_is_gone = Mutex::new(reader_is_gone);
+        let server = FakeServer::start(move |_| {
+            reader_is_gone.lock().unwrap().recv().unwrap();
+            answer.clone()
+        });
+        let world = World::with_token(&server);
+        let mut child = world.spawn(&["--json", ENDPOINT]);
+        drop(child.stdout.take());
+        gone.send(()).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+    }
+    let server = FakeServer::start(|_| success());
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = World::with_token(&server).command(&["--json", ENDPOINT]).stdout(full).output().unwrap();
+    Ran::of(&output).assert_failure(74);
+}

@@ -118,6 +118,7 @@ impl Stage {
         loop {
             let output = self.command(&["token", "status", "--json"]).output().await;
             let output = output.map_err(|error| failed("qs-api-call", &error))?;
+            // Output that is no JSON names no state, and the wait goes on to its deadline.
             let status: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
             if status["state"] == "expired" {
                 return Ok(());
@@ -198,6 +199,7 @@ impl Stage {
 
     async fn made(&self, mut command: Command) -> Result<Called, Failure> {
         let output = command.output().await.map_err(|error| failed("qs-api-call", &error))?;
+        // Output that is no JSON matches no expectation: the step is shown as NOT, with what stands on standard error.
         Ok(Called {
             code: output.status.code(),
             json: serde_json::from_slice(&output.stdout).unwrap_or_default(),

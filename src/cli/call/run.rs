@@ -266,14 +266,21 @@ impl CallProgram<'_> {
         let logged = log
             .failure()
             .map_or(Ok(()), |error| Err(format!("log {}: {error}", self.settings.log_path.display())));
-        self.print(ended, &entry)?;
-        let trouble: Vec<String> = [recorded, logged].into_iter().filter_map(Result::err).collect();
+        // A reader that has gone away is no trouble, and no trouble with the output changes what the call came to.
+        let printed = match self.print(ended, &entry) {
+            Err(failure) if failure.exit != Exit::Ok => Err(failure.message),
+            _ => Ok(()),
+        };
+        let trouble: Vec<String> = [recorded, logged, printed].into_iter().filter_map(Result::err).collect();
         let trouble = trouble.join("; ");
         match (ended.exit, trouble.is_empty()) {
             (Exit::Ok, true) => Ok(()),
             (Exit::Ok, false) => Err(Failure::new(
                 Exit::Io,
-                format!("{task}: the call ended with {}, but was not recorded: {trouble}", ended.status),
+                format!(
+                    "{task}: the call ended with {}, but not everything was written: {trouble}",
+                    ended.status
+                ),
             )),
             (exit, true) => Err(Failure::new(exit, ended.line(task))),
             (exit, false) => Err(Failure::new(exit, format!("{}; {trouble}", ended.line(task)))),
