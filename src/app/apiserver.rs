@@ -2,42 +2,36 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use jiff::tz::TimeZone;
-use sqlx::SqlitePool;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing_subscriber::filter::LevelFilter;
 
+use super::stop;
+use super::stores::{self, Stores};
+use crate::business::housekeeper::{Housekeeper, Keep};
+use crate::business::organisations::Organisations;
 use crate::business::readiness::Readiness;
 use crate::business::statistics::Statistics;
 use crate::business::sync_run::{RecordError, SyncRuns};
 use crate::cli::output::{Failure, Output};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::apiserver::{ApiserverConfig, LogLevel, LogShape};
-use crate::counters::{Counters, CountersError, embedded::EmbeddedCounters};
 use crate::domain::exit::Exit;
 use crate::http::{self, Api};
 use crate::identity::dev_iam::{Account, DevIam, generate_password};
 use crate::identity::{Rules, Verifier};
 use crate::secret::Secret;
-use crate::store::{Store, StoreError, sqlite::SqliteStore};
 use crate::telemetry::{self, Telemetry};
 
-/// Connections to the embedded database: one writes at a time, the others read.
-const CONNECTIONS: u32 = 8;
-
-/// How long a write waits for another one.
-const BUSY: Duration = Duration::from_secs(10);
+/// How often the house is kept.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
 /// Serves until SIGTERM or SIGINT.
 ///
@@ -55,8 +49,17 @@ pub fn run(config: &ApiserverConfig, output: Output) -> Result<(), Failure> {
     runtime()?.block_on(start(config, output))
 }
 
-fn stop(exit: Exit, message: impl std::fmt::Display) -> Failure {
-    Failure::new(exit, message.to_string())
+/// Takes the schema changes that are missing; with `check`, only says how many there are, and fails if there are any.
+///
+/// # Errors
+/// When the database cannot be opened or changed.
+pub fn migrate(config: &ApiserverConfig, check: bool, output: Output) -> Result<(), Failure> {
+    let pending = runtime()?.block_on(stores::migrate(config, check))?;
+    match (pending, check) {
+        (0, _) => output.data("the schema is current"),
+        (steps, true) => Err(stop(Exit::Failed, format!("the database lacks {steps} schema changes"))),
+        (steps, false) => output.data(&format!("{steps} schema changes were made; the schema is current")),
+    }
 }
 
 /// Serves on this listener until `shutdown`, then gives requests and syncs the grace to end.
@@ -91,20 +94,19 @@ async fn start(config: &ApiserverConfig, output: Output) -> Result<(), Failure> 
     let shutdown = Signals::listen()?;
     let clock: SharedClock = Arc::new(SystemClock);
     let (dev_iam, generated) = dev_iam(config, &clock)?;
-    let pool = open(config).await?;
-    let (api, runs) = compose(config, &clock, &pool, dev_iam).await?;
-    let lost = runs.recover().await.map_err(|error| stop(Exit::Io, error))?;
-    if lost > 0 {
-        tracing::warn!(syncs = lost, "syncs of a server that was killed are recorded as failed");
-    }
+    let stores = stores::open(config).await?;
+    let (api, runs) = compose(config, &clock, &stores, dev_iam);
+    let housekeeper = housekeeper(config, &clock, &stores, &runs);
     let listener = TcpListener::bind(config.server.addr).await;
     let cannot = |error| stop(Exit::Io, format!("cannot listen on {}: {error}", config.server.addr));
     let listener = listener.map_err(cannot)?;
     let addr = listener.local_addr().map_err(cannot)?;
     announce(output, &config.dev_iam.username, generated.as_ref(), addr)?;
     tracing::info!(%addr, "listening");
+    let housekeeping = tokio::spawn(keep_house(housekeeper));
     let ended = serve(listener, http::router(api), runs, shutdown.any(), config.server.shutdown_grace).await;
-    pool.close().await;
+    housekeeping.abort();
+    stores.db.close().await;
     ended.map_err(|error| stop(Exit::Io, error))
 }
 
@@ -121,31 +123,27 @@ fn announce(
     output.data(&format!("listening on http://{addr}"))
 }
 
-/// Adapters, services, state of the routes.
-async fn compose(
+/// Services and the state of the routes.
+fn compose(
     config: &ApiserverConfig,
     clock: &SharedClock,
-    pool: &SqlitePool,
+    stores: &Stores,
     dev_iam: Arc<DevIam>,
-) -> Result<(Api, Arc<SyncRuns>), Failure> {
-    let store = SqliteStore::open(pool.clone()).await.map_err(|error| match error {
-        StoreError::NewerSchema { .. } => stop(Exit::Config, error),
-        _ => stop(Exit::Io, error),
-    })?;
-    let counters = EmbeddedCounters::open(pool.clone()).await.map_err(|error| match error {
-        CountersError::NewerSchema { .. } => stop(Exit::Config, error),
-        _ => stop(Exit::Io, error),
-    })?;
-    let store: Arc<dyn Store> = Arc::new(store);
-    let counters: Arc<dyn Counters> = Arc::new(counters);
-    let zone = config.server.timezone.clone().map_or_else(TimeZone::system, |zone| zone.0);
-    let runs = Arc::new(SyncRuns::new(Arc::clone(&store), Arc::clone(clock)));
+) -> (Api, Arc<SyncRuns>) {
+    let (store, counters) = (Arc::clone(&stores.store), Arc::clone(&stores.counters));
+    let runs = Arc::new(SyncRuns::new(
+        Arc::clone(&store),
+        Organisations::new(Arc::clone(&store), Arc::clone(&counters)),
+        Arc::clone(clock),
+        config.sync.lease,
+        Box::new(|_| {}),
+    ));
     let statistics = Statistics::new(
         Arc::clone(&store),
         Arc::clone(&counters),
         Arc::clone(&runs),
         Arc::clone(clock),
-        zone,
+        business_zone(config),
     );
     let api = Api {
         statistics: Arc::new(statistics),
@@ -156,7 +154,38 @@ async fn compose(
         request_timeout: config.server.request_timeout,
         max_body: usize::try_from(config.server.max_body.0).unwrap_or(usize::MAX),
     };
-    Ok((api, runs))
+    (api, runs)
+}
+
+/// The zone whose days are counted.
+pub(super) fn business_zone(config: &ApiserverConfig) -> TimeZone {
+    config.server.timezone.clone().map_or_else(TimeZone::system, |zone| zone.0)
+}
+
+fn housekeeper(
+    config: &ApiserverConfig,
+    clock: &SharedClock,
+    stores: &Stores,
+    runs: &Arc<SyncRuns>,
+) -> Housekeeper {
+    let keep = Keep { records: config.sync.keep_records, events: config.sync.remember_events };
+    let (store, counters) = (Arc::clone(&stores.store), Arc::clone(&stores.counters));
+    Housekeeper::new(store, counters, Arc::clone(runs), Arc::clone(clock), keep)
+}
+
+/// Keeps house until the end. What could not be done is done the next time.
+async fn keep_house(mut housekeeper: Housekeeper) {
+    let mut ticks = tokio::time::interval(HOUSEKEEPING);
+    loop {
+        ticks.tick().await;
+        match housekeeper.tick().await {
+            Ok(kept) if kept.abandoned > 0 => {
+                tracing::warn!(syncs = kept.abandoned, "syncs that nobody carries on are recorded as failed");
+            }
+            Ok(kept) => tracing::debug!(?kept, "the house is kept"),
+            Err(error) => tracing::error!(error, "the house could not be kept"),
+        }
+    }
 }
 
 /// The IAM for development, and its password if it was generated.
@@ -165,7 +194,7 @@ fn dev_iam(config: &ApiserverConfig, clock: &SharedClock) -> Result<(Arc<DevIam>
     let internal = |error| stop(Exit::Internal, error);
     let (password, generated) = match (&section.password, &section.password_file) {
         (Some(password), _) => (password.0.clone(), None),
-        (None, Some(path)) => (read_password(path)?, None),
+        (None, Some(path)) => (stores::read_secret("dev_iam.password_file", path)?, None),
         (None, None) => {
             let password = generate_password().map_err(internal)?;
             (password.clone(), Some(password))
@@ -182,68 +211,12 @@ fn dev_iam(config: &ApiserverConfig, clock: &SharedClock) -> Result<(Arc<DevIam>
     Ok((Arc::new(iam), generated))
 }
 
-/// The file's text without the newline that editors add.
-fn read_password(path: &std::path::Path) -> Result<Secret, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        stop(Exit::NoInput, format!("dev_iam.password_file: cannot read {}: {error}", path.display()))
-    })?;
-    let password = text.strip_suffix('\n').unwrap_or(&text);
-    let password = password.strip_suffix('\r').unwrap_or(password);
-    if password.is_empty() {
-        let message = format!("dev_iam.password_file: {} is empty", path.display());
-        return Err(stop(Exit::Config, message));
-    }
-    Ok(Secret::new(password))
-}
-
 fn rules(config: &ApiserverConfig) -> Rules {
     Rules {
         issuer: config.auth.issuer.clone(),
         audience: config.auth.audience.clone(),
         leeway: config.auth.leeway,
     }
-}
-
-/// The one pool that every adapter on this database shares.
-async fn open(config: &ApiserverConfig) -> Result<SqlitePool, Failure> {
-    let options = match &config.database.url {
-        Some(url) => {
-            let url = url.0.expose();
-            if !url.starts_with("sqlite:") {
-                return Err(stop(Exit::Config, "database.url: expected a URL that begins with sqlite:"));
-            }
-            SqliteConnectOptions::from_str(url)
-                .map_err(|error| stop(Exit::Config, format!("database.url: {error}")))?
-        }
-        None => SqliteConnectOptions::new().filename(default_file()?),
-    };
-    let path = options.get_filename().to_owned();
-    let options = options.create_if_missing(true).journal_mode(SqliteJournalMode::Wal).busy_timeout(BUSY);
-    SqlitePoolOptions::new()
-        .max_connections(CONNECTIONS)
-        .acquire_timeout(BUSY)
-        .connect_with(options)
-        .await
-        .map_err(|error| stop(Exit::Io, format!("cannot open the database {}: {error}", path.display())))
-}
-
-/// The database of a server that was told of none.
-fn default_file() -> Result<PathBuf, Failure> {
-    let user = directories::ProjectDirs::from("", "", "qs-scheduler");
-    let dir = if is_root() {
-        PathBuf::from("/var/lib/qs-scheduler")
-    } else if let Some(dir) = user.as_ref().and_then(|dirs| dirs.state_dir()) {
-        dir.to_owned()
-    } else {
-        return Err(stop(Exit::Config, "database.url: is required, since this user has no home directory"));
-    };
-    std::fs::create_dir_all(&dir)
-        .map_err(|error| stop(Exit::CannotCreate, format!("cannot create {}: {error}", dir.display())))?;
-    Ok(dir.join("qs-apiserver.db"))
-}
-
-fn is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

@@ -5,3 +5,13 @@
 pub mod apiserver;
 #[cfg(feature = "server")]
 pub mod demo;
+#[cfg(feature = "server")]
+mod stores;
+
+use crate::cli::output::Failure;
+use crate::domain::exit::Exit;
+
+/// Why a program cannot go on.
+fn stop(exit: Exit, message: impl std::fmt::Display) -> Failure {
+    Failure::new(exit, message.to_string())
+}

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use qs_scheduler::app;
-use qs_scheduler::cli::apiserver::{PROGRAM, run};
+use qs_scheduler::cli::apiserver::{Action, PROGRAM, run};
 use qs_scheduler::cli::output::Output;
 use qs_scheduler::config::Env;
 
@@ -11,7 +11,8 @@ fn main() -> ExitCode {
     let env = Env::from_process();
     let output = Output::of_process(PROGRAM, env.get("NO_COLOR"));
     let ended = match run(std::env::args_os(), &env, output) {
-        Ok(Some(config)) => app::apiserver::run(&config, output),
+        Ok(Some(Action::Serve(config))) => app::apiserver::run(&config, output),
+        Ok(Some(Action::Migrate { config, check })) => app::apiserver::migrate(&config, check, output),
         Ok(None) => Ok(()),
         Err(failure) => Err(failure),
     };

@@ -1,6 +1,8 @@
-//! L3 · What the endpoints do: count events, sync statistics, keep the record of each sync. It knows the stores only by
-//! their traits, and nothing of HTTP.
+//! L3 · What the endpoints do: open plan tasks, count events, sync and validate statistics, keep the record of each
+//! sync. It knows the stores only by their traits, and nothing of HTTP.
 
+pub mod housekeeper;
+pub mod organisations;
 pub mod readiness;
 pub mod statistics;
 pub mod sync_run;

@@ -16,7 +16,7 @@ pub struct Readiness {
 pub struct Check {
     /// Which one.
     pub name: &'static str,
-    /// Why it cannot be reached.
+    /// Why it cannot be used.
     pub error: Option<String>,
 }
 
@@ -26,9 +26,9 @@ impl Readiness {
         Self { store, counters }
     }
 
-    /// Asks each of them.
+    /// Asks each of them whether it can be reached and has the tables of this program.
     pub async fn check(&self) -> Vec<Check> {
-        let (store, counters) = tokio::join!(self.store.ping(), self.counters.ping());
+        let (store, counters) = tokio::join!(self.store.ready(), self.counters.ready());
         vec![
             Check { name: "store", error: store.err().map(|error| error.to_string()) },
             Check { name: "counters", error: counters.err().map(|error| error.to_string()) },

@@ -251,6 +251,7 @@ impl Transport {
 
     fn build(&self, secure: bool) -> Result<Client, TransportError> {
         let mut builder = Client::builder()
+            .user_agent(concat!("qs-api-call/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .connect_timeout(self.options.connect_timeout)

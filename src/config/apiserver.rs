@@ -20,6 +20,10 @@ pub struct ApiserverConfig {
     pub server: Server,
     /// Where everything is kept.
     pub database: Database,
+    /// Where the counters are kept.
+    pub redis: Redis,
+    /// How syncs run.
+    pub sync: Sync,
     /// What a token must say.
     pub auth: Auth,
     /// The IAM inside this server.
@@ -44,10 +48,38 @@ pub struct Server {
 }
 
 /// Section `database`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Database {
-    /// `sqlite:…`; a URL may carry a password, so it is never shown. Unset means a file in the state directory.
+    /// `sqlite:…` or `mysql:…`; it may carry a password, so it is never shown. Unset means a file in the state directory.
     pub url: Option<SecretText>,
+    /// File that holds the URL.
+    pub url_file: Option<PathBuf>,
+    /// Zone whose wall clock the `DATETIME` columns show; unset means `server.timezone` on MySQL, UTC on SQLite.
+    pub timezone: Option<Zone>,
+    /// Connections at most.
+    pub connections: u32,
+    /// Whether `serve` takes schema changes that are missing.
+    pub migrate: bool,
+}
+
+/// Section `redis`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Redis {
+    /// `redis://…` or `rediss://…`; it may carry a password, so it is never shown. Unset means embedded counters.
+    pub url: Option<SecretText>,
+    /// File that holds the URL.
+    pub url_file: Option<PathBuf>,
+}
+
+/// Section `sync`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sync {
+    /// How long a sync holds its lease without a sign of life.
+    pub lease: Duration,
+    /// How long the records of syncs are kept.
+    pub keep_records: Duration,
+    /// How long the id of a counted event is remembered.
+    pub remember_events: Duration,
 }
 
 /// Section `auth`.
@@ -99,6 +131,22 @@ impl Default for Server {
             request_timeout: Duration::from_mins(5),
             max_body: Bytes(1 << 20),
             timezone: None,
+        }
+    }
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { url: None, url_file: None, timezone: None, connections: 8, migrate: true }
+    }
+}
+
+impl Default for Sync {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(15),
+            keep_records: Duration::from_hours(90 * 24),
+            remember_events: Duration::from_hours(30 * 24),
         }
     }
 }
@@ -231,13 +279,22 @@ fn spell<T: Copy + PartialEq>(words: &[(&str, T)], value: T) -> String {
 }
 
 /// Every setting, in the order of the default file.
-pub static SETTINGS: [Setting<ApiserverConfig>; 19] = [
+pub static SETTINGS: [Setting<ApiserverConfig>; 28] = [
     setting!(server.addr),
     setting!(server.shutdown_grace),
     setting!(server.request_timeout),
     setting!(server.max_body),
     setting!(server.timezone),
     setting!(database.url, [], secret: true),
+    setting!(database.url_file),
+    setting!(database.timezone),
+    setting!(database.connections),
+    setting!(database.migrate),
+    setting!(redis.url, [], secret: true),
+    setting!(redis.url_file),
+    setting!(sync.lease),
+    setting!(sync.keep_records),
+    setting!(sync.remember_events),
     setting!(auth.issuer),
     setting!(auth.audience),
     setting!(auth.leeway),
@@ -276,8 +333,29 @@ pub fn validate(loaded: &Loaded<ApiserverConfig>) -> Result<(), ConfigError> {
             "listen on 127.0.0.1 or [::1], or switch dev_iam off",
         );
     }
-    if config.dev_iam.password.is_some() && config.dev_iam.password_file.is_some() {
-        wrong("dev_iam.password_file", "dev_iam.password is set too", "set one of the two");
+    for (key, twice, other) in [
+        (
+            "dev_iam.password_file",
+            config.dev_iam.password.is_some() && config.dev_iam.password_file.is_some(),
+            "dev_iam.password",
+        ),
+        (
+            "database.url_file",
+            config.database.url.is_some() && config.database.url_file.is_some(),
+            "database.url",
+        ),
+        ("redis.url_file", config.redis.url.is_some() && config.redis.url_file.is_some(), "redis.url"),
+    ] {
+        if twice {
+            wrong(key, &format!("{other} is set too"), "set one of the two");
+        }
+    }
+    if config.database.connections < 2 {
+        wrong(
+            "database.connections",
+            "must be at least 2: a sync gives signs of life beside its work",
+            "remove the key to use the default",
+        );
     }
     for (key, value) in [
         ("dev_iam.username", &config.dev_iam.username),
@@ -288,9 +366,13 @@ pub fn validate(loaded: &Loaded<ApiserverConfig>) -> Result<(), ConfigError> {
             wrong(key, "must not be empty", "remove the key to use the default");
         }
     }
-    for (key, value) in
-        [("dev_iam.ttl", config.dev_iam.ttl), ("server.request_timeout", config.server.request_timeout)]
-    {
+    for (key, value) in [
+        ("dev_iam.ttl", config.dev_iam.ttl),
+        ("server.request_timeout", config.server.request_timeout),
+        ("sync.lease", config.sync.lease),
+        ("sync.keep_records", config.sync.keep_records),
+        ("sync.remember_events", config.sync.remember_events),
+    ] {
         if value < Duration::from_secs(1) {
             wrong(key, "must be at least 1s", "remove the key to use the default");
         }

@@ -5,25 +5,47 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::domain::statistics::DayRange;
 
 /// Items that a record names; more are counted, not listed.
 pub const ERRORS_LISTED: usize = 20;
 
-/// Which sync.
+/// Which work of an organisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SyncKind {
     /// Counters to `statistics_daily`.
     Daily,
+    /// `statistics_daily` to `statistics_accumulated`.
+    Accumulated,
+    /// `assessment_task` to `statistics_plan`.
+    Plan,
+    /// Both sides of all three compared.
+    Validate,
+    /// Due plan tasks opened, overdue ones expired.
+    Schedule,
 }
 
 impl SyncKind {
+    /// Every kind.
+    pub const ALL: [SyncKind; 5] =
+        [Self::Daily, Self::Accumulated, Self::Plan, Self::Validate, Self::Schedule];
+
     /// The word in tables, replies and logs.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Daily => "daily",
+            Self::Accumulated => "accumulated",
+            Self::Plan => "plan",
+            Self::Validate => "validate",
+            Self::Schedule => "schedule",
         }
+    }
+
+    /// The name of the exclusive right that it needs. Tasks are claimed row by row, so opening them needs none.
+    pub fn lease(self, org_id: i64) -> Option<String> {
+        (self != Self::Schedule).then(|| format!("sync:{self}:{org_id}"))
     }
 }
 
@@ -31,7 +53,10 @@ impl FromStr for SyncKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "daily" { Ok(Self::Daily) } else { Err(format!("unknown sync kind {text:?}")) }
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| format!("unknown sync kind {text:?}"))
     }
 }
 
@@ -74,6 +99,9 @@ impl FromStr for SyncStatus {
     }
 }
 
+/// The organisation of a sync that stands for one in every organisation.
+pub const EVERY_ORGANISATION: i64 = 0;
+
 /// Something that was not done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ItemError {
@@ -100,8 +128,12 @@ pub struct SyncProgress {
     pub errors: Vec<ItemError>,
     /// Why the sync stopped before its end.
     pub error: Option<String>,
-    /// Up to where the counters are covered; only a sync without a window of its own moves it.
-    pub mark: Option<i64>,
+    /// What only this kind has to tell: differences, tasks by state.
+    pub detail: Option<Value>,
+    /// The days that it covered, once they are known.
+    pub window: Option<DayRange>,
+    /// Up to where the source is covered; only a sync without a window of its own moves it.
+    pub mark: Option<String>,
 }
 
 impl SyncProgress {
@@ -110,6 +142,21 @@ impl SyncProgress {
         self.failed += items;
         if self.errors.len() < ERRORS_LISTED {
             self.errors.push(ItemError { item, message });
+        }
+    }
+
+    /// Adds what was done in one part of the whole.
+    pub fn add(&mut self, part: &str, other: &SyncProgress) {
+        self.scanned += other.scanned;
+        self.written += other.written;
+        self.unchanged += other.unchanged;
+        self.skipped += other.skipped;
+        self.failed += other.failed;
+        for error in &other.errors {
+            self.fail(0, format!("{part}: {}", error.item), error.message.clone());
+        }
+        if let Some(error) = &other.error {
+            self.fail(1, part.to_owned(), error.clone());
         }
     }
 
@@ -128,8 +175,8 @@ pub struct NewSyncRun {
     pub kind: SyncKind,
     /// Whose counts.
     pub org_id: i64,
-    /// What made it start: `api`.
-    pub trigger: &'static str,
+    /// What made it start: `call` (`qs-api-call`), `api`, or `organisations` (the sync of every organisation).
+    pub trigger: String,
     /// Who asked: the subject of the token.
     pub caller: String,
     /// The caller's key for this request.
@@ -138,6 +185,10 @@ pub struct NewSyncRun {
     pub request: String,
     /// First and last day.
     pub window: Option<DayRange>,
+    /// The exclusive right that it needs.
+    pub lease: Option<String>,
+    /// How long it may go on without a sign of life.
+    pub lease_until: Timestamp,
     /// When it started.
     pub started_at: Timestamp,
 }
@@ -179,6 +230,15 @@ impl SyncRun {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn kinds_are_read_back_and_hold_their_lease() {
+        for kind in SyncKind::ALL {
+            assert_eq!(kind.as_str().parse(), Ok(kind));
+        }
+        assert_eq!(SyncKind::Daily.lease(7).as_deref(), Some("sync:daily:7"));
+        assert_eq!(SyncKind::Schedule.lease(7), None);
+    }
 
     #[test]
     fn partial_work_is_never_a_success() {

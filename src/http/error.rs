@@ -49,6 +49,8 @@ pub mod codes {
     pub const KEY_IN_PROGRESS: u32 = 110_003;
     /// The Idempotency-Key belongs to another request.
     pub const KEY_REUSED: u32 = 110_004;
+    /// A validation found differences that were not repaired; `data` lists the first of them.
+    pub const DIFFERENCES: u32 = 110_005;
     /// The path exists, the method does not.
     pub const METHOD: u32 = 110_405;
     /// The body is too large.

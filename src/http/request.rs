@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
-use axum::http::header::{HeaderName, HeaderValue};
+use axum::http::header::{HeaderName, HeaderValue, USER_AGENT};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
@@ -79,6 +79,12 @@ pub(super) fn prefers_async(headers: &HeaderMap) -> bool {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
+}
+
+/// What made the caller ask, as the record of a sync has it.
+pub(super) fn trigger(headers: &HeaderMap) -> &'static str {
+    let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if agent.starts_with("qs-api-call/") { "call" } else { "api" }
 }
 
 /// The caller's key for this request: a structured string (`"k"`) or bare.

@@ -1,30 +1,31 @@
 //! What a sync tells when its counters are slow, broken or panic, through the real routes in this process.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use qs_scheduler::app::apiserver::serve;
+use qs_scheduler::business::organisations::Organisations;
 use qs_scheduler::business::readiness::Readiness;
 use qs_scheduler::business::statistics::Statistics;
 use qs_scheduler::business::sync_run::SyncRuns;
 use qs_scheduler::clock::{FixedClock, SharedClock};
-use qs_scheduler::counters::{Answer, Counters, CountersError, Cursor, Touched};
-use qs_scheduler::domain::statistics::{DailyCount, DayRange, StatisticsEvent};
+use qs_scheduler::counters::{Answer, Counter, Counters, CountersError, Cursor, Mark, Page, Touched};
+use qs_scheduler::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent};
 use qs_scheduler::http::{Api, codes, router};
 use qs_scheduler::identity::dev_iam::{Account, DevIam};
 use qs_scheduler::identity::{Rules, Verifier};
 use qs_scheduler::secret::Secret;
-use qs_scheduler::store::sqlite::SqliteStore;
-use qs_scheduler::store::{Store, SyncRunStore};
+use qs_scheduler::store::Store;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::apiserver::{Reply, http_client, send};
-use crate::conformance::database;
+use crate::support::databases::TestDatabase;
 
 /// Counters that do as the test says.
 struct Scripted {
@@ -51,40 +52,64 @@ impl Counters for Scripted {
         Box::pin(async { Ok(true) })
     }
 
-    fn touched(&self, _: i64, _: Option<i64>) -> Answer<'_, Touched> {
-        Box::pin(async { Ok(Touched { days: [].into(), mark: 1 }) })
+    fn mark(&self, _: i64) -> Answer<'_, Mark> {
+        Box::pin(async { Ok(mark()) })
     }
 
-    fn page(&self, _: i64, _: DayRange, _: Option<Cursor>, _: u32) -> Answer<'_, Vec<DailyCount>> {
+    fn touched<'a>(&'a self, _: i64, _: Option<&'a Mark>) -> Answer<'a, Touched> {
+        Box::pin(async { Ok(Touched { days: [].into(), mark: mark() }) })
+    }
+
+    fn page<'a>(&'a self, _: i64, _: &'a Days, _: Option<Cursor>, _: u32) -> Answer<'a, Page> {
         Box::pin(async {
             self.entered.add_permits(1);
             self.gate.acquire().await.unwrap().forget();
             match self.then {
-                Then::Empty => Ok(Vec::new()),
+                Then::Empty => Ok(Page::default()),
                 Then::Fail => Err(CountersError::Corrupt { verb: "page", found: "x".to_owned() }),
                 Then::Panic => panic!("as the test says"),
             }
         })
     }
 
-    fn ping(&self) -> Answer<'_, ()> {
-        Box::pin(async { Err(CountersError::Corrupt { verb: "ping", found: "gone".to_owned() }) })
+    fn find<'a>(&'a self, _: i64, keys: &'a [DailyKey]) -> Answer<'a, Vec<Option<Counter>>> {
+        Box::pin(async { Ok(keys.iter().map(|_| None).collect()) })
     }
+
+    fn restore<'a>(&'a self, _: i64, _: &'a [DailyCount]) -> Answer<'a, u64> {
+        Box::pin(async { Ok(0) })
+    }
+
+    fn organisations(&self) -> Answer<'_, BTreeSet<i64>> {
+        Box::pin(async { Ok(BTreeSet::new()) })
+    }
+
+    fn forget(&self, _: Timestamp) -> Answer<'_, u64> {
+        Box::pin(async { Ok(0) })
+    }
+
+    fn ready(&self) -> Answer<'_, ()> {
+        Box::pin(async { Err(CountersError::Corrupt { verb: "ready", found: "gone".to_owned() }) })
+    }
+}
+
+fn mark() -> Mark {
+    Mark { generation: "g".to_owned(), revision: 1 }
 }
 
 struct Server {
     base: String,
     token: String,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
     counters: Arc<Scripted>,
     stop: oneshot::Sender<()>,
     served: JoinHandle<()>,
-    _dir: tempfile::TempDir,
+    _database: TestDatabase,
 }
 
 async fn start(then: Then, request_timeout: Duration, grace: Duration) -> Server {
-    let dir = tempfile::tempdir().unwrap();
-    let store = Arc::new(SqliteStore::open(database(&dir).await).await.unwrap());
+    let database = TestDatabase::sqlite();
+    let store = database.store().await;
     let counters = Scripted::new(then);
     let clock: SharedClock = FixedClock::new("2026-11-20T12:00:00Z".parse().unwrap());
     let rules = Rules { issuer: "i".to_owned(), audience: "a".to_owned(), leeway: Duration::ZERO };
@@ -97,13 +122,15 @@ async fn start(then: Then, request_timeout: Duration, grace: Duration) -> Server
     };
     let iam = Arc::new(DevIam::new(account, rules.clone(), clock.clone()).unwrap());
     let token = iam.login("dev", &Secret::new("p")).unwrap().access_token.expose().to_owned();
-    let runs = Arc::new(SyncRuns::new(store.clone(), clock.clone()));
+    let organisations = Organisations::new(store.clone(), counters.clone());
+    let observer = Box::new(|_: &_| {});
+    let runs = Arc::new(SyncRuns::new(store.clone(), organisations, clock.clone(), LONG, observer));
     let statistics =
         Statistics::new(store.clone(), counters.clone(), runs.clone(), clock.clone(), TimeZone::UTC);
     let api = Api {
         statistics: Arc::new(statistics),
         runs: runs.clone(),
-        readiness: Readiness::new(store.clone() as Arc<dyn Store>, counters.clone()),
+        readiness: Readiness::new(store.clone(), counters.clone()),
         verifier: Verifier::new(iam.key(), rules, clock),
         dev_iam: Some(iam),
         request_timeout,
@@ -118,7 +145,7 @@ async fn start(then: Then, request_timeout: Duration, grace: Duration) -> Server
     let served = tokio::spawn(async move {
         serve(listener, router(api), runs, shutdown, grace).await.unwrap();
     });
-    Server { base, token, store, counters, stop, served, _dir: dir }
+    Server { base, token, store, counters, stop, served, _database: database }
 }
 
 impl Server {

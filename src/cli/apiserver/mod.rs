@@ -20,13 +20,14 @@ const EXAMPLES: &str = "\
 Examples:
   qs-apiserver serve --dev-iam
   QS_SERVER__ADDR=127.0.0.1:0 QS_DATABASE__URL=sqlite:/tmp/qs.db qs-apiserver serve --dev-iam
+  QS_DATABASE__URL_FILE=/etc/qs-server/mysql-url QS_REDIS__URL=redis://127.0.0.1 qs-apiserver migrate --check
   qs-apiserver config default > qs-apiserver.yaml
   qs-apiserver config show --config qs-apiserver.yaml
 
 On stdout the server prints one line, `listening on http://ADDRESS`, once it accepts requests; before it, with a
 generated password, `dev-iam username=NAME password=PASSWORD`. The log goes to stderr.
 
-Exit codes: 0 stopped by SIGTERM or SIGINT, 64 wrong command line, 66 a named file is missing, 73 the state
+Exit codes: 0 stopped by SIGTERM or SIGINT, 1 a schema change is missing, 64 wrong command line, 66 a named file is missing, 73 the state
 directory or the log cannot be created, 74 the address or the database cannot be opened, 78 wrong or unsafe
 configuration.";
 
@@ -42,6 +43,8 @@ pub struct Cli {
 enum Command {
     /// Serves until SIGTERM or SIGINT.
     Serve(Source),
+    /// Takes the schema changes that the database lacks.
+    Migrate(Migrate),
     /// Looks at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -56,6 +59,36 @@ enum ConfigCommand {
 }
 
 #[derive(Debug, Args)]
+struct Migrate {
+    #[command(flatten)]
+    source: ConfigSource,
+    /// Changes nothing; fails with 1 if a change is missing.
+    #[arg(long)]
+    check: bool,
+}
+
+#[derive(Debug, Args)]
+struct ConfigSource {
+    /// Reads only this file instead of /etc/qs-server/qs-apiserver.yaml and the user's own.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// What is left to do with a configuration.
+#[derive(Debug)]
+pub enum Action {
+    /// Serve with it.
+    Serve(ApiserverConfig),
+    /// Bring the database up to date, or only check whether it is.
+    Migrate {
+        /// Where the database is.
+        config: ApiserverConfig,
+        /// Only check.
+        check: bool,
+    },
+}
+
+#[derive(Debug, Args)]
 struct Source {
     /// Reads only this file instead of /etc/qs-server/qs-apiserver.yaml and the user's own.
     #[arg(long, value_name = "FILE")]
@@ -65,8 +98,7 @@ struct Source {
     dev_iam: bool,
 }
 
-/// Reads the command line and does everything but serving: the configuration to serve with, or `None` when the program
-/// has nothing left to do.
+/// Reads the command line and does everything but what needs a database: the task, or `None` when nothing is left to do.
 ///
 /// # Errors
 /// Wrong usage, or a configuration that is wrong or cannot be read.
@@ -74,7 +106,7 @@ pub fn run(
     args: impl IntoIterator<Item = OsString>,
     env: &Env,
     output: Output,
-) -> Result<Option<ApiserverConfig>, Failure> {
+) -> Result<Option<Action>, Failure> {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, output).map(|()| None),
@@ -83,7 +115,11 @@ pub fn run(
         Command::Serve(source) => {
             let loaded = read(&source, env)?;
             validate(&loaded).map_err(|error| config_files::wrong(&error))?;
-            Ok(Some(loaded.config))
+            Ok(Some(Action::Serve(loaded.config)))
+        }
+        Command::Migrate(Migrate { source, check }) => {
+            let source = Source { config: source.config, dev_iam: false };
+            Ok(Some(Action::Migrate { config: read(&source, env)?.config, check }))
         }
         Command::Config(ConfigCommand::Default) => output.data(DEFAULT_YAML).map(|()| None),
         Command::Config(ConfigCommand::Show(source)) => {

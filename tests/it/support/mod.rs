@@ -1,6 +1,8 @@
 //! What the integration tests stand on: a fake server that must be called, a certificate authority, the real binary in
 //! a world of its own, and the texts that are kept in the repository.
 
+#[cfg(feature = "server")]
+pub mod databases;
 pub mod fake;
 pub mod golden;
 pub mod tls;

@@ -1,0 +1,145 @@
+//! The stores that the configuration names: opened, brought up to date, behind their ports.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+use crate::cli::output::Failure;
+use crate::config::SecretText;
+use crate::config::apiserver::ApiserverConfig;
+use crate::counters::Counters;
+use crate::counters::embedded::EmbeddedCounters;
+use crate::domain::exit::Exit;
+use crate::secret::Secret;
+use crate::sql::{Address, ConnectError, Db, Dialect, MigrationError};
+use crate::store::Store;
+use crate::store::sql::SqlStore;
+
+use super::stop;
+
+/// What the services work on.
+pub(super) struct Stores {
+    pub(super) db: Db,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) counters: Arc<dyn Counters>,
+}
+
+/// Opens both; takes missing schema changes first if the configuration says so.
+pub(super) async fn open(config: &ApiserverConfig) -> Result<Stores, Failure> {
+    let db = connect(config).await?;
+    let redis = redis_url(config)?;
+    if db.dialect() == Dialect::MySql && redis.is_none() {
+        let message =
+            "redis.url: is required with a database on MySQL, because embedded counters live in SQLite";
+        return Err(stop(Exit::Config, message));
+    }
+    if config.database.migrate {
+        migrate_tables(&db, redis.is_none()).await?;
+    }
+    let store = SqlStore::open(db.clone(), database_zone(config, db.dialect())).await.map_err(unusable)?;
+    let counters: Arc<dyn Counters> = match redis {
+        Some(_) => return Err(stop(Exit::Config, "redis.url: not built yet")),
+        None => Arc::new(EmbeddedCounters::open(db.clone()).await.map_err(unusable)?),
+    };
+    Ok(Stores { db, store: Arc::new(store), counters })
+}
+
+/// Takes the schema changes that are missing; with `check`, only says how many there are.
+pub(super) async fn migrate(config: &ApiserverConfig, check: bool) -> Result<usize, Failure> {
+    let db = connect(config).await?;
+    let embedded = redis_url(config)?.is_none() && db.dialect() == Dialect::Sqlite;
+    let mut pending = SqlStore::pending(&db).await.map_err(unusable)?;
+    if embedded {
+        pending += EmbeddedCounters::pending(&db).await.map_err(unusable)?;
+    }
+    if !check {
+        migrate_tables(&db, embedded).await?;
+    }
+    db.close().await;
+    Ok(pending)
+}
+
+async fn migrate_tables(db: &Db, embedded: bool) -> Result<(), Failure> {
+    SqlStore::migrate(db).await.map_err(unusable)?;
+    if embedded {
+        EmbeddedCounters::migrate(db).await.map_err(unusable)?;
+    }
+    Ok(())
+}
+
+fn unusable(error: MigrationError) -> Failure {
+    let hint = "run `qs-apiserver migrate`, or set database.migrate to true";
+    match error {
+        MigrationError::Newer { .. } => stop(Exit::Config, error),
+        MigrationError::Pending { .. } => stop(Exit::Config, format!("{error}: {hint}")),
+        MigrationError::Failed(_) | MigrationError::Database(_) => stop(Exit::Io, error),
+    }
+}
+
+async fn connect(config: &ApiserverConfig) -> Result<Db, Failure> {
+    let section = &config.database;
+    let url = secret("database.url_file", section.url.as_ref(), section.url_file.as_deref())?;
+    let address = match url {
+        Some(url) => Address::Url(url),
+        None => Address::File(default_file()?),
+    };
+    Db::connect(&address, section.connections).await.map_err(|error| match error {
+        ConnectError::Unreachable { .. } => stop(Exit::Io, error),
+        ConnectError::Scheme | ConnectError::Url => stop(Exit::Config, format!("database.url: {error}")),
+    })
+}
+
+fn redis_url(config: &ApiserverConfig) -> Result<Option<Secret>, Failure> {
+    secret("redis.url_file", config.redis.url.as_ref(), config.redis.url_file.as_deref())
+}
+
+/// The zone of the `DATETIME` columns: an existing MySQL database shows the wall clock of its business.
+fn database_zone(config: &ApiserverConfig, dialect: Dialect) -> TimeZone {
+    match (&config.database.timezone, dialect) {
+        (Some(zone), _) => zone.0.clone(),
+        (None, Dialect::Sqlite) => TimeZone::UTC,
+        (None, Dialect::MySql) => super::apiserver::business_zone(config),
+    }
+}
+
+/// A secret from its setting or its file.
+fn secret(key: &str, text: Option<&SecretText>, file: Option<&Path>) -> Result<Option<Secret>, Failure> {
+    match (text, file) {
+        (Some(text), _) => Ok(Some(text.0.clone())),
+        (None, Some(path)) => read_secret(key, path).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The file's text without the newline that editors add.
+pub(super) fn read_secret(key: &str, path: &Path) -> Result<Secret, Failure> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| stop(Exit::NoInput, format!("{key}: cannot read {}: {error}", path.display())))?;
+    let secret = text.strip_suffix('\n').unwrap_or(&text);
+    let secret = secret.strip_suffix('\r').unwrap_or(secret);
+    if secret.is_empty() {
+        return Err(stop(Exit::Config, format!("{key}: {} is empty", path.display())));
+    }
+    Ok(Secret::new(secret))
+}
+
+/// The database of a server that was told of none.
+fn default_file() -> Result<PathBuf, Failure> {
+    let user = directories::ProjectDirs::from("", "", "qs-scheduler");
+    let dir = if is_root() {
+        PathBuf::from("/var/lib/qs-scheduler")
+    } else if let Some(dir) = user.as_ref().and_then(|dirs| dirs.state_dir()) {
+        dir.to_owned()
+    } else {
+        return Err(stop(Exit::Config, "database.url: is required, since this user has no home directory"));
+    };
+    std::fs::create_dir_all(&dir)
+        .map_err(|error| stop(Exit::CannotCreate, format!("cannot create {}: {error}", dir.display())))?;
+    Ok(dir.join("qs-apiserver.db"))
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}

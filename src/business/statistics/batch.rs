@@ -1,0 +1,78 @@
+//! Writing a batch: tried again when another transaction was preferred, counted when it fails, given up when nothing
+//! goes through any more.
+
+use std::time::Duration;
+
+use crate::domain::sync_run::SyncProgress;
+use crate::store::{Answer, StoreError};
+
+/// How often a batch is tried against other transactions.
+const ATTEMPTS: u32 = 6;
+
+/// Batches in a row that may fail before the sync stops: the database is down, and each would wait its full time.
+const FAILURES: u32 = 3;
+
+/// Does what a verb does, again while other transactions are preferred.
+pub(crate) async fn settled<'a, T>(mut verb: impl FnMut() -> Answer<'a, T>) -> Result<T, StoreError> {
+    let mut attempt = 1;
+    loop {
+        match verb().await {
+            Err(StoreError::Contended { .. }) if attempt < ATTEMPTS => {
+                let milliseconds = fastrand::u64(5..=20) << attempt;
+                tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+                attempt += 1;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// The fate of the batches of one sync.
+#[derive(Debug, Default)]
+pub(super) struct Batches {
+    failures: u32,
+}
+
+impl Batches {
+    /// Counts a batch of `size` items, of which the store changed so many or none. A batch that fails is counted and
+    /// named, and the next one is tried.
+    ///
+    /// # Errors
+    /// When so many have failed in a row that the rest is not tried.
+    pub(super) fn written(
+        &mut self,
+        progress: &mut SyncProgress,
+        size: u64,
+        name: impl FnOnce() -> String,
+        outcome: Result<u64, StoreError>,
+    ) -> Result<(), String> {
+        match outcome {
+            Ok(changed) => {
+                self.failures = 0;
+                progress.written += changed;
+                progress.unchanged += size.saturating_sub(changed);
+                Ok(())
+            }
+            Err(error) => {
+                self.failures += 1;
+                let message = error.to_string();
+                progress.fail(size, name(), message.clone());
+                if self.failures < FAILURES {
+                    return Ok(());
+                }
+                Err(format!(
+                    "stopped after {FAILURES} batches in a row that failed, the last with: {message}"
+                ))
+            }
+        }
+    }
+}
+
+/// Names a batch by its ends.
+pub(super) fn span<T>(batch: &[T], name: impl Fn(&T) -> String) -> String {
+    match batch {
+        [] => String::new(),
+        [only] => name(only),
+        [first, .., last] => format!("{} … {}", name(first), name(last)),
+    }
+}

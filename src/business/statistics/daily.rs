@@ -1,0 +1,141 @@
+//! The daily sync: counters to `statistics_daily`.
+
+use std::collections::BTreeSet;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use super::batch::{Batches, settled, span};
+use super::{Context, lost};
+use crate::business::sync_run::{Hold, Work};
+use crate::counters::{CountersError, Mark, Page, Touched};
+use crate::domain::statistics::{DailyCount, DayRange, Days};
+use crate::domain::sync_run::{SyncKind, SyncProgress};
+
+/// Counters that are read and written at a time: bounds memory and the time that rows are locked.
+pub(super) const BATCH: u32 = 3_000;
+
+/// Syncs the days of `window`, or today, yesterday and every day that was touched since the last sync.
+pub(super) struct DailySync {
+    pub(super) context: Arc<Context>,
+    pub(super) window: Option<DayRange>,
+}
+
+impl Work for DailySync {
+    fn kind(&self) -> SyncKind {
+        SyncKind::Daily
+    }
+
+    fn request(&self) -> String {
+        self.window
+            .map_or_else(|| "daily".to_owned(), |window| format!("daily {} {}", window.start, window.end))
+    }
+
+    fn window(&self) -> Option<DayRange> {
+        self.window
+    }
+
+    fn run(self: Arc<Self>, org_id: i64, hold: Hold) -> Pin<Box<dyn Future<Output = SyncProgress> + Send>> {
+        Box::pin(async move {
+            let mut progress = SyncProgress::default();
+            if let Err(error) = self.sync(org_id, &hold, &mut progress).await {
+                progress.error = Some(error);
+            }
+            progress
+        })
+    }
+}
+
+impl DailySync {
+    async fn sync(&self, org_id: i64, hold: &Hold, progress: &mut SyncProgress) -> Result<(), String> {
+        let since = self.context.last_mark(org_id).await?;
+        let touched =
+            self.context.counters.touched(org_id, since.as_ref()).await.map_err(|error| unread(&error))?;
+        if since.is_some_and(|since| since.generation != touched.mark.generation) {
+            return Err(lost());
+        }
+        let mark = touched.mark.clone();
+        let ranges = self.window.map_or_else(|| self.due_days(touched), |window| vec![window]);
+        progress.window =
+            ranges.first().zip(ranges.last()).map(|(a, b)| DayRange { start: a.start, end: b.end });
+        self.carry(org_id, Days::Ranges(ranges), hold, progress).await?;
+        self.same(org_id, &mark).await?;
+        if progress.failed == 0 && self.window.is_none() {
+            progress.mark = Some(mark.to_string());
+        }
+        Ok(())
+    }
+
+    fn due_days(&self, touched: Touched) -> Vec<DayRange> {
+        let today = self.context.today();
+        let mut days: BTreeSet<Date> = touched.days;
+        days.extend([Some(today), today.yesterday().ok()].into_iter().flatten());
+        DayRange::covering(&days)
+    }
+
+    /// The next page is read while the last one is written.
+    async fn carry(
+        &self,
+        org_id: i64,
+        days: Days,
+        hold: &Hold,
+        progress: &mut SyncProgress,
+    ) -> Result<(), String> {
+        let (send, mut pages) = mpsc::channel(1);
+        // Stops with this function: a set aborts its tasks when it is dropped.
+        let mut reader = JoinSet::from_iter([read(Arc::clone(&self.context), org_id, days, send)]);
+        let mut batches = Batches::default();
+        while let Some(page) = pages.recv().await {
+            hold.check(progress)?;
+            let Page { counters, unreadable, .. } = page.map_err(|error| unread(&error))?;
+            for error in unreadable {
+                progress.scanned += 1;
+                progress.fail(1, error.item, error.message);
+            }
+            let counts: Vec<DailyCount> = counters.into_iter().map(|counter| counter.count).collect();
+            let size = counts.len() as u64;
+            progress.scanned += size;
+            let store = &self.context.store;
+            let written = settled(|| store.put_daily(org_id, &counts, self.context.clock.now())).await;
+            batches.written(progress, size, || span(&counts, |count| count.key.to_string()), written)?;
+        }
+        // The pages end with the last one, or with a reader that broke down.
+        match reader.join_next().await {
+            Some(Ok(())) => Ok(()),
+            _ => Err("a defect stopped the reading of the counters".to_owned()),
+        }
+    }
+
+    /// Counters that were emptied while they were read would look like a sync of everything.
+    async fn same(&self, org_id: i64, mark: &Mark) -> Result<(), String> {
+        let now = self.context.counters.mark(org_id).await.map_err(|error| unread(&error))?;
+        if now.generation == mark.generation { Ok(()) } else { Err(lost()) }
+    }
+}
+
+/// Sends every page, and the error that ends them.
+async fn read(
+    context: Arc<Context>,
+    org_id: i64,
+    days: Days,
+    pages: mpsc::Sender<Result<Page, CountersError>>,
+) {
+    let mut cursor = None;
+    loop {
+        let page = context.counters.page(org_id, &days, cursor.take(), BATCH).await;
+        let next = page.as_ref().ok().and_then(|page| page.next.clone());
+        // Nobody listens any more when the sync has stopped.
+        if pages.send(page).await.is_err() || next.is_none() {
+            return;
+        }
+        cursor = next;
+    }
+}
+
+fn unread(error: &CountersError) -> String {
+    format!("the counters could not be read: {error}")
+}

@@ -1,0 +1,216 @@
+//! Statistics: events are counted at once, syncs carry the counters into the tables that are read, and a validation
+//! compares both sides.
+
+mod accumulated;
+pub(super) mod batch;
+mod daily;
+mod events;
+mod plan;
+mod read;
+mod validate;
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use self::accumulated::AccumulatedSync;
+use self::daily::DailySync;
+use self::plan::PlanSync;
+use self::validate::Validation;
+use super::sync_run::{Asker, StartError, Started, SyncRuns};
+use crate::clock::SharedClock;
+use crate::counters::{Counters, CountersError, Mark};
+use crate::domain::statistics::DayRange;
+use crate::domain::sync_run::{SyncKind, SyncRun};
+use crate::store::{Store, StoreError};
+
+pub use events::{Counted, EventInput};
+pub use read::{QuestionnaireStatistics, SystemStatistics, TesteeStatistics};
+pub use validate::Mode;
+
+/// Why nothing was done.
+#[derive(Debug)]
+pub enum StatisticsError {
+    /// The input makes no sense.
+    Invalid {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The counters did not answer.
+    Counters(CountersError),
+    /// The store did not answer.
+    Store(StoreError),
+    /// No sync was started.
+    Start(StartError),
+}
+
+impl fmt::Display for StatisticsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid { field, reason } => write!(f, "{field}: {reason}"),
+            Self::Counters(source) => source.fmt(f),
+            Self::Store(source) => source.fmt(f),
+            Self::Start(source) => source.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StatisticsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Invalid { .. } => None,
+            Self::Counters(source) => Some(source),
+            Self::Store(source) => Some(source),
+            Self::Start(source) => Some(source),
+        }
+    }
+}
+
+fn invalid(field: &'static str, reason: impl Into<String>) -> StatisticsError {
+    StatisticsError::Invalid { field, reason: reason.into() }
+}
+
+/// What every part of the statistics needs.
+pub(super) struct Context {
+    store: Arc<dyn Store>,
+    counters: Arc<dyn Counters>,
+    clock: SharedClock,
+    zone: TimeZone,
+}
+
+impl Context {
+    fn day(&self, at: Timestamp) -> Date {
+        at.to_zoned(self.zone.clone()).date()
+    }
+
+    fn today(&self) -> Date {
+        self.day(self.clock.now())
+    }
+
+    /// How far the counters were carried by the last sync of all due days, or given back by a repair.
+    async fn last_mark(&self, org_id: i64) -> Result<Option<Mark>, String> {
+        let kinds = [SyncKind::Daily, SyncKind::Validate];
+        let run = self.store.last_marked(org_id, &kinds).await.map_err(|error| error.to_string())?;
+        run.and_then(|run| run.progress.mark).map(|mark| mark.parse()).transpose()
+    }
+
+    /// The last sync of this kind that covered everything, and when it began to read.
+    async fn last_began(&self, org_id: i64, kind: SyncKind) -> Result<Option<(SyncRun, Timestamp)>, String> {
+        let run = self.store.last_marked(org_id, &[kind]).await.map_err(|error| error.to_string())?;
+        let began = |run: SyncRun| {
+            let mark = run.progress.mark.as_deref().unwrap_or_default();
+            let began = mark.parse().map_err(|_| format!("no mark of a sync: {mark:?}"))?;
+            Ok((run, began))
+        };
+        run.map(began).transpose()
+    }
+}
+
+/// What is said when the counters do not continue those of the last sync.
+fn lost() -> String {
+    "the counters were emptied or replaced since the last sync, so the tables know more than they do: POST \
+     statistics/validate with mode=repair gives them back what the tables know"
+        .to_owned()
+}
+
+/// The statistics of every organisation.
+pub struct Statistics {
+    context: Arc<Context>,
+    runs: Arc<SyncRuns>,
+}
+
+impl Statistics {
+    /// Counts days of `zone`.
+    pub fn new(
+        store: Arc<dyn Store>,
+        counters: Arc<dyn Counters>,
+        runs: Arc<SyncRuns>,
+        clock: SharedClock,
+        zone: TimeZone,
+    ) -> Self {
+        Self { context: Arc::new(Context { store, counters, clock, zone }), runs }
+    }
+
+    /// Starts the sync of daily counts: of the days of `window`, or of today, yesterday and every day that was touched
+    /// since the last sync.
+    ///
+    /// # Errors
+    /// When the window makes no sense or the sync cannot start.
+    pub async fn sync_daily(
+        &self,
+        asker: Asker,
+        window: (Option<Date>, Option<Date>),
+    ) -> Result<Started, StatisticsError> {
+        let window = check_window(window)?;
+        let work = DailySync { context: Arc::clone(&self.context), window };
+        self.runs.start(asker, Arc::new(work)).await.map_err(StatisticsError::Start)
+    }
+
+    /// Starts the sync of totals and sliding windows.
+    ///
+    /// # Errors
+    /// When the sync cannot start.
+    pub async fn sync_accumulated(&self, asker: Asker) -> Result<Started, StatisticsError> {
+        let work = AccumulatedSync { context: Arc::clone(&self.context) };
+        self.runs.start(asker, Arc::new(work)).await.map_err(StatisticsError::Start)
+    }
+
+    /// Starts the sync of the tasks of plans: of every plan, or of one.
+    ///
+    /// # Errors
+    /// When the sync cannot start.
+    pub async fn sync_plan(&self, asker: Asker, only: Option<i64>) -> Result<Started, StatisticsError> {
+        let work = PlanSync { context: Arc::clone(&self.context), only };
+        self.runs.start(asker, Arc::new(work)).await.map_err(StatisticsError::Start)
+    }
+
+    /// Starts the comparison of both sides.
+    ///
+    /// # Errors
+    /// When the sync cannot start.
+    pub async fn validate(&self, asker: Asker, mode: Mode) -> Result<Started, StatisticsError> {
+        let work = Validation { context: Arc::clone(&self.context), mode };
+        self.runs.start(asker, Arc::new(work)).await.map_err(StatisticsError::Start)
+    }
+}
+
+impl fmt::Debug for Statistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Statistics").field("zone", &self.context.zone).finish_non_exhaustive()
+    }
+}
+
+fn check_window(window: (Option<Date>, Option<Date>)) -> Result<Option<DayRange>, StatisticsError> {
+    match window {
+        (None, None) => Ok(None),
+        (Some(start), Some(end)) if start <= end => Ok(Some(DayRange { start, end })),
+        (Some(_), Some(_)) => Err(invalid("end_date", "lies before start_date")),
+        (Some(_), None) => Err(invalid("end_date", "is required together with start_date")),
+        (None, Some(_)) => Err(invalid("start_date", "is required together with end_date")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_has_two_ends_in_order_or_none() {
+        let day = |text: &str| Some(text.parse::<Date>().unwrap());
+        assert_eq!(check_window((None, None)).unwrap(), None);
+        let one = check_window((day("2026-01-01"), day("2026-01-01"))).unwrap().unwrap();
+        assert_eq!(one.start, one.end);
+        for (window, expected) in [
+            ((day("2026-01-02"), day("2026-01-01")), "end_date: lies before start_date"),
+            ((day("2026-01-02"), None), "end_date: is required together with start_date"),
+            ((None, day("2026-01-02")), "start_date: is required together with end_date"),
+        ] {
+            assert_eq!(check_window(window).unwrap_err().to_string(), expected);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The plan sync: `assessment_task` to `statistics_plan`.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::Context;
+use super::accumulated::unread;
+use super::batch::{Batches, settled, span};
+use crate::business::sync_run::{Hold, Work};
+use crate::domain::statistics::PlanCounts;
+use crate::domain::sync_run::{SyncKind, SyncProgress};
+
+/// Plans that are added up and written at a time.
+pub(super) const BATCH: u32 = 500;
+
+/// Adds up the tasks of every plan of an organisation, or of one.
+pub(super) struct PlanSync {
+    pub(super) context: Arc<Context>,
+    pub(super) only: Option<i64>,
+}
+
+impl Work for PlanSync {
+    fn kind(&self) -> SyncKind {
+        SyncKind::Plan
+    }
+
+    fn request(&self) -> String {
+        self.only.map_or_else(|| "plan".to_owned(), |plan| format!("plan {plan}"))
+    }
+
+    fn run(self: Arc<Self>, org_id: i64, hold: Hold) -> Pin<Box<dyn Future<Output = SyncProgress> + Send>> {
+        Box::pin(async move {
+            let mut progress = SyncProgress::default();
+            if let Err(error) = self.sync(org_id, &hold, &mut progress).await {
+                progress.error = Some(error);
+            }
+            progress
+        })
+    }
+}
+
+impl PlanSync {
+    async fn sync(&self, org_id: i64, hold: &Hold, progress: &mut SyncProgress) -> Result<(), String> {
+        // What changes from here on is not covered.
+        let began = self.context.clock.now();
+        let store = &self.context.store;
+        let (mut batches, mut after) = (Batches::default(), None);
+        loop {
+            hold.check(progress)?;
+            let totals =
+                store.plan_totals(org_id, self.only, after, BATCH).await.map_err(|error| unread(&error))?;
+            let Some(last) = totals.last() else { break };
+            after = Some(last.counts.plan_id);
+            let counts: Vec<PlanCounts> = totals.iter().map(|totals| totals.counts).collect();
+            let size = counts.len() as u64;
+            progress.scanned += size;
+            let written = settled(|| store.put_plans(org_id, &counts, self.context.clock.now())).await;
+            batches.written(progress, size, || span(&counts, |c| format!("plan {}", c.plan_id)), written)?;
+        }
+        if let Some(plan) = self.only.filter(|_| progress.scanned == 0) {
+            return Err(format!("there is no plan {plan}"));
+        }
+        if progress.failed == 0 && self.only.is_none() {
+            progress.mark = Some(began.to_string());
+        }
+        Ok(())
+    }
+}

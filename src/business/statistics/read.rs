@@ -1,0 +1,105 @@
+//! The reading side: what the syncs have produced.
+
+use std::collections::BTreeMap;
+
+use jiff::ToSpan;
+use jiff::civil::Date;
+
+use super::{Statistics, StatisticsError};
+use crate::domain::statistics::{Accumulated, DayRange, PlanCounts, StatisticType, Subject};
+use crate::store::StoreError;
+
+/// Days of a trend.
+const TREND: i64 = 30;
+
+/// Of an organisation, as of the last syncs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemStatistics {
+    /// Questionnaires with a count.
+    pub questionnaires: i64,
+    /// Persons with a count.
+    pub testees: i64,
+    /// Answer sheets that were submitted.
+    pub submissions: i64,
+    /// Assessments that were interpreted.
+    pub completions: i64,
+}
+
+/// Of one questionnaire, as of the last syncs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuestionnaireStatistics {
+    /// Its totals and windows.
+    pub total: Accumulated,
+    /// Submissions of each of the last days, zero included.
+    pub trend: Vec<(Date, i64)>,
+}
+
+/// Of one person, as of the last syncs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TesteeStatistics {
+    /// Its totals.
+    pub total: Accumulated,
+}
+
+impl Statistics {
+    /// An organisation's; all zero before the first sync.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn system(&self, org_id: i64) -> Result<SystemStatistics, StatisticsError> {
+        let sum = |statistic| self.context.store.accumulated_sum(org_id, statistic);
+        let [questionnaires, submissions, completions] =
+            sum(StatisticType::Questionnaire).await.map_err(failed)?;
+        let [testees, ..] = sum(StatisticType::Testee).await.map_err(failed)?;
+        Ok(SystemStatistics { questionnaires, testees, submissions, completions })
+    }
+
+    /// A questionnaire's, if anything was ever synced for it.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn questionnaire(
+        &self,
+        org_id: i64,
+        code: &str,
+    ) -> Result<Option<QuestionnaireStatistics>, StatisticsError> {
+        let subject = Subject { statistic: StatisticType::Questionnaire, key: code.to_owned() };
+        let Some(total) = self.total(org_id, &subject).await? else { return Ok(None) };
+        let end = self.context.today();
+        let start = end.checked_sub((TREND - 1).days()).unwrap_or(end);
+        let rows = self.context.store.daily_of_subject(org_id, &subject, DayRange { start, end }).await;
+        let counts: BTreeMap<Date, i64> =
+            rows.map_err(failed)?.into_iter().map(|row| (row.key.date, row.submissions)).collect();
+        let days = start.series(1.day()).take_while(|day| *day <= end);
+        let trend = days.map(|day| (day, counts.get(&day).copied().unwrap_or(0))).collect();
+        Ok(Some(QuestionnaireStatistics { total, trend }))
+    }
+
+    /// A person's, if anything was ever synced for it.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn testee(&self, org_id: i64, id: &str) -> Result<Option<TesteeStatistics>, StatisticsError> {
+        let subject = Subject { statistic: StatisticType::Testee, key: id.to_owned() };
+        Ok(self.total(org_id, &subject).await?.map(|total| TesteeStatistics { total }))
+    }
+
+    /// A plan's, if it was ever synced.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn plan(&self, org_id: i64, plan_id: i64) -> Result<Option<PlanCounts>, StatisticsError> {
+        let rows = self.context.store.plans_of(org_id, &[plan_id]).await.map_err(failed)?;
+        Ok(rows.into_iter().next())
+    }
+
+    async fn total(&self, org_id: i64, subject: &Subject) -> Result<Option<Accumulated>, StatisticsError> {
+        let subjects = std::slice::from_ref(subject);
+        let rows = self.context.store.accumulated_of(org_id, subjects).await.map_err(failed)?;
+        Ok(rows.into_iter().next())
+    }
+}
+
+fn failed(error: StoreError) -> StatisticsError {
+    StatisticsError::Store(error)
+}

@@ -1,0 +1,182 @@
+//! The validation: both sides of all three tables compared, and in repair mode made equal.
+//!
+//! The sources are the truth: counters for `statistics_daily`, that for `statistics_accumulated`, tasks for
+//! `statistics_plan`. What changed in a source after the last sync of its table is `pending`, no difference.
+
+mod accumulated;
+mod daily;
+mod plan;
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::future::Future;
+use std::pin::Pin;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::Context;
+use crate::business::sync_run::{Hold, Work};
+use crate::domain::sync_run::{SyncKind, SyncProgress};
+use crate::store::StoreError;
+
+/// What is done about a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Mode {
+    /// It is listed.
+    #[default]
+    Report,
+    /// The table is made equal to its source; a lost counter is given back what the table knows.
+    Repair,
+}
+
+impl Mode {
+    /// The word in requests and replies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Repair => "repair",
+        }
+    }
+}
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Report, Self::Repair]
+            .into_iter()
+            .find(|mode| mode.as_str() == text)
+            .ok_or_else(|| format!("expected report or repair, found {text:?}"))
+    }
+}
+
+/// Compares an organisation's statistics.
+pub(super) struct Validation {
+    pub(super) context: Arc<Context>,
+    pub(super) mode: Mode,
+}
+
+impl Work for Validation {
+    fn kind(&self) -> SyncKind {
+        SyncKind::Validate
+    }
+
+    fn request(&self) -> String {
+        format!("validate {}", self.mode.as_str())
+    }
+
+    fn run(self: Arc<Self>, org_id: i64, hold: Hold) -> Pin<Box<dyn Future<Output = SyncProgress> + Send>> {
+        Box::pin(async move {
+            let context = Arc::clone(&self.context);
+            let mut comparison = Comparison {
+                context,
+                org_id,
+                mode: self.mode,
+                hold,
+                progress: SyncProgress::default(),
+                found: Found::default(),
+            };
+            if let Err(error) = comparison.all().await {
+                comparison.progress.error = Some(error);
+            }
+            comparison.progress.detail = Some(comparison.found.to_json(self.mode));
+            comparison.progress
+        })
+    }
+}
+
+/// How many differences there were in which table, and what became of them.
+#[derive(Debug, Default)]
+struct Found {
+    differences: BTreeMap<&'static str, u64>,
+    repaired: u64,
+    pending: u64,
+}
+
+impl Found {
+    fn to_json(&self, mode: Mode) -> serde_json::Value {
+        let of = |table| self.differences.get(table).copied().unwrap_or(0);
+        json!({
+            "mode": mode.as_str(),
+            "differences": { "daily": of(DAILY), "accumulated": of(ACCUMULATED), "plan": of(PLAN) },
+            "repaired": self.repaired,
+            "pending": self.pending,
+        })
+    }
+}
+
+const DAILY: &str = "statistics_daily";
+const ACCUMULATED: &str = "statistics_accumulated";
+const PLAN: &str = "statistics_plan";
+
+/// One validation under way.
+struct Comparison {
+    context: Arc<Context>,
+    org_id: i64,
+    mode: Mode,
+    hold: Hold,
+    progress: SyncProgress,
+    found: Found,
+}
+
+impl Comparison {
+    async fn all(&mut self) -> Result<(), String> {
+        self.daily().await?;
+        self.accumulated().await?;
+        self.plans().await
+    }
+
+    /// Whether to go on with the next batch.
+    fn go_on(&self) -> Result<(), String> {
+        self.hold.check(&self.progress)
+    }
+
+    fn repairs(&self) -> bool {
+        self.mode == Mode::Repair
+    }
+
+    /// A row that is as it should be.
+    fn equal(&mut self) {
+        self.progress.scanned += 1;
+        self.progress.unchanged += 1;
+    }
+
+    /// A row whose source changed after the last sync.
+    fn pending(&mut self) {
+        self.progress.scanned += 1;
+        self.progress.skipped += 1;
+        self.found.pending += 1;
+    }
+
+    /// A row that is not as it should be: listed, unless it is about to be repaired.
+    fn differs(&mut self, table: &'static str, item: impl Display, message: String) {
+        self.progress.scanned += 1;
+        *self.found.differences.entry(table).or_default() += 1;
+        if !self.repairs() {
+            self.progress.fail(1, format!("{table} {item}"), message);
+        }
+    }
+
+    /// Rows that were to be repaired: written, or still different.
+    fn repaired(&mut self, table: &'static str, rows: u64, outcome: Result<u64, StoreError>) {
+        match outcome {
+            Ok(changed) => {
+                self.progress.written += changed;
+                self.found.repaired += rows;
+            }
+            Err(error) => self.progress.fail(rows, format!("{table}, {rows} rows"), error.to_string()),
+        }
+    }
+}
+
+/// What each side says, where they do not agree: `submissions: 5 in the counters, 3 in the table`.
+fn disagreement(source: &str, facts: &[(&str, i64, i64)]) -> String {
+    let parts: Vec<String> = facts
+        .iter()
+        .filter(|(_, truth, row)| truth != row)
+        .map(|(name, truth, row)| format!("{name}: {truth} in {source}, {row} in the table"))
+        .collect();
+    if parts.is_empty() { "the distributions differ".to_owned() } else { parts.join("; ") }
+}

@@ -1,0 +1,178 @@
+//! `statistics_daily` against the counters, and back.
+
+use std::collections::HashMap;
+
+use super::super::batch::settled;
+use super::super::daily::BATCH;
+use super::super::lost;
+use super::{Comparison, DAILY, disagreement};
+use crate::counters::{Counter, CountersError, Mark, Page};
+use crate::domain::statistics::{DailyCount, DailyKey, Days};
+use crate::store::StoreError;
+
+impl Comparison {
+    pub(super) async fn daily(&mut self) -> Result<(), String> {
+        let since = self.context.last_mark(self.org_id).await?;
+        let now = self.context.counters.mark(self.org_id).await.map_err(|error| unread(&error))?;
+        let replaced = since.as_ref().is_some_and(|since| since.generation != now.generation);
+        if replaced && !self.repairs() {
+            self.differs(DAILY, "counters", lost());
+            return Ok(());
+        }
+        if replaced {
+            self.give_back(true).await?;
+            // From here on these are the counters that the next sync continues; all that they remember is due again.
+            self.progress.mark = Some(Mark { generation: now.generation, revision: 0 }.to_string());
+        }
+        let since = since.filter(|_| !replaced);
+        let mut cursor = None;
+        loop {
+            self.go_on()?;
+            let page = self.context.counters.page(self.org_id, &Days::All, cursor.take(), BATCH).await;
+            let Page { counters, unreadable, next } = page.map_err(|error| unread(&error))?;
+            for error in unreadable {
+                self.progress.scanned += 1;
+                self.progress.fail(1, error.item, error.message);
+            }
+            self.compare(counters, since.as_ref()).await?;
+            match next {
+                Some(next) => cursor = Some(next),
+                None => break,
+            }
+        }
+        self.give_back(false).await
+    }
+
+    /// Counters against their rows.
+    async fn compare(&mut self, counters: Vec<Counter>, since: Option<&Mark>) -> Result<(), String> {
+        let keys: Vec<DailyKey> = counters.iter().map(|counter| counter.count.key.clone()).collect();
+        let rows = self.context.store.daily_of(self.org_id, &keys).await.map_err(|error| unstored(&error))?;
+        let rows: HashMap<DailyKey, DailyCount> =
+            rows.into_iter().map(|row| (row.key.clone(), row)).collect();
+        let mut suspects = Vec::new();
+        for counter in counters {
+            if rows.get(&counter.count.key) == Some(&counter.count) {
+                self.equal();
+            } else {
+                suspects.push(counter);
+            }
+        }
+        self.settle(suspects, &rows, since).await
+    }
+
+    /// Whether the next sync of all due days carries this counter anyway.
+    fn is_pending(&self, counter: &Counter, row: Option<&DailyCount>, since: Option<&Mark>) -> bool {
+        match (counter.revision, since) {
+            (_, None) => true,
+            (Some(revision), Some(since)) if revision > 0 => revision > since.revision,
+            // Another program wrote it and left no revision. What has grown on a day that the next sync covers is new.
+            _ => {
+                let today = self.context.today();
+                let covered = counter.count.key.date >= today.yesterday().unwrap_or(today);
+                let (submissions, completions) = row.map_or((0, 0), |row| (row.submissions, row.completions));
+                covered
+                    && counter.count.submissions >= submissions
+                    && counter.count.completions >= completions
+            }
+        }
+    }
+
+    /// A counter that changes while its row is read proves nothing: it is read again.
+    async fn settle(
+        &mut self,
+        suspects: Vec<Counter>,
+        rows: &HashMap<DailyKey, DailyCount>,
+        since: Option<&Mark>,
+    ) -> Result<(), String> {
+        if suspects.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<DailyKey> = suspects.iter().map(|counter| counter.count.key.clone()).collect();
+        let again = self.context.counters.find(self.org_id, &keys).await.map_err(|error| unread(&error))?;
+        let mut repairs = Vec::new();
+        for (counter, again) in suspects.into_iter().zip(again) {
+            if again.as_ref() != Some(&counter) {
+                self.pending();
+                continue;
+            }
+            let row = rows.get(&counter.count.key);
+            if self.is_pending(&counter, row, since) {
+                self.pending();
+                // Before the first sync everything is pending, and a repair makes the rows that are missing.
+                if since.is_none() {
+                    repairs.push(counter.count);
+                }
+                continue;
+            }
+            self.differs(DAILY, &counter.count.key, describe(&counter.count, row));
+            repairs.push(counter.count);
+        }
+        if self.repairs() && !repairs.is_empty() {
+            let store = &self.context.store;
+            let outcome = settled(|| store.put_daily(self.org_id, &repairs, self.context.clock.now())).await;
+            self.repaired(DAILY, repairs.len() as u64, outcome);
+        }
+        Ok(())
+    }
+
+    /// Rows whose counter is missing: it is given back what the row knows, rather than the row be emptied. With `all`,
+    /// every counter was lost, and those that are there have only counted since.
+    async fn give_back(&mut self, all: bool) -> Result<(), String> {
+        let mut after = None;
+        loop {
+            self.go_on()?;
+            let rows = self
+                .context
+                .store
+                .daily_page(self.org_id, after.take(), BATCH)
+                .await
+                .map_err(|error| unstored(&error))?;
+            let Some(last) = rows.last() else { return Ok(()) };
+            after = Some(last.count.key.clone());
+            let rows: Vec<DailyCount> = rows.into_iter().map(|row| row.count).collect();
+            let missing = if all { rows } else { self.without_counter(rows).await? };
+            for row in &missing {
+                self.differs(DAILY, &row.key, "the table has a row, the counters have none".to_owned());
+            }
+            if self.repairs() && !missing.is_empty() {
+                let restored = self.context.counters.restore(self.org_id, &missing).await;
+                let outcome = restored
+                    .map(|_| 0)
+                    .map_err(|error| StoreError::Database { verb: "restore", source: Box::new(error) });
+                self.repaired(DAILY, missing.len() as u64, outcome);
+            }
+        }
+    }
+
+    /// Rows that say something, without a counter.
+    async fn without_counter(&self, rows: Vec<DailyCount>) -> Result<Vec<DailyCount>, String> {
+        let keys: Vec<DailyKey> = rows.iter().map(|row| row.key.clone()).collect();
+        let counters =
+            self.context.counters.find(self.org_id, &keys).await.map_err(|error| unread(&error))?;
+        let says =
+            |row: &DailyCount| row.submissions != 0 || row.completions != 0 || !row.distribution.is_empty();
+        let missing = rows.into_iter().zip(counters).filter(|(row, counter)| counter.is_none() && says(row));
+        Ok(missing.map(|(row, _)| row).collect())
+    }
+}
+
+fn describe(truth: &DailyCount, row: Option<&DailyCount>) -> String {
+    match row {
+        None => "the counters have it, the table has no row".to_owned(),
+        Some(row) => disagreement(
+            "the counters",
+            &[
+                ("submissions", truth.submissions, row.submissions),
+                ("completions", truth.completions, row.completions),
+            ],
+        ),
+    }
+}
+
+fn unread(error: &CountersError) -> String {
+    format!("the counters could not be read: {error}")
+}
+
+fn unstored(error: &StoreError) -> String {
+    format!("the tables could not be read: {error}")
+}

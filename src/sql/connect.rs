@@ -1,0 +1,130 @@
+//! Opening the database that a URL names.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::Executor;
+use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+
+use super::Db;
+use crate::secret::Secret;
+
+/// How long a write to SQLite waits for another one, and a caller for a connection.
+const BUSY: Duration = Duration::from_secs(10);
+
+/// Where the database is.
+#[derive(Clone, Debug)]
+pub enum Address {
+    /// A SQLite file.
+    File(PathBuf),
+    /// A URL that begins with `sqlite:` or `mysql:`; it may hold a password.
+    Url(Secret),
+}
+
+/// The database cannot be opened. The text never holds the URL.
+#[derive(Debug)]
+pub enum ConnectError {
+    /// The URL is of neither kind.
+    Scheme,
+    /// The URL cannot be read.
+    Url,
+    /// The database did not answer.
+    Unreachable {
+        /// File, or host and port.
+        place: String,
+        /// Why.
+        source: sqlx::Error,
+    },
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scheme => f.write_str("expected a URL that begins with sqlite: or mysql:"),
+            // The parser's own text may repeat a part of the URL, and that part may be the password.
+            Self::Url => f.write_str("the URL cannot be read; a password in it must be percent-encoded"),
+            Self::Unreachable { place, source } => write!(f, "cannot open the database {place}: {source}"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Unreachable { source, .. } => Some(source),
+            Self::Scheme | Self::Url => None,
+        }
+    }
+}
+
+impl Db {
+    /// Opens it with at most this many connections. A SQLite file is made if it does not exist.
+    ///
+    /// # Errors
+    /// When the URL is none, or nothing answers there.
+    pub async fn connect(address: &Address, connections: u32) -> Result<Self, ConnectError> {
+        match address {
+            Address::File(path) => sqlite(SqliteConnectOptions::new().filename(path), connections).await,
+            Address::Url(url) if url.expose().starts_with("sqlite:") => {
+                let options = SqliteConnectOptions::from_str(url.expose()).map_err(|_| ConnectError::Url)?;
+                sqlite(options, connections).await
+            }
+            Address::Url(url)
+                if url.expose().starts_with("mysql:") || url.expose().starts_with("mariadb:") =>
+            {
+                let options = MySqlConnectOptions::from_str(url.expose()).map_err(|_| ConnectError::Url)?;
+                mysql(options, connections).await
+            }
+            Address::Url(_) => Err(ConnectError::Scheme),
+        }
+    }
+}
+
+async fn sqlite(options: SqliteConnectOptions, connections: u32) -> Result<Db, ConnectError> {
+    let place = options.get_filename().display().to_string();
+    // A commit is on the disk before it is reported: an accepted event and a finished sync survive a power cut.
+    let options = options
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY);
+    SqlitePoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(BUSY)
+        .connect_with(options)
+        .await
+        .map(Db::Sqlite)
+        .map_err(|source| ConnectError::Unreachable { place, source })
+}
+
+async fn mysql(options: MySqlConnectOptions, connections: u32) -> Result<Db, ConnectError> {
+    let place = format!("{}:{}", options.get_host(), options.get_port());
+    MySqlPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(BUSY)
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                // Every verb locks the rows that it changes, so gaps between them need no lock of their own.
+                connection.execute("set session transaction isolation level read committed").await?;
+                Ok(())
+            })
+        })
+        .connect_with(options.charset("utf8mb4"))
+        .await
+        .map(Db::MySql)
+        .map_err(|source| ConnectError::Unreachable { place, source })
+}
+
+/// Whether the database preferred another transaction: nothing was changed, and a repeat may succeed.
+pub fn is_contended(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    if let Some(mysql) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+        // ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK, ER_CHECKREAD of MariaDB's snapshots
+        return matches!(mysql.number(), 1205 | 1213 | 1020);
+    }
+    // SQLITE_BUSY in its three forms
+    matches!(error.code().as_deref(), Some("5" | "261" | "517"))
+}

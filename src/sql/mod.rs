@@ -1,0 +1,151 @@
+//! L1 · One SQL database, SQLite or MySQL, behind one set of verbs: the adapters above write each statement once.
+//!
+//! Both databases agree on the statements that are used here when every value travels as a number or a text: days as
+//! `YYYY-MM-DD`, instants as the adapter writes them, JSON as text. What they do not agree on is the [`Dialect`]'s part.
+//! sqlx's own `Any` driver cannot read `DATE`, `DATETIME` or a sum of MySQL, which existing tables hold.
+
+mod connect;
+mod migrate;
+mod statement;
+mod upsert;
+
+use std::fmt;
+
+use sqlx::{MySql, MySqlPool, Sqlite, SqlitePool, Transaction};
+
+use statement::Runs;
+
+pub use connect::{Address, ConnectError, is_contended};
+pub use migrate::{MigrationError, Migrations, Step, mysql_columns};
+pub use statement::{CellError, Columns, Row, Statement, Value, sql};
+pub use upsert::Upsert;
+
+/// Which database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// The embedded one.
+    Sqlite,
+    /// MySQL 8 or MariaDB 10.6 and later.
+    MySql,
+}
+
+impl Dialect {
+    /// Ends a `select` whose rows this transaction changes next: rows that another transaction holds are left out.
+    /// SQLite has one writer at a time, so there is nothing to lock.
+    pub fn claim(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::MySql => " for update skip locked",
+        }
+    }
+}
+
+/// A pool of connections.
+#[derive(Clone, Debug)]
+pub enum Db {
+    /// To a file.
+    Sqlite(SqlitePool),
+    /// To a server.
+    MySql(MySqlPool),
+}
+
+/// A transaction that is rolled back unless it is committed.
+pub enum Tx {
+    /// On SQLite, with its write lock taken.
+    Sqlite(Transaction<'static, Sqlite>),
+    /// On MySQL.
+    MySql(Transaction<'static, MySql>),
+}
+
+/// Runs one call on whichever database it is.
+macro_rules! on {
+    ($self:expr, $one:ident => $call:expr) => {
+        match $self {
+            Self::Sqlite($one) => $call,
+            Self::MySql($one) => $call,
+        }
+    };
+}
+
+impl Db {
+    /// Which database it is.
+    pub fn dialect(&self) -> Dialect {
+        match self {
+            Self::Sqlite(_) => Dialect::Sqlite,
+            Self::MySql(_) => Dialect::MySql,
+        }
+    }
+
+    /// Begins a transaction. On SQLite it takes the write lock first: a busy database then waits, whereas upgrading a
+    /// read later would fail at once.
+    pub async fn begin(&self) -> Result<Tx, sqlx::Error> {
+        Ok(match self {
+            Self::Sqlite(pool) => Tx::Sqlite(pool.begin_with("begin immediate").await?),
+            Self::MySql(pool) => Tx::MySql(pool.begin().await?),
+        })
+    }
+
+    /// Begins a transaction that only reads. On SQLite every statement in it sees the same moment.
+    pub async fn snapshot(&self) -> Result<Tx, sqlx::Error> {
+        Ok(match self {
+            Self::Sqlite(pool) => Tx::Sqlite(pool.begin().await?),
+            Self::MySql(pool) => Tx::MySql(pool.begin().await?),
+        })
+    }
+
+    /// How many rows it touched. What a row that was found but not changed counts as is the dialect's matter.
+    pub async fn execute(&self, statement: Statement) -> Result<u64, sqlx::Error> {
+        on!(self, pool => pool.execute(statement).await)
+    }
+
+    /// The rows.
+    pub async fn fetch_all(&self, statement: Statement) -> Result<Vec<Row>, sqlx::Error> {
+        on!(self, pool => pool.fetch_all(statement).await)
+    }
+
+    /// The only row, if there is one.
+    pub async fn fetch_optional(&self, statement: Statement) -> Result<Option<Row>, sqlx::Error> {
+        Ok(self.fetch_all(statement).await?.into_iter().next())
+    }
+
+    /// Whether it answers.
+    pub async fn ping(&self) -> Result<(), sqlx::Error> {
+        self.fetch_all(sql("select 1")).await.map(|_| ())
+    }
+
+    /// Ends every connection.
+    pub async fn close(&self) {
+        on!(self, pool => pool.close().await);
+    }
+}
+
+impl Tx {
+    /// See [`Db::execute`].
+    pub async fn execute(&mut self, statement: Statement) -> Result<u64, sqlx::Error> {
+        on!(self, tx => (&mut **tx).execute(statement).await)
+    }
+
+    /// See [`Db::fetch_all`].
+    pub async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<Row>, sqlx::Error> {
+        on!(self, tx => (&mut **tx).fetch_all(statement).await)
+    }
+
+    /// See [`Db::fetch_optional`].
+    pub async fn fetch_optional(&mut self, statement: Statement) -> Result<Option<Row>, sqlx::Error> {
+        Ok(self.fetch_all(statement).await?.into_iter().next())
+    }
+
+    /// Makes its changes last.
+    pub async fn commit(self) -> Result<(), sqlx::Error> {
+        on!(self, tx => tx.commit().await)
+    }
+}
+
+impl fmt::Debug for Tx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sqlite(_) => "Tx::Sqlite",
+            Self::MySql(_) => "Tx::MySql",
+        })
+    }
+}

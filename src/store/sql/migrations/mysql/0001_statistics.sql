@@ -1,0 +1,65 @@
+-- A database of the system that this replaces has these tables already; `adopt` adds the columns that early ones lack.
+create table if not exists statistics_daily (
+    id bigint unsigned not null auto_increment primary key,
+    org_id bigint not null,
+    statistic_type varchar(50) character set utf8mb4 collate utf8mb4_bin not null,
+    statistic_key varchar(255) character set utf8mb4 collate utf8mb4_bin not null,
+    stat_date date not null,
+    submission_count bigint not null default 0,
+    completion_count bigint not null default 0,
+    extra_metrics json null,
+    created_at datetime(3) not null,
+    updated_at datetime(3) not null,
+    deleted_at datetime(3) null,
+    created_by bigint unsigned not null default 0,
+    updated_by bigint unsigned not null default 0,
+    deleted_by bigint unsigned not null default 0,
+    version int unsigned not null default 1,
+    unique key uk_statistics_daily (org_id, statistic_type, statistic_key, stat_date),
+    key idx_statistics_daily_org_date (org_id, stat_date)
+) engine = innodb default charset = utf8mb4;
+
+create table if not exists statistics_accumulated (
+    id bigint unsigned not null auto_increment primary key,
+    org_id bigint not null,
+    statistic_type varchar(50) character set utf8mb4 collate utf8mb4_bin not null,
+    statistic_key varchar(255) character set utf8mb4 collate utf8mb4_bin not null,
+    total_submissions bigint not null default 0,
+    total_completions bigint not null default 0,
+    last7d_submissions bigint not null default 0,
+    last15d_submissions bigint not null default 0,
+    last30d_submissions bigint not null default 0,
+    distribution json null,
+    first_occurred_at datetime(3) null,
+    last_occurred_at datetime(3) null,
+    last_updated_at datetime(3) null,
+    created_at datetime(3) not null,
+    updated_at datetime(3) not null,
+    deleted_at datetime(3) null,
+    created_by bigint unsigned not null default 0,
+    updated_by bigint unsigned not null default 0,
+    deleted_by bigint unsigned not null default 0,
+    version int unsigned not null default 1,
+    unique key uk_statistics_accumulated (org_id, statistic_type, statistic_key)
+) engine = innodb default charset = utf8mb4;
+
+create table if not exists statistics_plan (
+    id bigint unsigned not null auto_increment primary key,
+    org_id bigint not null,
+    plan_id bigint unsigned not null,
+    total_tasks bigint not null default 0,
+    completed_tasks bigint not null default 0,
+    pending_tasks bigint not null default 0,
+    expired_tasks bigint not null default 0,
+    enrolled_testees bigint not null default 0,
+    active_testees bigint not null default 0,
+    last_updated_at datetime(3) null,
+    created_at datetime(3) not null,
+    updated_at datetime(3) not null,
+    deleted_at datetime(3) null,
+    created_by bigint unsigned not null default 0,
+    updated_by bigint unsigned not null default 0,
+    deleted_by bigint unsigned not null default 0,
+    version int unsigned not null default 1,
+    unique key uk_statistics_plan (org_id, plan_id)
+) engine = innodb default charset = utf8mb4;

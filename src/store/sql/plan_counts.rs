@@ -1,0 +1,116 @@
+//! SQL of `statistics_plan` and of the tasks that it adds up.
+
+use jiff::Timestamp;
+
+use super::{SqlStore, corrupt, failed};
+use crate::domain::statistics::PlanCounts;
+use crate::sql::{CellError, Columns, Upsert, Value, sql};
+use crate::store::{Answer, PlanCountStore, PlanTotals};
+
+const PLANS: Upsert = Upsert {
+    table: "statistics_plan",
+    key: &["org_id", "plan_id"],
+    facts: &[
+        "total_tasks",
+        "completed_tasks",
+        "pending_tasks",
+        "expired_tasks",
+        "enrolled_testees",
+        "active_testees",
+    ],
+    stamps: &["last_updated_at", "updated_at"],
+    created: "created_at",
+};
+
+impl PlanCountStore for SqlStore {
+    fn plan_totals(
+        &self,
+        org_id: i64,
+        only: Option<i64>,
+        after: Option<i64>,
+        limit: u32,
+    ) -> Answer<'_, Vec<PlanTotals>> {
+        Box::pin(async move {
+            // primary key of assessment_plan, idx_assessment_task_plan
+            let query = sql(
+                "select p.id, count(t.id), \
+                 cast(coalesce(sum(case when t.status = 'completed' then 1 else 0 end), 0) as signed), \
+                 cast(coalesce(sum(case when t.status in ('pending', 'opened') then 1 else 0 end), 0) as signed), \
+                 cast(coalesce(sum(case when t.status = 'expired' then 1 else 0 end), 0) as signed), \
+                 count(distinct t.testee_id), \
+                 count(distinct case when t.status = 'completed' then t.testee_id end), \
+                 cast(max(p.updated_at) as char), cast(max(t.updated_at) as char) \
+                 from (select id, updated_at from assessment_plan \
+                 where org_id = ? and deleted_at is null and id > ? and (? is null or id = ?) \
+                 order by id limit ?) p \
+                 left join assessment_task t on t.plan_id = p.id and t.deleted_at is null \
+                 group by p.id order by p.id",
+            )
+            .bind(org_id)
+            .bind(after.unwrap_or(i64::MIN).max(0))
+            .bind(only)
+            .bind(only)
+            .bind(limit);
+            let rows = self.db.fetch_all(query).await.map_err(failed("plan_totals"))?;
+            let read = |columns: &mut Columns| {
+                let counts = counts(columns)?;
+                let plan = self.stamps.read(&columns.text()?)?;
+                let task = columns.optional_text()?.map(|text| self.stamps.read(&text)).transpose()?;
+                Ok(PlanTotals { counts, changed_at: task.map_or(plan, |task| task.max(plan)) })
+            };
+            rows.into_iter().map(|row| read(&mut row.columns()).map_err(corrupt("plan_totals"))).collect()
+        })
+    }
+
+    fn put_plans<'a>(&'a self, org_id: i64, counts: &'a [PlanCounts], now: Timestamp) -> Answer<'a, u64> {
+        Box::pin(async move {
+            let now = self.stamps.write(now);
+            let row = |c: &PlanCounts| {
+                vec![
+                    Value::from(org_id),
+                    c.plan_id.into(),
+                    c.total_tasks.into(),
+                    c.completed_tasks.into(),
+                    c.pending_tasks.into(),
+                    c.expired_tasks.into(),
+                    c.enrolled_testees.into(),
+                    c.active_testees.into(),
+                    (&now).into(),
+                    (&now).into(),
+                    (&now).into(),
+                ]
+            };
+            PLANS.run(&self.db, counts.iter().map(row).collect()).await.map_err(failed("put_plans"))
+        })
+    }
+
+    fn plans_of<'a>(&'a self, org_id: i64, plan_ids: &'a [i64]) -> Answer<'a, Vec<PlanCounts>> {
+        Box::pin(async move {
+            if plan_ids.is_empty() {
+                return Ok(Vec::new());
+            }
+            // uk_statistics_plan
+            let query = sql(
+                "select plan_id, total_tasks, completed_tasks, pending_tasks, expired_tasks, enrolled_testees, \
+                 active_testees from statistics_plan where org_id = ? and deleted_at is null and plan_id in ",
+            )
+            .bind(org_id)
+            .push_list(plan_ids.iter().copied())
+            .once();
+            let rows = self.db.fetch_all(query).await.map_err(failed("plans_of"))?;
+            rows.into_iter().map(|row| counts(&mut row.columns()).map_err(corrupt("plans_of"))).collect()
+        })
+    }
+}
+
+fn counts(columns: &mut Columns) -> Result<PlanCounts, CellError> {
+    Ok(PlanCounts {
+        plan_id: columns.int()?,
+        total_tasks: columns.int()?,
+        completed_tasks: columns.int()?,
+        pending_tasks: columns.int()?,
+        expired_tasks: columns.int()?,
+        enrolled_testees: columns.int()?,
+        active_testees: columns.int()?,
+    })
+}
