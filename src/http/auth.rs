@@ -1,4 +1,7 @@
 //! The caller as a handler parameter: a protected route cannot forget to ask.
+//!
+//! The token is taken from the header `Authorization` alone. The system that this replaces also read a query parameter
+//! and a cookie; a query ends up in access logs and in the history of browsers, and a cookie is sent by pages of others.
 
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
@@ -6,15 +9,15 @@ use axum::http::request::Parts;
 
 use super::Shared;
 use super::error::ApiError;
-use crate::identity::{Identity, Role};
+use crate::identity::{Identity, Permission};
 
 /// Who sent a valid token.
 pub(super) struct Caller(pub(super) Identity);
 
 impl Caller {
-    /// Goes on if the caller has one of these roles.
-    pub(super) fn require(self, roles: &[Role]) -> Result<Identity, ApiError> {
-        if self.0.has_any(roles) { Ok(self.0) } else { Err(ApiError::Forbidden) }
+    /// Goes on if one of the caller's roles has this permission.
+    pub(super) fn require(self, needed: Permission) -> Result<Identity, ApiError> {
+        if self.0.may(needed) { Ok(self.0) } else { Err(ApiError::Forbidden { needed }) }
     }
 }
 

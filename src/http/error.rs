@@ -8,8 +8,8 @@ use serde_json::json;
 use super::envelope::Envelope;
 use crate::business::statistics::StatisticsError;
 use crate::business::sync_run::{RecordError, StartError};
-use crate::identity::TokenError;
 use crate::identity::dev_iam::LoginError;
+use crate::identity::{Permission, Role, TokenError};
 
 /// The stable codes of replies. Those below 110000 are the ones of the system that this replaces.
 pub mod codes {
@@ -69,7 +69,7 @@ pub(super) enum ApiError {
     /// The token does not count.
     Token(TokenError),
     /// The caller's roles are not enough.
-    Forbidden,
+    Forbidden { needed: Permission },
     /// The login was refused.
     Login(LoginError),
     /// The body cannot be read.
@@ -120,9 +120,7 @@ impl ApiError {
             Self::Token(reason) => unauthorized(code, format!("token verification failed: {reason}")),
             Self::Login(reason) => refused_login(status, code, reason),
             Self::Start(reason) => not_started(status, code, reason),
-            Self::Forbidden => {
-                Envelope::error(status, code, "the caller's roles do not allow this".to_owned())
-            }
+            Self::Forbidden { needed } => Envelope::error(status, code, forbidden(needed)),
             Self::Body { reason } => Envelope::error(status, code, reason),
             Self::TooLarge => Envelope::error(status, code, "the body is too large".to_owned()),
             Self::Invalid { field, reason } => Envelope::error(status, code, format!("{field}: {reason}")),
@@ -144,7 +142,7 @@ impl ApiError {
             Self::Token(TokenError::Expired) => (StatusCode::UNAUTHORIZED, codes::TOKEN_EXPIRED),
             Self::Token(TokenError::Signature) => (StatusCode::UNAUTHORIZED, codes::SIGNATURE),
             Self::Token(_) => (StatusCode::UNAUTHORIZED, codes::TOKEN_INVALID),
-            Self::Forbidden => (StatusCode::FORBIDDEN, codes::FORBIDDEN),
+            Self::Forbidden { .. } => (StatusCode::FORBIDDEN, codes::FORBIDDEN),
             Self::Login(LoginError::Invalid) => (StatusCode::UNAUTHORIZED, codes::CREDENTIALS),
             Self::Login(LoginError::Locked { .. }) => (StatusCode::LOCKED, codes::LOCKED),
             Self::Login(LoginError::Unsigned) => (StatusCode::INTERNAL_SERVER_ERROR, codes::TOKEN_UNSIGNED),
@@ -173,6 +171,11 @@ impl IntoResponse for ApiError {
 
 fn unauthorized(code: u32, message: String) -> Envelope {
     Envelope::error(StatusCode::UNAUTHORIZED, code, message).header(WWW_AUTHENTICATE, "Bearer")
+}
+
+fn forbidden(needed: Permission) -> String {
+    let roles: Vec<&str> = needed.roles().map(Role::word).collect();
+    format!("the caller's roles do not allow to {needed} (hint: that takes one of {})", roles.join(", "))
 }
 
 fn refused_login(status: StatusCode, code: u32, reason: LoginError) -> Envelope {

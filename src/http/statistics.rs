@@ -16,10 +16,7 @@ use super::input::{Input, day};
 use super::sync_runs::{OrgInput, answer, asker};
 use crate::business::statistics::{EventInput, Mode};
 use crate::domain::statistics::{Accumulated, EventType};
-use crate::identity::Role;
-
-const WRITERS: [Role; 3] = [Role::Admin, Role::Operator, Role::Caller];
-const READERS: [Role; 4] = [Role::Admin, Role::Operator, Role::Caller, Role::Viewer];
+use crate::identity::Permission;
 
 pub(super) fn router() -> Router<Shared> {
     Router::new()
@@ -48,7 +45,7 @@ async fn sync_daily(
     headers: HeaderMap,
     Input(input): Input<DailyInput>,
 ) -> Result<Envelope, ApiError> {
-    let asker = asker(caller.require(&WRITERS)?, input.org, &headers)?;
+    let asker = asker(caller.require(Permission::RunSyncs)?, input.org, &headers)?;
     let window =
         (day("start_date", input.start_date.as_deref())?, day("end_date", input.end_date.as_deref())?);
     answer(&api, api.statistics.sync_daily(asker, window).await?, &headers).await
@@ -66,7 +63,7 @@ async fn sync_accumulated(
     headers: HeaderMap,
     Input(input): Input<AccumulatedInput>,
 ) -> Result<Envelope, ApiError> {
-    let asker = asker(caller.require(&WRITERS)?, input.org, &headers)?;
+    let asker = asker(caller.require(Permission::RunSyncs)?, input.org, &headers)?;
     answer(&api, api.statistics.sync_accumulated(asker).await?, &headers).await
 }
 
@@ -83,7 +80,7 @@ async fn sync_plan(
     headers: HeaderMap,
     Input(input): Input<PlanInput>,
 ) -> Result<Envelope, ApiError> {
-    let asker = asker(caller.require(&WRITERS)?, input.org, &headers)?;
+    let asker = asker(caller.require(Permission::RunSyncs)?, input.org, &headers)?;
     let only = input.plan_id.map(|id| number("plan_id", &id.text())).transpose()?;
     answer(&api, api.statistics.sync_plan(asker, only).await?, &headers).await
 }
@@ -101,7 +98,7 @@ async fn validate(
     headers: HeaderMap,
     Input(input): Input<ValidateInput>,
 ) -> Result<Envelope, ApiError> {
-    let asker = asker(caller.require(&WRITERS)?, input.org, &headers)?;
+    let asker = asker(caller.require(Permission::RunSyncs)?, input.org, &headers)?;
     let mode: Mode = match input.mode.as_deref() {
         None => Mode::default(),
         Some(word) => {
@@ -161,7 +158,7 @@ async fn count(
     caller: Caller,
     Input(event): Input<EventBody>,
 ) -> Result<Envelope, ApiError> {
-    let caller = caller.require(&WRITERS)?;
+    let caller = caller.require(Permission::RecordEvents)?;
     let event_id = event.event_id.clone();
     let input = EventInput {
         event_id: event.event_id,
@@ -185,7 +182,7 @@ async fn count(
 }
 
 async fn system(State(api): State<Shared>, caller: Caller) -> Result<Envelope, ApiError> {
-    let caller = caller.require(&READERS)?;
+    let caller = caller.require(Permission::Read)?;
     let system = api.statistics.system(caller.org_id).await?;
     Ok(Envelope::success(json!({
         "org_id": caller.org_id,
@@ -205,7 +202,7 @@ async fn questionnaire(
     caller: Caller,
     Path(code): Path<String>,
 ) -> Result<Envelope, ApiError> {
-    let caller = caller.require(&READERS)?;
+    let caller = caller.require(Permission::Read)?;
     let found = api.statistics.questionnaire(caller.org_id, &code).await?;
     let found = found.ok_or_else(|| unsynced("questionnaire", &code))?;
     let total = &found.total;
@@ -231,7 +228,7 @@ async fn testee(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Envelope, ApiError> {
-    let caller = caller.require(&READERS)?;
+    let caller = caller.require(Permission::Read)?;
     let found = api.statistics.testee(caller.org_id, &id).await?;
     let Accumulated { total_submissions, total_completions, distribution, occurred, .. } =
         found.ok_or_else(|| unsynced("testee", &id))?.total;
@@ -252,7 +249,7 @@ async fn plan(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Envelope, ApiError> {
-    let caller = caller.require(&READERS)?;
+    let caller = caller.require(Permission::Read)?;
     let counts = api.statistics.plan(caller.org_id, number("id", &id)?).await?;
     let counts = counts.ok_or_else(|| unsynced("plan", &id))?;
     Ok(Envelope::success(json!({

@@ -16,9 +16,7 @@ use super::input::Input;
 use super::{Shared, request};
 use crate::business::sync_run::{Asker, Running, Scope, Started};
 use crate::domain::sync_run::{EVERY_ORGANISATION, SyncKind, SyncRun, SyncStatus};
-use crate::identity::{Identity, Role};
-
-const READERS: [Role; 4] = [Role::Admin, Role::Operator, Role::Caller, Role::Viewer];
+use crate::identity::{Identity, Permission};
 
 /// Records of one page.
 const DEFAULT_LIMIT: u32 = 20;
@@ -43,7 +41,7 @@ async fn list(
     caller: Caller,
     Input(filter): Input<Filter>,
 ) -> Result<Envelope, ApiError> {
-    let caller = caller.require(&READERS)?;
+    let caller = caller.require(Permission::Read)?;
     let scope = scope(&caller, filter.org)?;
     let invalid = |field: &str, reason: String| ApiError::Invalid { field: field.to_owned(), reason };
     let kind: Option<SyncKind> =
@@ -71,9 +69,9 @@ async fn show(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Envelope, ApiError> {
-    let caller = caller.require(&READERS)?;
+    let caller = caller.require(Permission::Read)?;
     let mut run = api.runs.find(caller.org_id, &id).await?;
-    if run.is_none() && caller.has_any(&[Role::Admin]) {
+    if run.is_none() && caller.may(Permission::EveryOrganisation) {
         run = api.runs.find(EVERY_ORGANISATION, &id).await?;
     }
     let run = run.ok_or_else(|| ApiError::NotFound { what: format!("sync {id}") })?;
@@ -105,8 +103,8 @@ pub(super) fn scope(caller: &Identity, org: Option<OrgInput>) -> Result<Scope, A
     if matches!(scope, Scope::Organisation(org_id) if org_id <= EVERY_ORGANISATION) {
         return Err(wrong());
     }
-    if scope != Scope::Organisation(caller.org_id) && !caller.has_any(&[Role::Admin]) {
-        return Err(ApiError::Forbidden);
+    if scope != Scope::Organisation(caller.org_id) && !caller.may(Permission::EveryOrganisation) {
+        return Err(ApiError::Forbidden { needed: Permission::EveryOrganisation });
     }
     Ok(scope)
 }

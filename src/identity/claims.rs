@@ -1,113 +1,188 @@
 //! What a token says, and what we make of it.
+//!
+//! Only the claims that decide something are read; `iss` and `aud` are compared by the library. `jti`, `iat` and
+//! `account_id` may have any form or be missing.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 
-/// The claims of an access token, as the IAM issues them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claims {
-    /// Identity of the token.
-    pub jti: String,
-    /// Who: the user's id as text.
-    pub sub: String,
-    /// Who issued it.
-    pub iss: String,
-    /// For whom.
-    #[serde(deserialize_with = "one_or_many")]
-    pub aud: Vec<String>,
-    /// Issued at, in seconds.
-    pub iat: i64,
+use super::roles::{Permission, Role};
+use super::token::TokenError;
+
+/// The claims of an access token that verification looks at.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(super) struct Claims {
+    /// Who; the user's id where the IAM leaves it out.
+    #[serde(default)]
+    sub: Option<String>,
     /// Not valid before, in seconds.
-    #[serde(default)]
-    pub nbf: i64,
+    #[serde(default, deserialize_with = "optional_seconds")]
+    pub(super) nbf: Option<i64>,
     /// Not valid from then on, in seconds.
-    pub exp: i64,
+    #[serde(deserialize_with = "seconds")]
+    pub(super) exp: i64,
     /// The user.
-    #[serde(deserialize_with = "number")]
-    pub user_id: u64,
-    /// The user's account.
-    #[serde(default, deserialize_with = "number")]
-    pub account_id: u64,
+    #[serde(deserialize_with = "id")]
+    user_id: u64,
     /// The organisation.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "optional_number")]
-    pub tenant_id: Option<u64>,
-    /// What the user may do.
-    #[serde(default)]
-    pub roles: Vec<String>,
+    #[serde(default, deserialize_with = "optional_id")]
+    tenant_id: Option<u64>,
+    /// What the user is.
+    #[serde(default, deserialize_with = "words")]
+    roles: Vec<String>,
+}
+
+impl Claims {
+    /// The caller that they describe. An organisation of 0 is the empty value of the IAM's language: none.
+    pub(super) fn identity(self) -> Result<Identity, TokenError> {
+        let tenant = self.tenant_id.filter(|tenant| *tenant > 0).ok_or(TokenError::Tenant)?;
+        let org_id = i64::try_from(tenant).map_err(|_| TokenError::Tenant)?;
+        let subject = self.sub.filter(|sub| !sub.is_empty()).unwrap_or_else(|| self.user_id.to_string());
+        let mut roles = Vec::new();
+        for role in self.roles.iter().filter_map(|text| Role::parse(text)) {
+            // Two names of the IAM may mean one role.
+            if !roles.contains(&role) {
+                roles.push(role);
+            }
+        }
+        Ok(Identity { subject, org_id, roles })
+    }
 }
 
 /// Who calls, after verification.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The claim `sub`.
+    /// The claim `sub`, or the user's id.
     pub subject: String,
     /// The organisation that the caller belongs to.
     pub org_id: i64,
-    /// What the caller may do.
+    /// What the caller is.
     pub roles: Vec<Role>,
 }
 
 impl Identity {
-    /// Whether the caller has one of these roles.
-    pub fn has_any(&self, roles: &[Role]) -> bool {
-        self.roles.iter().any(|role| roles.contains(role))
-    }
-}
-
-/// What a caller may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// A machine account: runs the scheduled calls.
-    Caller,
-    /// Looks.
-    Viewer,
-    /// Runs and stops things.
-    Operator,
-    /// Everything.
-    Admin,
-}
-
-impl Role {
-    /// Reads a role; unknown ones grant nothing.
-    pub fn parse(text: &str) -> Option<Role> {
-        match text {
-            "caller" => Some(Role::Caller),
-            "viewer" => Some(Role::Viewer),
-            "operator" => Some(Role::Operator),
-            "admin" => Some(Role::Admin),
-            _ => None,
-        }
+    /// Whether one of the caller's roles has this permission.
+    pub fn may(&self, permission: Permission) -> bool {
+        self.roles.iter().any(|role| role.allows(permission))
     }
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
-    Ok(match OneOrMany::deserialize(deserializer)? {
-        OneOrMany::One(text) => vec![text],
-        OneOrMany::Many(texts) => texts,
-    })
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Number {
+enum Id {
     Number(u64),
     Text(String),
 }
 
-/// Ids are numbers, or numbers as text where JavaScript is near.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    match Number::deserialize(deserializer)? {
-        Number::Number(number) => Ok(number),
-        Number::Text(text) => text.parse().map_err(|_| serde::de::Error::custom("expected a numeric id")),
+impl Id {
+    fn number<E: serde::de::Error>(self) -> Result<u64, E> {
+        match self {
+            Id::Number(number) => Ok(number),
+            Id::Text(text) => text.parse().map_err(|_| E::custom("expected a numeric id")),
+        }
     }
 }
 
-fn optional_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    number(deserializer).map(Some)
+/// Ids are numbers, or numbers as text where JavaScript is near.
+fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    Id::deserialize(deserializer)?.number()
+}
+
+fn optional_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Option::<Id>::deserialize(deserializer)?.map(Id::number).transpose()
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Seconds {
+    Whole(i64),
+    Fraction(f64),
+}
+
+impl Seconds {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the fraction is dropped; what is too large saturates"
+    )]
+    fn whole(self) -> i64 {
+        match self {
+            Seconds::Whole(seconds) => seconds,
+            Seconds::Fraction(seconds) => seconds.floor() as i64,
+        }
+    }
+}
+
+/// A `NumericDate` (RFC 7519), which may have a fraction.
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    Seconds::deserialize(deserializer).map(Seconds::whole)
+}
+
+fn optional_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    Ok(Option::<Seconds>::deserialize(deserializer)?.map(Seconds::whole))
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Words {
+    Many(Vec<String>),
+    One(String),
+}
+
+/// A list, or one text of words between spaces or commas.
+fn words<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(match Option::<Words>::deserialize(deserializer)? {
+        None => Vec::new(),
+        Some(Words::Many(words)) => words,
+        Some(Words::One(text)) => {
+            let words = text.split([' ', ',']).filter(|word| !word.is_empty());
+            words.map(str::to_owned).collect()
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn read(change: &Value) -> Result<Identity, TokenError> {
+        let mut claims = json!({ "sub": "s", "exp": 1, "user_id": 7, "tenant_id": 1 });
+        for (name, value) in change.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        let claims: Claims = serde_json::from_value(claims).map_err(|_| TokenError::Claims)?;
+        claims.identity()
+    }
+
+    #[test]
+    fn the_forms_of_the_real_iam_are_read() {
+        let caller = |org_id, subject: &str, roles: &[Role]| {
+            Ok(Identity { subject: subject.to_owned(), org_id, roles: roles.to_vec() })
+        };
+        for (change, expected) in [
+            (json!({}), caller(1, "s", &[])),
+            (json!({"tenant_id": "42", "user_id": "8"}), caller(42, "s", &[])),
+            (json!({"sub": null}), caller(1, "7", &[])),
+            (json!({"sub": ""}), caller(1, "7", &[])),
+            (json!({"roles": null}), caller(1, "s", &[])),
+            (json!({"roles": []}), caller(1, "s", &[])),
+            (json!({"roles": ["qs:operator", "x"]}), caller(1, "s", &[Role::Operator])),
+            (json!({"roles": ["qs:admin", "org_admin"]}), caller(1, "s", &[Role::Admin])),
+            (json!({"roles": "qs:viewer, caller"}), caller(1, "s", &[Role::Viewer, Role::Caller])),
+            (json!({"jti": 5, "iat": "x", "account_id": "a-b", "nbf": null}), caller(1, "s", &[])),
+            (json!({"exp": 1.5, "nbf": 0.5}), caller(1, "s", &[])),
+            (json!({"tenant_id": null}), Err(TokenError::Tenant)),
+            (json!({"tenant_id": 0}), Err(TokenError::Tenant)),
+            (json!({"tenant_id": u64::MAX}), Err(TokenError::Tenant)),
+            (json!({"tenant_id": "acme"}), Err(TokenError::Claims)),
+            (json!({"tenant_id": ""}), Err(TokenError::Claims)),
+            (json!({"tenant_id": -1}), Err(TokenError::Claims)),
+            (json!({"user_id": "x"}), Err(TokenError::Claims)),
+            (json!({"user_id": null}), Err(TokenError::Claims)),
+            (json!({"exp": null}), Err(TokenError::Claims)),
+            (json!({"exp": "soon"}), Err(TokenError::Claims)),
+            (json!({"roles": [1]}), Err(TokenError::Claims)),
+        ] {
+            assert_eq!(read(&change), expected, "{change}");
+        }
+    }
 }

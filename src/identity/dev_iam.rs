@@ -14,7 +14,6 @@ use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
 
-use super::claims::Claims;
 use super::keys::{KeyError, PublicJwk, SigningKey};
 use super::token::{Rules, Signer};
 use crate::clock::SharedClock;
@@ -83,6 +82,22 @@ pub struct Granted {
 #[derive(Clone, Debug, Serialize)]
 pub struct Jwks {
     keys: Vec<PublicJwk>,
+}
+
+/// What its tokens say, in the form of the real IAM.
+#[derive(Serialize)]
+struct Claims<'a> {
+    jti: String,
+    sub: String,
+    iss: &'a str,
+    aud: [&'a str; 1],
+    iat: i64,
+    nbf: i64,
+    exp: i64,
+    user_id: u64,
+    account_id: u64,
+    tenant_id: u64,
+    roles: [&'static str; 2],
 }
 
 #[derive(Debug, Default)]
@@ -169,20 +184,20 @@ impl DevIam {
         Err(LoginError::Invalid)
     }
 
-    fn claims(&self, now: Timestamp) -> Option<Claims> {
+    fn claims(&self, now: Timestamp) -> Option<Claims<'_>> {
         let now = now.as_second();
         Some(Claims {
             jti: random_text::<16>()?,
             sub: USER.to_string(),
-            iss: self.rules.issuer.clone(),
-            aud: vec![self.rules.audience.clone()],
+            iss: &self.rules.issuer,
+            aud: [&self.rules.audience],
             iat: now,
             nbf: now,
             exp: now.saturating_add(i64::try_from(self.account.ttl.as_secs()).unwrap_or(i64::MAX)),
             user_id: USER,
             account_id: USER,
-            tenant_id: Some(TENANT),
-            roles: ROLES.map(str::to_owned).to_vec(),
+            tenant_id: TENANT,
+            roles: ROLES,
         })
     }
 }

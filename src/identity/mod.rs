@@ -1,4 +1,4 @@
-//! L2 · Who calls us: keys, token verification, and the IAM for development.
+//! L2 · Who calls us: keys, token verification, roles, and the IAM for development.
 //!
 //! Verification fails closed: a token counts only when its signature, algorithm, issuer, audience, life and tenant are
 //! all right. It knows nothing of HTTP; `http::auth` turns a [`TokenError`] into a reply.
@@ -7,7 +7,9 @@ mod claims;
 pub mod dev_iam;
 pub mod keys;
 mod provider;
+mod roles;
 mod token;
 
-pub use claims::{Claims, Identity, Role};
+pub use claims::Identity;
+pub use roles::{Permission, Role};
 pub use token::{Rules, Signer, TokenError, Verifier};

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
+use serde::Serialize;
 
-use super::claims::{Claims, Identity, Role};
+use super::claims::{Claims, Identity};
 use super::keys::{KeySource, SigningKey};
 use super::provider;
 use crate::clock::SharedClock;
@@ -108,7 +109,7 @@ impl Verifier {
         validation.validate_exp = false;
         let claims = decode::<Claims>(token, &key.key, &validation).map_err(|error| reason(&error))?.claims;
         self.life(&claims)?;
-        identity(claims)
+        claims.identity()
     }
 
     fn life(&self, claims: &Claims) -> Result<(), TokenError> {
@@ -117,7 +118,7 @@ impl Verifier {
         if now >= claims.exp.saturating_add(leeway) {
             return Err(TokenError::Expired);
         }
-        if now < claims.nbf.saturating_sub(leeway) {
+        if claims.nbf.is_some_and(|nbf| now < nbf.saturating_sub(leeway)) {
             return Err(TokenError::NotYetValid);
         }
         Ok(())
@@ -143,13 +144,6 @@ fn reason(error: &jsonwebtoken::errors::Error) -> TokenError {
     }
 }
 
-fn identity(claims: Claims) -> Result<Identity, TokenError> {
-    let tenant = claims.tenant_id.ok_or(TokenError::Tenant)?;
-    let org_id = i64::try_from(tenant).map_err(|_| TokenError::Tenant)?;
-    let roles = claims.roles.iter().filter_map(|role| Role::parse(role)).collect();
-    Ok(Identity { subject: claims.sub, org_id, roles })
-}
-
 /// Signs tokens, for the development IAM.
 #[derive(Debug)]
 pub struct Signer {
@@ -167,7 +161,7 @@ impl Signer {
     ///
     /// # Errors
     /// When the system gives no random numbers for the signature.
-    pub fn sign(&self, claims: &Claims) -> Result<Secret, jsonwebtoken::errors::Error> {
+    pub fn sign(&self, claims: &impl Serialize) -> Result<Secret, jsonwebtoken::errors::Error> {
         let mut header = Header::new(Algorithm::ES256);
         header.kid = Some(self.key.kid().to_owned());
         encode(&header, claims, self.key.encoding()).map(Secret::new)
@@ -178,6 +172,7 @@ impl Signer {
 mod tests {
     use super::*;
     use crate::clock::FixedClock;
+    use crate::identity::Role;
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use jiff::{SignedDuration, Timestamp};
