@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing_subscriber::filter::LevelFilter;
 
+use super::identity::Callers;
 use super::stop;
 use super::stores::{self, Stores};
 use crate::business::housekeeper::{Housekeeper, Keep};
@@ -25,8 +26,6 @@ use crate::clock::{SharedClock, SystemClock};
 use crate::config::apiserver::{ApiserverConfig, LogLevel, LogShape};
 use crate::domain::exit::Exit;
 use crate::http::{self, Api};
-use crate::identity::dev_iam::{Account, DevIam, generate_password};
-use crate::identity::{Rules, Verifier};
 use crate::secret::Secret;
 use crate::telemetry::{self, Telemetry};
 
@@ -93,9 +92,10 @@ async fn start(config: &ApiserverConfig, output: Output) -> Result<(), Failure> 
     // From here on a signal means an orderly stop, also while starting.
     let shutdown = Signals::listen()?;
     let clock: SharedClock = Arc::new(SystemClock);
-    let (dev_iam, generated) = dev_iam(config, &clock)?;
+    let mut callers = Callers::new(config, &clock)?;
+    let generated = callers.generated.take();
     let stores = stores::open(config).await?;
-    let (api, runs) = compose(config, &clock, &stores, dev_iam);
+    let (api, runs) = compose(config, &clock, &stores, callers);
     let housekeeper = housekeeper(config, &clock, &stores, &runs);
     let listener = TcpListener::bind(config.server.addr).await;
     let cannot = |error| stop(Exit::Io, format!("cannot listen on {}: {error}", config.server.addr));
@@ -128,7 +128,7 @@ fn compose(
     config: &ApiserverConfig,
     clock: &SharedClock,
     stores: &Stores,
-    dev_iam: Arc<DevIam>,
+    callers: Callers,
 ) -> (Api, Arc<SyncRuns>) {
     let (store, counters) = (Arc::clone(&stores.store), Arc::clone(&stores.counters));
     let runs = Arc::new(SyncRuns::new(
@@ -149,8 +149,8 @@ fn compose(
         statistics: Arc::new(statistics),
         runs: Arc::clone(&runs),
         readiness: Readiness::new(store, counters),
-        verifier: Verifier::new(dev_iam.key(), rules(config), Arc::clone(clock)),
-        dev_iam: Some(dev_iam),
+        verifier: callers.verifier,
+        dev_iam: callers.dev_iam,
         request_timeout: config.server.request_timeout,
         max_body: usize::try_from(config.server.max_body.0).unwrap_or(usize::MAX),
     };
@@ -185,37 +185,6 @@ async fn keep_house(mut housekeeper: Housekeeper) {
             Ok(kept) => tracing::debug!(?kept, "the house is kept"),
             Err(error) => tracing::error!(error, "the house could not be kept"),
         }
-    }
-}
-
-/// The IAM for development, and its password if it was generated.
-fn dev_iam(config: &ApiserverConfig, clock: &SharedClock) -> Result<(Arc<DevIam>, Option<Secret>), Failure> {
-    let section = &config.dev_iam;
-    let internal = |error| stop(Exit::Internal, error);
-    let (password, generated) = match (&section.password, &section.password_file) {
-        (Some(password), _) => (password.0.clone(), None),
-        (None, Some(path)) => (stores::read_secret("dev_iam.password_file", path)?, None),
-        (None, None) => {
-            let password = generate_password().map_err(internal)?;
-            (password.clone(), Some(password))
-        }
-    };
-    let account = Account {
-        username: section.username.clone(),
-        password,
-        ttl: section.ttl,
-        lockout_threshold: section.lockout_threshold,
-        lockout_duration: section.lockout_duration,
-    };
-    let iam = DevIam::new(account, rules(config), Arc::clone(clock)).map_err(internal)?;
-    Ok((Arc::new(iam), generated))
-}
-
-fn rules(config: &ApiserverConfig) -> Rules {
-    Rules {
-        issuer: config.auth.issuer.clone(),
-        audience: config.auth.audience.clone(),
-        leeway: config.auth.leeway,
     }
 }
 

@@ -6,6 +6,8 @@ pub mod apiserver;
 #[cfg(feature = "server")]
 pub mod demo;
 #[cfg(feature = "server")]
+mod identity;
+#[cfg(feature = "server")]
 mod stores;
 
 use crate::cli::output::Failure;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
+use super::auth::{self, Auth};
 use super::field::{Bytes, Field, SecretText, Value};
 use super::setting::{ConfigError, Loaded, Problem, Setting, setting};
 
@@ -82,17 +83,6 @@ pub struct Sync {
     pub remember_events: Duration,
 }
 
-/// Section `auth`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Auth {
-    /// The claim `iss`.
-    pub issuer: String,
-    /// Must be in the claim `aud`.
-    pub audience: String,
-    /// How far the clocks may differ.
-    pub leeway: Duration,
-}
-
 /// Section `dev_iam`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DevIam {
@@ -148,12 +138,6 @@ impl Default for Sync {
             keep_records: Duration::from_hours(90 * 24),
             remember_events: Duration::from_hours(30 * 24),
         }
-    }
-}
-
-impl Default for Auth {
-    fn default() -> Self {
-        Self { issuer: "qs-dev-iam".to_owned(), audience: "qs".to_owned(), leeway: Duration::from_secs(30) }
     }
 }
 
@@ -279,7 +263,7 @@ fn spell<T: Copy + PartialEq>(words: &[(&str, T)], value: T) -> String {
 }
 
 /// Every setting, in the order of the default file.
-pub static SETTINGS: [Setting<ApiserverConfig>; 28] = [
+pub static SETTINGS: [Setting<ApiserverConfig>; 35] = [
     setting!(server.addr),
     setting!(server.shutdown_grace),
     setting!(server.request_timeout),
@@ -298,6 +282,13 @@ pub static SETTINGS: [Setting<ApiserverConfig>; 28] = [
     setting!(auth.issuer),
     setting!(auth.audience),
     setting!(auth.leeway),
+    setting!(auth.algorithms),
+    setting!(auth.jwks_url),
+    setting!(auth.jwks_refresh),
+    setting!(auth.jwks_cooldown),
+    setting!(auth.jwks_timeout),
+    setting!(auth.jwks_max_stale),
+    setting!(auth.ca_file),
     setting!(dev_iam.enabled),
     setting!(dev_iam.username),
     setting!(dev_iam.password, [], secret: true),
@@ -320,19 +311,7 @@ pub fn validate(loaded: &Loaded<ApiserverConfig>) -> Result<(), ConfigError> {
     let mut wrong = |key: &str, message: &str, hint: &str| {
         problems.push(loaded.problem(key, message, Some(hint.to_owned())));
     };
-    if !config.dev_iam.enabled {
-        wrong(
-            "dev_iam.enabled",
-            "no token could be verified, so every request would be refused",
-            "start with --dev-iam on a loopback address",
-        );
-    } else if !config.server.addr.ip().is_loopback() {
-        wrong(
-            "server.addr",
-            "the development IAM must not be reachable from other machines",
-            "listen on 127.0.0.1 or [::1], or switch dev_iam off",
-        );
-    }
+    auth::check(loaded, &mut wrong);
     for (key, twice, other) in [
         (
             "dev_iam.password_file",

@@ -12,6 +12,8 @@ mod setting;
 
 #[cfg(feature = "server")]
 pub mod apiserver;
+#[cfg(feature = "server")]
+pub mod auth;
 pub mod call;
 
 pub use env::Env;

@@ -1,5 +1,7 @@
 //! What can go wrong with a request: the one place that gives it a status, a stable code and a message.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use axum::http::header::{ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
@@ -57,6 +59,8 @@ pub mod codes {
     pub const TOO_LARGE: u32 = 110_413;
     /// No answer within the deadline of the server.
     pub const DEADLINE: u32 = 110_503;
+    /// The keys of the IAM could not be fetched, so nobody knows whether the token is good.
+    pub const KEYS_UNAVAILABLE: u32 = 110_504;
 }
 
 /// What went wrong.
@@ -117,6 +121,10 @@ impl ApiError {
             Self::AuthHeader => {
                 unauthorized(code, "the header Authorization is not of the form: Bearer TOKEN".to_owned())
             }
+            Self::Token(reason @ TokenError::KeysUnavailable { retry_after }) => {
+                let message = format!("the token could not be verified: {reason}");
+                Envelope::error(status, code, message).header(RETRY_AFTER, &whole_seconds(retry_after))
+            }
             Self::Token(reason) => unauthorized(code, format!("token verification failed: {reason}")),
             Self::Login(reason) => refused_login(status, code, reason),
             Self::Start(reason) => not_started(status, code, reason),
@@ -141,6 +149,9 @@ impl ApiError {
             Self::AuthHeader => (StatusCode::UNAUTHORIZED, codes::AUTH_HEADER),
             Self::Token(TokenError::Expired) => (StatusCode::UNAUTHORIZED, codes::TOKEN_EXPIRED),
             Self::Token(TokenError::Signature) => (StatusCode::UNAUTHORIZED, codes::SIGNATURE),
+            Self::Token(TokenError::KeysUnavailable { .. }) => {
+                (StatusCode::SERVICE_UNAVAILABLE, codes::KEYS_UNAVAILABLE)
+            }
             Self::Token(_) => (StatusCode::UNAUTHORIZED, codes::TOKEN_INVALID),
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, codes::FORBIDDEN),
             Self::Login(LoginError::Invalid) => (StatusCode::UNAUTHORIZED, codes::CREDENTIALS),
@@ -178,13 +189,15 @@ fn forbidden(needed: Permission) -> String {
     format!("the caller's roles do not allow to {needed} (hint: that takes one of {})", roles.join(", "))
 }
 
+/// The value of `Retry-After`: rounded up, so that whoever obeys it does not come too early.
+fn whole_seconds(wait: Duration) -> String {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1).to_string()
+}
+
 fn refused_login(status: StatusCode, code: u32, reason: LoginError) -> Envelope {
     let envelope = Envelope::error(status, code, reason.to_string());
     match reason {
-        LoginError::Locked { retry_after } => {
-            let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
-            envelope.header(RETRY_AFTER, &seconds.to_string())
-        }
+        LoginError::Locked { retry_after } => envelope.header(RETRY_AFTER, &whole_seconds(retry_after)),
         _ => envelope,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,8 +21,22 @@ pub struct VerifyingKey {
     pub key: DecodingKey,
 }
 
+/// What is known about the key that a token names.
+#[derive(Clone, Debug)]
+pub enum Lookup {
+    /// The key.
+    Found(VerifyingKey),
+    /// There is no such key.
+    Unknown,
+    /// Nobody knows: the keys could not be fetched.
+    Unavailable {
+        /// When it is worth asking again.
+        retry_after: Duration,
+    },
+}
+
 /// The answer of a [`KeySource`].
-pub type FoundKey<'a> = Pin<Box<dyn Future<Output = Option<VerifyingKey>> + Send + 'a>>;
+pub type FoundKey<'a> = Pin<Box<dyn Future<Output = Lookup> + Send + 'a>>;
 
 /// Where verification finds the key that a token names. A remote key set may have to fetch it.
 pub trait KeySource: Send + Sync {
@@ -118,9 +133,12 @@ fn thumbprint(x: &str, y: &str) -> String {
 
 impl KeySource for SigningKey {
     fn find<'a>(&'a self, kid: &'a str) -> FoundKey<'a> {
-        let found = (kid == self.kid)
-            .then(|| VerifyingKey { algorithm: Algorithm::ES256, key: self.decoding.clone() });
-        Box::pin(std::future::ready(found))
+        let lookup = if kid == self.kid {
+            Lookup::Found(VerifyingKey { algorithm: Algorithm::ES256, key: self.decoding.clone() })
+        } else {
+            Lookup::Unknown
+        };
+        Box::pin(std::future::ready(lookup))
     }
 }
 

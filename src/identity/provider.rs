@@ -1,15 +1,16 @@
-//! The cryptography under `jsonwebtoken`: ES256 on ring, nothing else.
+//! The cryptography under `jsonwebtoken`: ES256, and the verification of RS256, on ring; nothing else.
 //!
 //! The crate's own back-ends would bring a second crypto library (or `rsa`, RUSTSEC-2023-0071) into a program that has
-//! ring already. RS256 verification of a remote IAM's keys is added here together with the remote key set.
+//! ring already.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
 use jsonwebtoken::signature::{Error, Signer, Verifier};
-use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, EncodingKey};
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey, DecodingKeyKind, EncodingKey};
 use ring::rand::SystemRandom;
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RSA_PKCS1_2048_8192_SHA256,
+    RsaPublicKeyComponents, UnparsedPublicKey,
 };
 
 static PROVIDER: CryptoProvider = CryptoProvider {
@@ -52,9 +53,27 @@ impl JwtVerifier for Es256Verifier {
     }
 }
 
+struct Rs256Verifier(RsaPublicKeyComponents<Vec<u8>>);
+
+impl Verifier<Vec<u8>> for Rs256Verifier {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), Error> {
+        // Keys under 2048 bits fail here too.
+        self.0.verify(&RSA_PKCS1_2048_8192_SHA256, message, signature).map_err(|_| Error::new())
+    }
+}
+
+impl JwtVerifier for Rs256Verifier {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::RS256
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is the crate's")]
 fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
-    es256(*algorithm, key.family())?;
+    if *algorithm != Algorithm::ES256 {
+        return Err(ErrorKind::InvalidAlgorithm.into());
+    }
+    same(AlgorithmFamily::Ec, key.family())?;
     let pair =
         EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.as_bytes(), &SystemRandom::new())
             .map_err(|_| ErrorKind::InvalidEcdsaKey)?;
@@ -63,17 +82,19 @@ fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is the crate's")]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
-    es256(*algorithm, key.family())?;
-    let point = key.try_get_as_bytes()?.to_vec();
-    Ok(Box::new(Es256Verifier(UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point))))
+    match (algorithm, key.kind()) {
+        (Algorithm::ES256, DecodingKeyKind::SecretOrDer(point)) => {
+            same(AlgorithmFamily::Ec, key.family())?;
+            Ok(Box::new(Es256Verifier(UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point.clone()))))
+        }
+        (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => {
+            same(AlgorithmFamily::Rsa, key.family())?;
+            Ok(Box::new(Rs256Verifier(RsaPublicKeyComponents { n: n.clone(), e: e.clone() })))
+        }
+        _ => Err(ErrorKind::InvalidAlgorithm.into()),
+    }
 }
 
-fn es256(algorithm: Algorithm, family: AlgorithmFamily) -> Result<()> {
-    if algorithm != Algorithm::ES256 {
-        return Err(ErrorKind::InvalidAlgorithm.into());
-    }
-    if family != AlgorithmFamily::Ec {
-        return Err(ErrorKind::InvalidKeyFormat.into());
-    }
-    Ok(())
+fn same(expected: AlgorithmFamily, found: AlgorithmFamily) -> Result<()> {
+    if expected == found { Ok(()) } else { Err(ErrorKind::InvalidKeyFormat.into()) }
 }

@@ -9,13 +9,13 @@ use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode}
 use serde::Serialize;
 
 use super::claims::{Claims, Identity};
-use super::keys::{KeySource, SigningKey};
+use super::keys::{KeySource, Lookup, SigningKey};
 use super::provider;
 use crate::clock::SharedClock;
 use crate::secret::Secret;
 
-/// Algorithms that are accepted at all, whatever a key set says. `none` and HMAC never are.
-const ALLOWED: [Algorithm; 1] = [Algorithm::ES256];
+/// Algorithms that can be accepted at all, whatever a setting or a key set says. `none` and HMAC never are.
+const SUPPORTED: [Algorithm; 2] = [Algorithm::RS256, Algorithm::ES256];
 
 /// What every token must say.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub enum TokenError {
     Malformed,
     /// Its algorithm is not allowed, or is not the one of its key.
     Algorithm,
+    /// It may only be accepted by who knows an extension (RFC 7515 `crit`); this server knows none.
+    Critical,
     /// It names no key, or one that is not known.
     UnknownKey,
     /// The signature is wrong.
@@ -51,6 +53,11 @@ pub enum TokenError {
     Claims,
     /// It belongs to no organisation.
     Tenant,
+    /// Nobody can tell: the keys of the IAM could not be fetched. The token may be good.
+    KeysUnavailable {
+        /// When it is worth asking again.
+        retry_after: Duration,
+    },
 }
 
 impl fmt::Display for TokenError {
@@ -58,6 +65,7 @@ impl fmt::Display for TokenError {
         f.write_str(match self {
             Self::Malformed => "the text is no token",
             Self::Algorithm => "the algorithm is not accepted",
+            Self::Critical => "the token asks for an extension that is not known",
             Self::UnknownKey => "the signing key is not known",
             Self::Signature => "the signature is wrong",
             Self::Issuer => "the issuer is not the expected one",
@@ -66,6 +74,7 @@ impl fmt::Display for TokenError {
             Self::NotYetValid => "the token is not valid yet",
             Self::Claims => "a required claim is missing or malformed",
             Self::Tenant => "the claim tenant_id is required",
+            Self::KeysUnavailable { .. } => "the keys of the IAM could not be fetched",
         })
     }
 }
@@ -77,13 +86,21 @@ pub struct Verifier {
     keys: Arc<dyn KeySource>,
     rules: Rules,
     clock: SharedClock,
+    algorithms: Vec<Algorithm>,
 }
 
 impl Verifier {
-    /// A verifier of tokens signed with these keys.
+    /// A verifier of tokens signed with these keys, by every algorithm that is supported.
     pub fn new(keys: Arc<dyn KeySource>, rules: Rules, clock: SharedClock) -> Self {
         provider::install();
-        Self { keys, rules, clock }
+        Self { keys, rules, clock, algorithms: SUPPORTED.to_vec() }
+    }
+
+    /// Accepts these algorithms alone. Those that are not supported (`none`, HMAC) stay refused.
+    #[must_use]
+    pub fn only(mut self, algorithms: &[Algorithm]) -> Self {
+        self.algorithms.retain(|supported| algorithms.contains(supported));
+        self
     }
 
     /// Who sent this token.
@@ -93,11 +110,19 @@ impl Verifier {
     pub async fn verify(&self, token: &str) -> Result<Identity, TokenError> {
         // `none` and names that do not exist fail to parse here.
         let header = decode_header(token).map_err(|_| TokenError::Malformed)?;
-        if !ALLOWED.contains(&header.alg) {
+        if !self.algorithms.contains(&header.alg) {
             return Err(TokenError::Algorithm);
         }
+        if header.crit.is_some() {
+            return Err(TokenError::Critical);
+        }
         let kid = header.kid.as_deref().ok_or(TokenError::UnknownKey)?;
-        let key = self.keys.find(kid).await.ok_or(TokenError::UnknownKey)?;
+        let key = match self.keys.find(kid).await {
+            Lookup::Found(key) => key,
+            Lookup::Unknown => return Err(TokenError::UnknownKey),
+            Lookup::Unavailable { retry_after } => return Err(TokenError::KeysUnavailable { retry_after }),
+        };
+        // A public key is no secret: the header must not choose what is done with it.
         if key.algorithm != header.alg {
             return Err(TokenError::Algorithm);
         }
@@ -173,9 +198,16 @@ mod tests {
     use super::*;
     use crate::clock::FixedClock;
     use crate::identity::Role;
+    use crate::identity::keys::{FoundKey, VerifyingKey};
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use jiff::{SignedDuration, Timestamp};
+    use jsonwebtoken::DecodingKey;
+    use ring::rand::SystemRandom;
+    use ring::rsa::{KeyPair, PublicKeyComponents};
+    use ring::signature::RSA_PKCS1_SHA256;
+    use rustls::pki_types::PrivatePkcs8KeyDer;
+    use rustls::pki_types::pem::PemObject;
     use serde_json::{Value, json};
 
     struct Bench {
@@ -271,7 +303,7 @@ mod tests {
         let kid = b.key.kid();
         let none = format!("{}.{}.", body(&json!({"alg": "none", "kid": kid})), body(&claims()));
         assert_eq!(b.verifier.verify(&none).await, Err(TokenError::Malformed));
-        for alg in ["HS256", "RS256", "ES384"] {
+        for alg in ["HS256", "HS512", "RS256", "RS512", "ES384"] {
             let forged = format!("{}.{}.AAAA", body(&json!({"alg": alg, "kid": kid})), body(&claims()));
             assert_eq!(b.verifier.verify(&forged).await, Err(TokenError::Algorithm), "{alg}");
         }
@@ -286,5 +318,57 @@ mod tests {
         for garbage in ["", "x", "a.b.c", "....", &good[..good.len() / 2]] {
             assert!(b.verifier.verify(garbage).await.is_err(), "{garbage:?}");
         }
+    }
+
+    /// The test key of the fixtures, as the only key of an IAM.
+    struct Rsa(KeyPair);
+
+    impl Rsa {
+        fn new() -> Self {
+            let pem = include_bytes!("../../tests/fixtures/test-only-rsa-2048.pem");
+            let der = PrivatePkcs8KeyDer::from_pem_slice(pem).unwrap();
+            Self(KeyPair::from_pkcs8(der.secret_pkcs8_der()).unwrap())
+        }
+
+        fn token(&self, header: &Value, claims: &Value) -> String {
+            let body = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+            let message = format!("{}.{}", body(header), body(claims));
+            let mut signature = vec![0; self.0.public().modulus_len()];
+            self.0.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature).unwrap();
+            format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+        }
+    }
+
+    impl KeySource for Rsa {
+        fn find<'a>(&'a self, _: &'a str) -> FoundKey<'a> {
+            let public: PublicKeyComponents<Vec<u8>> = self.0.public().into();
+            let key = DecodingKey::from_rsa_raw_components(&public.n, &public.e);
+            Box::pin(std::future::ready(Lookup::Found(VerifyingKey { algorithm: Algorithm::RS256, key })))
+        }
+    }
+
+    #[tokio::test]
+    async fn rs256_is_verified_unless_it_is_not_allowed_or_changed() {
+        let rules = bench().verifier.rules;
+        let clock = FixedClock::new(Timestamp::from_second(1_000_000).unwrap());
+        let verifier = Verifier::new(Arc::new(Rsa::new()), rules.clone(), clock.clone());
+        let good = Rsa::new().token(&json!({"alg": "RS256", "kid": "r"}), &claims());
+        assert_eq!(verifier.verify(&good).await.unwrap().org_id, 1);
+        let (head, _) = good.rsplit_once('.').unwrap();
+        for signature in [vec![0; 256], vec![1], Vec::new()] {
+            let forged = format!("{head}.{}", URL_SAFE_NO_PAD.encode(signature));
+            assert_eq!(verifier.verify(&forged).await, Err(TokenError::Signature));
+        }
+        for alg in ["ES256", "HS256", "RS384", "PS256"] {
+            let confused = Rsa::new().token(&json!({"alg": alg, "kid": "r"}), &claims());
+            assert_eq!(verifier.verify(&confused).await, Err(TokenError::Algorithm), "{alg}");
+        }
+        let critical = json!({"alg": "RS256", "kid": "r", "crit": ["exp"]});
+        let critical = Rsa::new().token(&critical, &claims());
+        assert_eq!(verifier.verify(&critical).await, Err(TokenError::Critical));
+        let narrow =
+            Verifier::new(Arc::new(Rsa::new()), rules, clock).only(&[Algorithm::ES256, Algorithm::HS256]);
+        assert_eq!(narrow.algorithms, [Algorithm::ES256]);
+        assert_eq!(narrow.verify(&good).await, Err(TokenError::Algorithm));
     }
 }

@@ -60,10 +60,10 @@ pub(crate) async fn send(
 }
 
 /// The program, started and listening.
-struct Server {
+pub(crate) struct Server {
     child: Child,
     stdout: BufReader<ChildStdout>,
-    base: String,
+    pub(crate) base: String,
     first_lines: Vec<String>,
     client: Client,
     dir: tempfile::TempDir,
@@ -92,9 +92,13 @@ impl Server {
     }
 
     fn start_in(dir: tempfile::TempDir, env: &[(&str, &str)]) -> Self {
+        Self::launch(dir, &["serve", "--dev-iam"], env)
+    }
+
+    pub(crate) fn launch(dir: tempfile::TempDir, args: &[&str], env: &[(&str, &str)]) -> Self {
         let log = std::fs::File::create(dir.path().join("stderr")).unwrap();
         let mut command = command(&dir, env);
-        let mut child = command.args(["serve", "--dev-iam"]).stderr(log).spawn().unwrap();
+        let mut child = command.args(args).stderr(log).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut first_lines = Vec::new();
         let base = loop {
@@ -110,7 +114,13 @@ impl Server {
         Self { child, stdout, base, first_lines, client: http_client(), dir }
     }
 
-    async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Reply {
         send(&self.client, method, &format!("{}{path}", self.base), headers, body).await
     }
 
@@ -136,7 +146,7 @@ impl Server {
         (self.child.wait().unwrap().code(), rest)
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("stderr")).unwrap()
     }
 }
@@ -149,7 +159,7 @@ impl Drop for Server {
 }
 
 /// A start that must fail: its exit code and its stderr.
-fn refused(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
+pub(crate) fn refused(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
     let dir = tempfile::tempdir().unwrap();
     let output = command(&dir, env).args(args).output().unwrap();
     assert!(output.stdout.is_empty(), "{output:?}");

@@ -22,6 +22,8 @@ mod demo;
 mod docs;
 mod help;
 mod herd;
+#[cfg(feature = "server")]
+mod identity;
 mod layers;
 mod matrix;
 mod panic;

@@ -93,7 +93,7 @@ struct Source {
     /// Reads only this file instead of /etc/qs-server/qs-apiserver.yaml and the user's own.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Runs the IAM for development inside this server; only on a loopback address.
+    /// Runs the IAM for development inside this server instead of a real one; only on a loopback address.
     #[arg(long)]
     dev_iam: bool,
 }

@@ -1,9 +1,11 @@
-//! What the integration tests stand on: a fake server that must be called, a certificate authority, the real binary in
+//! What the integration tests stand on: a fake server that must be called, a fake IAM, a certificate authority, the real binary in
 //! a world of its own, and the texts that are kept in the repository.
 
 #[cfg(feature = "server")]
 pub mod databases;
 pub mod fake;
 pub mod golden;
+#[cfg(feature = "server")]
+pub mod iam;
 pub mod tls;
 pub mod world;

@@ -1,0 +1,116 @@
+//! Who may call `qs-apiserver`: the IAM whose tokens count, and what verifies them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use url::Url;
+
+use super::stop;
+use super::stores::read_secret;
+use crate::cli::output::Failure;
+use crate::clock::SharedClock;
+use crate::config::UrlText;
+use crate::config::apiserver::ApiserverConfig;
+use crate::config::auth::SignatureAlgorithm;
+use crate::domain::exit::Exit;
+use crate::identity::dev_iam::{Account, DevIam, generate_password};
+use crate::identity::fetch::{ClientError, HttpFetch};
+use crate::identity::jwks::{Freshness, RemoteKeys};
+use crate::identity::keys::KeySource;
+use crate::identity::{Algorithm, Rules, Verifier};
+use crate::secret::Secret;
+
+/// The verifier, and the IAM inside this server if it is the one.
+pub(super) struct Callers {
+    pub(super) verifier: Verifier,
+    pub(super) dev_iam: Option<Arc<DevIam>>,
+    /// The password of its account, if it was generated.
+    pub(super) generated: Option<Secret>,
+}
+
+impl Callers {
+    /// Must be called inside the runtime: the keys of a remote IAM are fetched beside everything else, and a server
+    /// whose IAM is down starts all the same.
+    pub(super) fn new(config: &ApiserverConfig, clock: &SharedClock) -> Result<Self, Failure> {
+        let verifier = |keys| {
+            let algorithms: Vec<Algorithm> = config.auth.algorithms.iter().copied().map(algorithm).collect();
+            Verifier::new(keys, rules(config), Arc::clone(clock)).only(&algorithms)
+        };
+        if let Some(url) = &config.auth.jwks_url {
+            let keys = remote(config, url, clock)?;
+            keys.warm();
+            return Ok(Self { verifier: verifier(Arc::new(keys)), dev_iam: None, generated: None });
+        }
+        let (iam, generated) = development(config, clock)?;
+        let keys: Arc<dyn KeySource> = iam.key();
+        Ok(Self { verifier: verifier(keys), dev_iam: Some(iam), generated })
+    }
+}
+
+fn rules(config: &ApiserverConfig) -> Rules {
+    Rules {
+        issuer: config.auth.issuer.clone(),
+        audience: config.auth.audience.clone(),
+        leeway: config.auth.leeway,
+    }
+}
+
+fn algorithm(setting: SignatureAlgorithm) -> Algorithm {
+    match setting {
+        SignatureAlgorithm::Rs256 => Algorithm::RS256,
+        SignatureAlgorithm::Es256 => Algorithm::ES256,
+    }
+}
+
+fn remote(config: &ApiserverConfig, url: &UrlText, clock: &SharedClock) -> Result<RemoteKeys, Failure> {
+    let auth = &config.auth;
+    let url = Url::parse(&url.0).map_err(|error| stop(Exit::Config, format!("auth.jwks_url: {error}")))?;
+    let authority = match &auth.ca_file {
+        Some(path) => Some(std::fs::read(path).map_err(|error| unreadable("auth.ca_file", path, &error))?),
+        None => None,
+    };
+    let fetch =
+        HttpFetch::new(url, auth.jwks_timeout, authority.as_deref()).map_err(|error| match error {
+            ClientError::Authority => stop(Exit::Config, format!("auth.ca_file: {error}")),
+            ClientError::Tls(_) => {
+                let hint = "hint: auth.ca_file names the CAs to trust";
+                stop(Exit::Config, format!("auth.jwks_url: {error} ({hint})"))
+            }
+        })?;
+    let freshness = Freshness {
+        refresh: auth.jwks_refresh,
+        cooldown: auth.jwks_cooldown,
+        max_stale: auth.jwks_max_stale,
+    };
+    Ok(RemoteKeys::new(fetch, freshness, Arc::clone(clock)))
+}
+
+/// The IAM for development, and its password if it was generated.
+fn development(
+    config: &ApiserverConfig,
+    clock: &SharedClock,
+) -> Result<(Arc<DevIam>, Option<Secret>), Failure> {
+    let section = &config.dev_iam;
+    let internal = |error| stop(Exit::Internal, error);
+    let (password, generated) = match (&section.password, &section.password_file) {
+        (Some(password), _) => (password.0.clone(), None),
+        (None, Some(path)) => (read_secret("dev_iam.password_file", path)?, None),
+        (None, None) => {
+            let password = generate_password().map_err(internal)?;
+            (password.clone(), Some(password))
+        }
+    };
+    let account = Account {
+        username: section.username.clone(),
+        password,
+        ttl: section.ttl,
+        lockout_threshold: section.lockout_threshold,
+        lockout_duration: section.lockout_duration,
+    };
+    let iam = DevIam::new(account, rules(config), Arc::clone(clock)).map_err(internal)?;
+    Ok((Arc::new(iam), generated))
+}
+
+fn unreadable(key: &str, path: &Path, error: &std::io::Error) -> Failure {
+    stop(Exit::NoInput, format!("{key}: cannot read {}: {error}", path.display()))
+}

@@ -1,0 +1,249 @@
+//! The section `auth` of `qs-apiserver`: whose tokens count.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use super::apiserver::ApiserverConfig;
+use super::field::{Field, UrlText, Value};
+use super::setting::{Loaded, Origin};
+
+/// Section `auth`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Auth {
+    /// The claim `iss`.
+    pub issuer: String,
+    /// Must be in the claim `aud`.
+    pub audience: String,
+    /// How far the clocks may differ.
+    pub leeway: Duration,
+    /// Signatures that are accepted.
+    pub algorithms: Vec<SignatureAlgorithm>,
+    /// Key set of the IAM; unset means the development IAM.
+    pub jwks_url: Option<UrlText>,
+    /// Older keys are fetched again.
+    pub jwks_refresh: Duration,
+    /// An unknown key id causes one fetch in this time.
+    pub jwks_cooldown: Duration,
+    /// Deadline of a fetch.
+    pub jwks_timeout: Duration,
+    /// How old keys may become while the IAM is down.
+    pub jwks_max_stale: Duration,
+    /// CAs that are trusted for `jwks_url` instead of the machine's.
+    pub ca_file: Option<PathBuf>,
+}
+
+impl Default for Auth {
+    fn default() -> Self {
+        Self {
+            issuer: "qs-dev-iam".to_owned(),
+            audience: "qs".to_owned(),
+            leeway: Duration::from_secs(30),
+            algorithms: vec![SignatureAlgorithm::Rs256, SignatureAlgorithm::Es256],
+            jwks_url: None,
+            jwks_refresh: Duration::from_mins(5),
+            jwks_cooldown: Duration::from_secs(30),
+            jwks_timeout: Duration::from_secs(5),
+            jwks_max_stale: Duration::from_hours(24),
+            ca_file: None,
+        }
+    }
+}
+
+/// A signature that may be accepted. `none` and HMAC are no choice: with them whoever reads a public key signs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureAlgorithm {
+    /// RSA.
+    Rs256,
+    /// P-256.
+    Es256,
+}
+
+impl Field for SignatureAlgorithm {
+    fn read(value: &Value) -> Result<Self, String> {
+        match value.text()? {
+            "RS256" => Ok(Self::Rs256),
+            "ES256" => Ok(Self::Es256),
+            _ => Err("expected RS256, ES256 or both".to_owned()),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Es256 => "ES256",
+        }
+        .to_owned()
+    }
+}
+
+/// What no single value of the section can show: key, message, hint.
+pub(super) type Wrong<'a> = &'a mut dyn FnMut(&str, &str, &str);
+
+/// Checks the section and who issues the tokens.
+pub(super) fn check(loaded: &Loaded<ApiserverConfig>, wrong: Wrong<'_>) {
+    let auth = &loaded.config.auth;
+    match (&auth.jwks_url, loaded.config.dev_iam.enabled) {
+        (None, false) => wrong(
+            "auth.jwks_url",
+            "no token could be verified, so every request would be refused",
+            "set it to the key set of the IAM; for development, dev_iam.enabled (--dev-iam) on a loopback address",
+        ),
+        (Some(_), true) => wrong(
+            "auth.jwks_url",
+            "dev_iam.enabled (--dev-iam) is on too, so two IAMs would issue tokens",
+            "set one of the two",
+        ),
+        (None, true) => check_development(loaded, wrong),
+        (Some(url), false) => check_remote(loaded, url, wrong),
+    }
+    if auth.algorithms.is_empty() {
+        wrong("auth.algorithms", "must not be empty", "remove the key to use the default");
+    }
+}
+
+fn check_development(loaded: &Loaded<ApiserverConfig>, wrong: Wrong<'_>) {
+    let (auth, addr) = (&loaded.config.auth, loaded.config.server.addr);
+    if !addr.ip().is_loopback() {
+        wrong(
+            "server.addr",
+            "the development IAM must not be reachable from other machines",
+            "listen on 127.0.0.1 or [::1], or use a real IAM with auth.jwks_url instead of dev_iam.enabled",
+        );
+    }
+    if !auth.algorithms.is_empty() && !auth.algorithms.contains(&SignatureAlgorithm::Es256) {
+        wrong("auth.algorithms", "the development IAM signs with ES256", "add ES256");
+    }
+    if auth.ca_file.is_some() {
+        wrong("auth.ca_file", "has no meaning without auth.jwks_url", "remove it");
+    }
+}
+
+fn check_remote(loaded: &Loaded<ApiserverConfig>, url: &UrlText, wrong: Wrong<'_>) {
+    let auth = &loaded.config.auth;
+    if let Err(message) = check_url(&url.0) {
+        wrong("auth.jwks_url", message, "for example https://iam.example.com/.well-known/jwks.json");
+    }
+    // The default is the name of the development IAM: whoever signs for a real one must not be taken for it.
+    if auth.issuer == Auth::default().issuer {
+        wrong("auth.issuer", "is required with auth.jwks_url", "the claim iss of the IAM's tokens");
+    }
+    if loaded.origin("auth.audience") == Origin::Default {
+        wrong(
+            "auth.audience",
+            "is required with auth.jwks_url",
+            "the claim aud of the IAM's tokens, such as qs",
+        );
+    }
+    let second = Duration::from_secs(1);
+    for (key, value) in [
+        ("auth.jwks_refresh", auth.jwks_refresh),
+        ("auth.jwks_cooldown", auth.jwks_cooldown),
+        ("auth.jwks_timeout", auth.jwks_timeout),
+    ] {
+        if value < second {
+            wrong(key, "must be at least 1s", "remove the key to use the default");
+        }
+    }
+    if auth.jwks_max_stale < auth.jwks_refresh {
+        wrong(
+            "auth.jwks_max_stale",
+            "is shorter than auth.jwks_refresh",
+            "keys would end before they are renewed",
+        );
+    }
+}
+
+/// Keys decide who is let in, so nobody on the way may change them.
+fn check_url(text: &str) -> Result<(), &'static str> {
+    let url = Url::parse(text).map_err(|_| "expected a URL that begins with https://")?;
+    let loopback = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if loopback => {}
+        "http" => return Err("expected https://; plain http:// is accepted for a loopback address alone"),
+        _ => return Err("expected a URL that begins with https://"),
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("must hold no user name and no password");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::apiserver::{SETTINGS, validate};
+    use crate::config::{Env, load};
+
+    const REMOTE: [(&str, &str); 3] = [
+        ("QS_AUTH__JWKS_URL", "https://iam.example.com/jwks"),
+        ("QS_AUTH__ISSUER", "https://iam.example.com"),
+        ("QS_AUTH__AUDIENCE", "qs"),
+    ];
+
+    /// What is wrong with these variables, one line a problem. A later one wins.
+    fn problems<const N: usize>(pairs: [(&str, &str); N]) -> Vec<String> {
+        let wrong = match load(&SETTINGS, &[], &Env::from(pairs)) {
+            Ok(loaded) => validate(&loaded).err(),
+            Err(error) => Some(error),
+        };
+        wrong.map(|error| error.problems.iter().map(ToString::to_string).collect()).unwrap_or_default()
+    }
+
+    fn remote_with(pair: (&str, &str)) -> Vec<String> {
+        problems([REMOTE[0], REMOTE[1], REMOTE[2], pair])
+    }
+
+    #[test]
+    fn a_real_iam_may_be_served_anywhere_and_over_tls() {
+        assert_eq!(remote_with(("QS_SERVER__ADDR", "0.0.0.0:8080")), [""; 0]);
+        for url in ["http://127.0.0.1:1/jwks", "http://[::1]/jwks", "http://localhost/x?y=z"] {
+            assert_eq!(remote_with(("QS_AUTH__JWKS_URL", url)), [""; 0], "{url}");
+        }
+    }
+
+    #[test]
+    fn exactly_one_iam_must_be_on_and_both_keys_are_named() {
+        for found in [problems([]), remote_with(("QS_DEV_IAM__ENABLED", "true"))] {
+            let [problem] = found.as_slice() else { panic!("{found:?}") };
+            assert!(problem.contains("auth.jwks_url") && problem.contains("dev_iam.enabled"), "{problem}");
+        }
+    }
+
+    #[test]
+    fn what_would_be_unsafe_or_mean_nothing_is_refused_by_name() {
+        for (pair, reason) in [
+            (("QS_AUTH__JWKS_URL", "http://iam.example.com/jwks"), "auth.jwks_url: expected https://"),
+            (("QS_AUTH__JWKS_URL", "http://127.0.0.1.example.com/"), "auth.jwks_url: expected https://"),
+            (("QS_AUTH__JWKS_URL", "ftp://iam/jwks"), "auth.jwks_url: expected a URL"),
+            (("QS_AUTH__JWKS_URL", "iam.example.com"), "auth.jwks_url: expected a URL"),
+            (("QS_AUTH__JWKS_URL", "https://u:hunter2@iam/"), "auth.jwks_url: must hold no user name"),
+            (("QS_AUTH__ISSUER", "qs-dev-iam"), "auth.issuer: is required with auth.jwks_url"),
+            (("QS_AUTH__ALGORITHMS", "none"), "auth.algorithms = \"none\": expected RS256, ES256 or both"),
+            (("QS_AUTH__ALGORITHMS", "RS256,HS256"), "auth.algorithms = \"RS256,HS256\": expected RS256"),
+            (("QS_AUTH__ALGORITHMS", ","), "auth.algorithms: must not be empty"),
+            (("QS_AUTH__JWKS_COOLDOWN", "10ms"), "auth.jwks_cooldown: must be at least 1s"),
+            (("QS_AUTH__JWKS_MAX_STALE", "1m"), "auth.jwks_max_stale: is shorter than auth.jwks_refresh"),
+        ] {
+            let found = remote_with(pair);
+            assert!(found.iter().any(|problem| problem.contains(reason)), "{pair:?}: {found:?}");
+            assert!(!found.concat().contains("hunter2"), "{found:?}");
+        }
+        let found = problems([REMOTE[0], REMOTE[1]]);
+        assert!(found[0].starts_with("auth.audience: is required with auth.jwks_url"), "{found:?}");
+        let development = ("QS_DEV_IAM__ENABLED", "true");
+        for (pair, reason) in [
+            (("QS_AUTH__ALGORITHMS", "RS256"), "the development IAM signs with ES256"),
+            (("QS_AUTH__CA_FILE", "/ca.pem"), "auth.ca_file: has no meaning without auth.jwks_url"),
+        ] {
+            let found = problems([development, pair]);
+            assert!(found.len() == 1 && found[0].contains(reason), "{found:?}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! One request for the key set of the IAM: where it may go, how long it may take, how much of the answer is read.
+
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, HeaderValue};
+use reqwest::{Certificate, Client, Response, StatusCode};
+use url::Url;
+
+/// Largest answer that is read.
+const MAX_BODY: usize = 256 << 10;
+
+/// The answer of a [`Fetch`].
+pub type Fetched<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, FetchError>> + Send + 'a>>;
+
+/// Brings the key set as the IAM wrote it.
+pub trait Fetch: Send + Sync {
+    /// Asks once.
+    fn fetch(&self) -> Fetched<'_>;
+}
+
+/// Why no answer came. It holds neither the URL nor the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FetchError {
+    /// The time was over.
+    Timeout,
+    /// Another status than 200; redirects are not followed.
+    Status(u16),
+    /// More than is read.
+    TooLarge,
+    /// No connection, or it ended.
+    Exchange(String),
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout => f.write_str("no answer in time"),
+            Self::Status(status) => write!(f, "expected status 200, found {status}"),
+            Self::TooLarge => write!(f, "the answer is larger than {} KiB", MAX_BODY >> 10),
+            Self::Exchange(cause) => f.write_str(cause),
+        }
+    }
+}
+
+impl Error for FetchError {}
+
+/// Why no client could be made.
+#[derive(Debug)]
+pub enum ClientError {
+    /// The private CA is no PEM file with a certificate.
+    Authority,
+    /// Something else about TLS.
+    Tls(reqwest::Error),
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Authority => f.write_str("expected a PEM file with a certificate"),
+            Self::Tls(error) => write!(f, "the HTTP client cannot be built: {}", root_cause(error)),
+        }
+    }
+}
+
+impl Error for ClientError {}
+
+/// Asks a URL, directly: no proxy, no redirects, no cookies.
+#[derive(Debug)]
+pub struct HttpFetch {
+    client: Client,
+    url: Url,
+}
+
+impl HttpFetch {
+    /// Asks `url` within `timeout`; `authority`, a PEM bundle, is trusted instead of the CAs of the machine.
+    ///
+    /// # Errors
+    /// When the bundle holds no certificate, or the machine has no CAs.
+    pub fn new(url: Url, timeout: Duration, authority: Option<&[u8]>) -> Result<Self, ClientError> {
+        // One provider for the process; whoever was first has installed the same one.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .timeout(timeout)
+            .connect_timeout(timeout)
+            // Minutes lie between two requests: a connection that is kept would be a dead one.
+            .pool_max_idle_per_host(0);
+        if let Some(pem) = authority {
+            let authorities = Certificate::from_pem_bundle(pem).map_err(|_| ClientError::Authority)?;
+            if authorities.is_empty() {
+                return Err(ClientError::Authority);
+            }
+            builder = builder.tls_certs_only(authorities);
+        } else if url.scheme() == "http" {
+            // Plain http never meets a CA, and a machine may have none.
+            builder = builder.tls_certs_only([]);
+        }
+        Ok(Self { client: builder.build().map_err(ClientError::Tls)?, url })
+    }
+
+    async fn ask(&self) -> Result<Vec<u8>, FetchError> {
+        let request = self.client.get(self.url.clone());
+        let request = request.header(ACCEPT, HeaderValue::from_static("application/json"));
+        let mut response = request.send().await.map_err(|error| failed(&error))?;
+        if response.status() != StatusCode::OK {
+            return Err(FetchError::Status(response.status().as_u16()));
+        }
+        read(&mut response).await
+    }
+}
+
+impl Fetch for HttpFetch {
+    fn fetch(&self) -> Fetched<'_> {
+        Box::pin(self.ask())
+    }
+}
+
+async fn read(response: &mut Response) -> Result<Vec<u8>, FetchError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Err(FetchError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn failed(error: &reqwest::Error) -> FetchError {
+    if error.is_timeout() { FetchError::Timeout } else { FetchError::Exchange(root_cause(error)) }
+}
+
+/// The innermost cause: the outer ones repeat the URL.
+fn root_cause(error: &reqwest::Error) -> String {
+    let Some(mut cause) = error.source() else { return "the exchange failed".to_owned() };
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
