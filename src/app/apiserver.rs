@@ -25,6 +25,7 @@ use crate::cli::output::{Failure, Output};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::apiserver::{ApiserverConfig, LogLevel, LogShape};
 use crate::domain::exit::Exit;
+use crate::http::rate_limit::RateLimiter;
 use crate::http::{self, Api};
 use crate::secret::Secret;
 use crate::telemetry::{self, Telemetry};
@@ -150,6 +151,7 @@ fn compose(
         runs: Arc::clone(&runs),
         readiness: Readiness::new(store, counters),
         verifier: callers.verifier,
+        limiter: RateLimiter::new(config.rate_limit.per_second, config.rate_limit.burst),
         dev_iam: callers.dev_iam,
         request_timeout: config.server.request_timeout,
         max_body: usize::try_from(config.server.max_body.0).unwrap_or(usize::MAX),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::auth::{self, Auth};
+use super::auth::{self, Auth, RateLimit};
 use super::field::{Bytes, Field, SecretText, Value};
 use super::setting::{ConfigError, Loaded, Problem, Setting, setting};
 
@@ -27,6 +27,8 @@ pub struct ApiserverConfig {
     pub sync: Sync,
     /// What a token must say.
     pub auth: Auth,
+    /// How often a caller may ask.
+    pub rate_limit: RateLimit,
     /// The IAM inside this server.
     pub dev_iam: DevIam,
     /// The log.
@@ -263,7 +265,7 @@ fn spell<T: Copy + PartialEq>(words: &[(&str, T)], value: T) -> String {
 }
 
 /// Every setting, in the order of the default file.
-pub static SETTINGS: [Setting<ApiserverConfig>; 35] = [
+pub static SETTINGS: [Setting<ApiserverConfig>; 37] = [
     setting!(server.addr),
     setting!(server.shutdown_grace),
     setting!(server.request_timeout),
@@ -289,6 +291,8 @@ pub static SETTINGS: [Setting<ApiserverConfig>; 35] = [
     setting!(auth.jwks_timeout),
     setting!(auth.jwks_max_stale),
     setting!(auth.ca_file),
+    setting!(rate_limit.per_second),
+    setting!(rate_limit.burst),
     setting!(dev_iam.enabled),
     setting!(dev_iam.username),
     setting!(dev_iam.password, [], secret: true),

@@ -1,4 +1,4 @@
-//! The section `auth` of `qs-apiserver`: whose tokens count.
+//! The sections `auth` and `rate_limit` of `qs-apiserver`: whose tokens count, and how often a caller may ask.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,6 +34,15 @@ pub struct Auth {
     pub ca_file: Option<PathBuf>,
 }
 
+/// Section `rate_limit`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RateLimit {
+    /// Requests a second of one caller; 0 is no limit.
+    pub per_second: u32,
+    /// Requests of one caller at once.
+    pub burst: u32,
+}
+
 impl Default for Auth {
     fn default() -> Self {
         Self {
@@ -48,6 +57,12 @@ impl Default for Auth {
             jwks_max_stale: Duration::from_hours(24),
             ca_file: None,
         }
+    }
+}
+
+impl Default for RateLimit {
+    fn default() -> Self {
+        Self { per_second: 100, burst: 200 }
     }
 }
 
@@ -78,12 +93,12 @@ impl Field for SignatureAlgorithm {
     }
 }
 
-/// What no single value of the section can show: key, message, hint.
+/// What no single value of these sections can show: key, message, hint.
 pub(super) type Wrong<'a> = &'a mut dyn FnMut(&str, &str, &str);
 
-/// Checks the section and who issues the tokens.
+/// Checks these sections and who issues the tokens.
 pub(super) fn check(loaded: &Loaded<ApiserverConfig>, wrong: Wrong<'_>) {
-    let auth = &loaded.config.auth;
+    let (auth, limit) = (&loaded.config.auth, &loaded.config.rate_limit);
     match (&auth.jwks_url, loaded.config.dev_iam.enabled) {
         (None, false) => wrong(
             "auth.jwks_url",
@@ -100,6 +115,9 @@ pub(super) fn check(loaded: &Loaded<ApiserverConfig>, wrong: Wrong<'_>) {
     }
     if auth.algorithms.is_empty() {
         wrong("auth.algorithms", "must not be empty", "remove the key to use the default");
+    }
+    if limit.per_second > 0 && limit.burst == 0 {
+        wrong("rate_limit.burst", "must be at least 1", "rate_limit.per_second: 0 switches the limit off");
     }
 }
 
@@ -230,6 +248,7 @@ mod tests {
             (("QS_AUTH__ALGORITHMS", ","), "auth.algorithms: must not be empty"),
             (("QS_AUTH__JWKS_COOLDOWN", "10ms"), "auth.jwks_cooldown: must be at least 1s"),
             (("QS_AUTH__JWKS_MAX_STALE", "1m"), "auth.jwks_max_stale: is shorter than auth.jwks_refresh"),
+            (("QS_RATE_LIMIT__BURST", "0"), "rate_limit.burst: must be at least 1"),
         ] {
             let found = remote_with(pair);
             assert!(found.iter().any(|problem| problem.contains(reason)), "{pair:?}: {found:?}");

@@ -1,4 +1,4 @@
-//! The caller as a handler parameter: a protected route cannot forget to ask.
+//! The caller as a handler parameter: a protected route can forget neither to ask nor to count.
 //!
 //! The token is taken from the header `Authorization` alone. The system that this replaces also read a query parameter
 //! and a cookie; a query ends up in access logs and in the history of browsers, and a cookie is sent by pages of others.
@@ -11,7 +11,7 @@ use super::Shared;
 use super::error::ApiError;
 use crate::identity::{Identity, Permission};
 
-/// Who sent a valid token.
+/// Who sent a valid token, within the limit of requests.
 pub(super) struct Caller(pub(super) Identity);
 
 impl Caller {
@@ -34,6 +34,11 @@ impl FromRequestParts<Shared> for Caller {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(ApiError::AuthHeader);
         }
-        api.verifier.verify(token.trim()).await.map(Caller).map_err(ApiError::Token)
+        let identity = api.verifier.verify(token.trim()).await.map_err(ApiError::Token)?;
+        // After verification: a forged token must not use up what belongs to somebody else.
+        api.limiter
+            .check(identity.org_id, &identity.subject)
+            .map_err(|retry_after| ApiError::RateLimited { retry_after })?;
+        Ok(Caller(identity))
     }
 }

@@ -57,6 +57,8 @@ pub mod codes {
     pub const METHOD: u32 = 110_405;
     /// The body is too large.
     pub const TOO_LARGE: u32 = 110_413;
+    /// The caller asks too often.
+    pub const RATE_LIMITED: u32 = 110_429;
     /// No answer within the deadline of the server.
     pub const DEADLINE: u32 = 110_503;
     /// The keys of the IAM could not be fetched, so nobody knows whether the token is good.
@@ -74,6 +76,8 @@ pub(super) enum ApiError {
     Token(TokenError),
     /// The caller's roles are not enough.
     Forbidden { needed: Permission },
+    /// The caller asks too often.
+    RateLimited { retry_after: Duration },
     /// The login was refused.
     Login(LoginError),
     /// The body cannot be read.
@@ -129,6 +133,10 @@ impl ApiError {
             Self::Login(reason) => refused_login(status, code, reason),
             Self::Start(reason) => not_started(status, code, reason),
             Self::Forbidden { needed } => Envelope::error(status, code, forbidden(needed)),
+            Self::RateLimited { retry_after } => {
+                Envelope::error(status, code, "the caller sends too many requests".to_owned())
+                    .header(RETRY_AFTER, &whole_seconds(retry_after))
+            }
             Self::Body { reason } => Envelope::error(status, code, reason),
             Self::TooLarge => Envelope::error(status, code, "the body is too large".to_owned()),
             Self::Invalid { field, reason } => Envelope::error(status, code, format!("{field}: {reason}")),
@@ -154,6 +162,7 @@ impl ApiError {
             }
             Self::Token(_) => (StatusCode::UNAUTHORIZED, codes::TOKEN_INVALID),
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, codes::FORBIDDEN),
+            Self::RateLimited { .. } => (StatusCode::TOO_MANY_REQUESTS, codes::RATE_LIMITED),
             Self::Login(LoginError::Invalid) => (StatusCode::UNAUTHORIZED, codes::CREDENTIALS),
             Self::Login(LoginError::Locked { .. }) => (StatusCode::LOCKED, codes::LOCKED),
             Self::Login(LoginError::Unsigned) => (StatusCode::INTERNAL_SERVER_ERROR, codes::TOKEN_UNSIGNED),

@@ -7,6 +7,7 @@ mod envelope;
 mod error;
 mod health;
 mod input;
+pub mod rate_limit;
 mod request;
 mod statistics;
 mod sync_runs;
@@ -27,6 +28,7 @@ use crate::identity::Verifier;
 use crate::identity::dev_iam::DevIam;
 
 pub use error::codes;
+use rate_limit::RateLimiter;
 
 /// Everything that the routes need.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub struct Api {
     pub readiness: Readiness,
     /// Who calls.
     pub verifier: Verifier,
+    /// How often each caller may ask.
+    pub limiter: RateLimiter,
     /// The IAM for development, if it runs.
     pub dev_iam: Option<Arc<DevIam>>,
     /// Deadline of a request.

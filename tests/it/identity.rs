@@ -240,6 +240,40 @@ async fn a_hundred_first_requests_are_one_fetch() {
 }
 
 #[tokio::test]
+async fn a_caller_that_asks_too_often_is_told_when_to_come_back() {
+    let key = Key::ec();
+    let iam = FakeIam::start(key_set(&[key.jwk("k")]));
+    let server = start(&iam.url(), &[("QS_RATE_LIMIT__PER_SECOND", "1"), ("QS_RATE_LIMIT__BURST", "3")]);
+    let token = |sub: &str, tenant: u64| key.token("k", &claims(&json!({"sub": sub, "tenant_id": tenant})));
+    let eager = token("eager", 1);
+    for _ in 0..3 {
+        accepted(&ask(&server, &eager).await);
+    }
+    // A slow machine may let a token come in between; it cannot for ever, since answers take less than a second.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let limited = loop {
+        let reply = ask(&server, &eager).await;
+        if reply.status != StatusCode::NOT_FOUND {
+            break reply;
+        }
+        assert!(std::time::Instant::now() < deadline, "nothing held the caller back");
+    };
+    assert_eq!((limited.status, limited.code()), (StatusCode::TOO_MANY_REQUESTS, 110_429), "{limited:?}");
+    assert_eq!(limited.headers["retry-after"], "1");
+    accepted(&ask(&server, &token("calm", 1)).await);
+    accepted(&ask(&server, &token("eager", 2)).await);
+    // A forged token uses up nothing of its victim's.
+    for _ in 0..10 {
+        unauthorized(
+            &ask(&server, &Key::ec().token("k", &claims(&json!({"sub": "victim"})))).await,
+            100_202,
+            "",
+        );
+    }
+    accepted(&ask(&server, &token("victim", 1)).await);
+}
+
+#[tokio::test]
 async fn a_private_authority_is_trusted_for_the_keys() {
     let (key, authority, dir) = (Key::ec(), Authority::new(), tempfile::tempdir().unwrap());
     let iam = FakeIam::start_tls(key_set(&[key.jwk("k")]), authority.server());

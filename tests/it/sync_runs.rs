@@ -14,6 +14,7 @@ use qs_scheduler::business::sync_run::SyncRuns;
 use qs_scheduler::clock::{FixedClock, SharedClock};
 use qs_scheduler::counters::{Answer, Counter, Counters, CountersError, Cursor, Mark, Page, Touched};
 use qs_scheduler::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent};
+use qs_scheduler::http::rate_limit::RateLimiter;
 use qs_scheduler::http::{Api, codes, router};
 use qs_scheduler::identity::dev_iam::{Account, DevIam};
 use qs_scheduler::identity::{Rules, Verifier};
@@ -132,6 +133,7 @@ async fn start(then: Then, request_timeout: Duration, grace: Duration) -> Server
         runs: runs.clone(),
         readiness: Readiness::new(store.clone(), counters.clone()),
         verifier: Verifier::new(iam.key(), rules, clock),
+        limiter: RateLimiter::new(0, 0),
         dev_iam: Some(iam),
         request_timeout,
         max_body: 1 << 20,

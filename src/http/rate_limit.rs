@@ -1,0 +1,181 @@
+//! How often one caller may ask: a token bucket each, so that one of them cannot take the server from the others.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Most callers that are remembered at a time.
+const MAX_CALLERS: usize = 100_000;
+
+/// From this number on, callers that need not be remembered are looked for.
+const FIRST_SWEEP: usize = 1_024;
+
+/// What every bucket has: how fast it fills, and how much it holds.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    /// The time in which one token comes.
+    interval: Duration,
+    /// The time in which an empty bucket becomes full.
+    capacity: Duration,
+}
+
+impl Limit {
+    fn new(per_second: u32, burst: u32) -> Option<Self> {
+        let interval = Duration::from_secs(1).checked_div(per_second)?;
+        Some(Self { interval, capacity: interval * burst })
+    }
+}
+
+/// A token bucket, as the one instant at which it will be full. Whole nanoseconds, so nothing is lost by rounding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Bucket {
+    full_at: Instant,
+}
+
+impl Bucket {
+    fn full(now: Instant) -> Self {
+        Self { full_at: now }
+    }
+
+    fn is_full(self, now: Instant) -> bool {
+        self.full_at <= now
+    }
+
+    /// Takes one token, or tells when there will be one.
+    fn take(&mut self, limit: Limit, now: Instant) -> Result<(), Duration> {
+        let full_at = self.full_at.max(now) + limit.interval;
+        let missing = full_at.saturating_duration_since(now);
+        if missing > limit.capacity {
+            return Err(missing.saturating_sub(limit.capacity));
+        }
+        self.full_at = full_at;
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Callers {
+    buckets: HashMap<(i64, String), Bucket>,
+    sweep_at: usize,
+}
+
+impl Callers {
+    /// Keeps memory bounded. A full bucket says the same as none, so it can go without being missed.
+    fn make_room(&mut self, now: Instant) {
+        if self.buckets.len() < self.sweep_at.max(FIRST_SWEEP) {
+            return;
+        }
+        self.buckets.retain(|_, bucket| !bucket.is_full(now));
+        if self.buckets.len() >= MAX_CALLERS {
+            // So many at once are no callers that a bucket each could hold back.
+            self.buckets.clear();
+        }
+        self.sweep_at = (self.buckets.len() * 2).min(MAX_CALLERS);
+    }
+}
+
+/// The limit for every caller.
+pub struct RateLimiter {
+    limit: Option<Limit>,
+    callers: Mutex<Callers>,
+}
+
+impl RateLimiter {
+    /// `per_second` requests of each caller for long, `burst` at once; a `per_second` of 0 is no limit.
+    pub fn new(per_second: u32, burst: u32) -> Self {
+        Self { limit: Limit::new(per_second, burst), callers: Mutex::default() }
+    }
+
+    /// Counts a request, or tells when it would be let through.
+    ///
+    /// # Errors
+    /// The time to wait.
+    pub fn check(&self, org_id: i64, subject: &str) -> Result<(), Duration> {
+        self.check_at(org_id, subject, Instant::now())
+    }
+
+    fn check_at(&self, org_id: i64, subject: &str, now: Instant) -> Result<(), Duration> {
+        let Some(limit) = self.limit else { return Ok(()) };
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        callers.make_room(now);
+        let key = (org_id, subject.to_owned());
+        callers.buckets.entry(key).or_insert_with(|| Bucket::full(now)).take(limit, now)
+    }
+}
+
+impl fmt::Debug for RateLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RateLimiter").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_bucket_gives_its_burst_and_then_its_rate() {
+        let limit = Limit::new(10, 3).unwrap();
+        let start = Instant::now();
+        let mut bucket = Bucket::full(start);
+        for (at_ms, expected) in [
+            (0, Ok(())),
+            (0, Ok(())),
+            (0, Ok(())),
+            (0, Err(100)),
+            (0, Err(100)),
+            (40, Err(60)),
+            (99, Err(1)),
+            (100, Ok(())),
+            (100, Err(100)),
+            // Two tokens have come, and no more than three are ever kept.
+            (300, Ok(())),
+            (300, Ok(())),
+            (300, Err(100)),
+            (60_000, Ok(())),
+            (60_000, Ok(())),
+            (60_000, Ok(())),
+            (60_000, Err(100)),
+        ] {
+            let taken = bucket.take(limit, start + MS * at_ms);
+            assert_eq!(taken, expected.map_err(|ms: u32| MS * ms), "{at_ms} ms");
+        }
+    }
+
+    #[test]
+    fn a_rate_of_zero_is_no_limit() {
+        let limiter = RateLimiter::new(0, 0);
+        let now = Instant::now();
+        assert!((0..1_000).all(|_| limiter.check_at(1, "a", now).is_ok()));
+        assert!(limiter.callers.lock().unwrap().buckets.is_empty());
+    }
+
+    #[test]
+    fn callers_have_a_bucket_each_and_an_organisation_is_part_of_the_caller() {
+        let limiter = RateLimiter::new(1, 1);
+        let now = Instant::now();
+        for (org_id, subject) in [(1, "a"), (1, "b"), (2, "a")] {
+            assert_eq!(limiter.check_at(org_id, subject, now), Ok(()));
+            assert_eq!(limiter.check_at(org_id, subject, now), Err(Duration::from_secs(1)));
+        }
+    }
+
+    #[test]
+    fn full_buckets_are_dropped_and_callers_are_bounded() {
+        let limiter = RateLimiter::new(1, 1);
+        let known = |limiter: &RateLimiter| limiter.callers.lock().unwrap().buckets.len();
+        let start = Instant::now();
+        for caller in 0..5_000 {
+            // Each bucket is full again after a second, when a thousand others have come.
+            limiter.check_at(1, &caller.to_string(), start + MS * caller).unwrap();
+            assert!(known(&limiter) <= 3_000);
+        }
+        for caller in 0..250_000 {
+            limiter.check_at(2, &caller.to_string(), start + MS * 5_000).unwrap();
+            assert!(known(&limiter) <= MAX_CALLERS);
+        }
+    }
+}
