@@ -166,7 +166,7 @@ mod tests {
             (json!({"roles": null}), caller(1, "s", &[])),
             (json!({"roles": []}), caller(1, "s", &[])),
             (json!({"roles": ["qs:operator", "x"]}), caller(1, "s", &[Role::Operator])),
-            (json!({"roles": ["qs:admin", "org_admin"]}), caller(1, "s", &[Role::Admin])),
+            (json!({"roles": ["qs:admin", "admin"]}), caller(1, "s", &[Role::Admin])),
             (json!({"roles": "qs:viewer, caller"}), caller(1, "s", &[Role::Viewer, Role::Caller])),
             (json!({"jti": 5, "iat": "x", "account_id": "a-b", "nbf": null}), caller(1, "s", &[])),
             (json!({"exp": 1.5, "nbf": 0.5}), caller(1, "s", &[])),

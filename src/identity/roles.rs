@@ -70,7 +70,8 @@ impl Role {
     /// this replaces. Unknown ones grant nothing.
     pub fn parse(text: &str) -> Option<Role> {
         match text {
-            "org_admin" => return Some(Role::Admin),
+            // The capability of one organisation: it must not reach into others.
+            "org_admin" => return Some(Role::Operator),
             "qs:evaluation_plan_manager" => return Some(Role::PlanManager),
             _ => {}
         }
@@ -124,7 +125,7 @@ mod tests {
             ("qs:plan_manager", Some(Role::PlanManager)),
             ("qs:operator", Some(Role::Operator)),
             ("qs:admin", Some(Role::Admin)),
-            ("org_admin", Some(Role::Admin)),
+            ("org_admin", Some(Role::Operator)),
             ("qs:evaluation_plan_manager", Some(Role::PlanManager)),
             ("qs:org_admin", None),
             ("evaluation_plan_manager", None),
