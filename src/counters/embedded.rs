@@ -96,8 +96,9 @@ impl Counters for EmbeddedCounters {
             let mut tx = self.db.snapshot().await.map_err(failed("touched"))?;
             let generation = self.generation(&mut tx, "touched").await?;
             let mark = Mark { generation, revision: revision(&mut tx, org_id).await? };
+            // What was restored and never counted has revision 0: it did not change.
             let since =
-                since.filter(|since| since.generation == mark.generation).map_or(-1, |since| since.revision);
+                since.filter(|since| since.generation == mark.generation).map_or(0, |since| since.revision);
             // idx_counter_daily_revision
             let query = sql("select distinct stat_date from counter_daily where org_id = ? and revision > ?");
             let rows = tx.fetch_all(query.bind(org_id).bind(since)).await.map_err(failed("touched"))?;
