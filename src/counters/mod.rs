@@ -1,7 +1,7 @@
 //! L2 · The counters that events feed and syncs read: per organisation, subject and day.
 
 pub mod embedded;
-// redis
+pub mod redis;
 
 use std::collections::BTreeSet;
 use std::fmt;
