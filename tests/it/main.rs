@@ -16,6 +16,8 @@ mod call;
 mod canary;
 #[cfg(feature = "server")]
 mod conformance;
+#[cfg(feature = "server")]
+mod counters;
 mod crash;
 #[cfg(feature = "server")]
 mod demo;

@@ -81,24 +81,29 @@ async fn administer(server: &str, statement: &str) {
     db.close().await;
 }
 
-/// Written past the harness, which hides what a passing test prints: what does not run must be seen.
-fn skipped(what: &str) {
+/// Says what does not run. Written past the harness, which hides what a passing test prints: it must be seen.
+pub fn skipped(what: &str) {
     drop(writeln!(std::io::stderr(), "skipped: {what}"));
 }
 
 /// The address of a service that was given for tests. Where it must be there, its absence is a failure; otherwise the
 /// test says what does not run.
-#[expect(clippy::disallowed_methods, reason = "the one place where tests read their environment")]
 pub fn service(name: &str, variable: &str) -> Option<String> {
-    if let Ok(url) = std::env::var(variable) {
+    if let Some(url) = variable_of(variable) {
         return Some(url);
     }
-    let required = std::env::var("QS_TEST_REQUIRE").unwrap_or_default();
-    assert!(
-        !required.split(',').any(|required| required.trim() == name),
-        "{name} is required by QS_TEST_REQUIRE, and {variable} is not set"
-    );
+    assert!(!required(name), "{name} is required by QS_TEST_REQUIRE, and {variable} is not set");
     let test = std::thread::current().name().unwrap_or("a test").to_owned();
     skipped(&format!("{test} on {name} ({variable} is not set)"));
     None
+}
+
+/// Whether the absence of this is a failure.
+pub fn required(name: &str) -> bool {
+    variable_of("QS_TEST_REQUIRE").is_some_and(|list| list.split(',').any(|required| required.trim() == name))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place where tests read their environment")]
+fn variable_of(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }

@@ -7,5 +7,7 @@ pub mod fake;
 pub mod golden;
 #[cfg(feature = "server")]
 pub mod iam;
+#[cfg(feature = "server")]
+pub mod services;
 pub mod tls;
 pub mod world;
