@@ -114,13 +114,14 @@ pub(super) async fn page(
         return Ok(page);
     }
 
-    let mut read = hashes(wanted.iter().map(|(key, _)| key.as_slice()));
-    // After the last hash: a flush before it has been noticed, one after it takes nothing from what was read.
-    read.cmd("GET").arg(keys::GENERATION);
+    // The server reads one part while the answers to another one are taken apart.
+    let (front, back) = wanted.split_at(wanted.len() / 2);
+    let (first, second) = front.split_at(front.len() / 2);
+    let (third, fourth) = back.split_at(back.len() / 2);
+    let part = |keys| part(link, &position, keys);
+    let parts = tokio::try_join!(part(first), part(second), part(third), part(fourth))?;
+    let answers = [parts.0, parts.1, parts.2, parts.3].into_iter().flatten();
     let failed = |source: LinkError| CountersError::Backend { verb: "page", source: Box::new(source) };
-    let mut answers = link.answers(&read).await.map_err(failed)?;
-    let generation = answers.pop().map(|generation| text(&generation)).unwrap_or_default();
-    unmoved("page", &position, &Position { generation, ..position.clone() })?;
     page.counters.reserve(wanted.len());
     for ((key, daily), answer) in wanted.into_iter().zip(answers) {
         match counter(link, daily, answer).map_err(failed)? {
@@ -129,6 +130,22 @@ pub(super) async fn page(
         }
     }
     Ok(page)
+}
+
+/// The hashes of these keys.
+async fn part(
+    link: &Link,
+    position: &Position,
+    keys: &[(Vec<u8>, DailyKey)],
+) -> Result<Vec<Value>, CountersError> {
+    let mut read = hashes(keys.iter().map(|(key, _)| key.as_slice()));
+    // After the last hash: a flush before it has been noticed, one after it takes nothing from what was read.
+    read.cmd("GET").arg(keys::GENERATION);
+    let failed = |source: LinkError| CountersError::Backend { verb: "page", source: Box::new(source) };
+    let mut answers = link.answers(&read).await.map_err(failed)?;
+    let generation = answers.pop().map(|generation| text(&generation)).unwrap_or_default();
+    unmoved("page", position, &Position { generation, ..position.clone() })?;
+    Ok(answers)
 }
 
 /// What a key names, if it is of one of these days.
