@@ -18,7 +18,7 @@ use qs_scheduler::secret::Secret;
 use qs_scheduler::sql::{Address, Db, MigrationError};
 
 use self::suite::conform;
-use crate::support::services;
+use crate::support::services::{self, PrivateRedis};
 
 /// How many organisations [`conform`] uses.
 const PARTS: i64 = 8;
@@ -72,7 +72,7 @@ async fn embedded(dir: &tempfile::TempDir) -> EmbeddedCounters {
 #[tokio::test]
 async fn embedded_counters_conform() {
     let dir = tempfile::tempdir().unwrap();
-    conform(&embedded(&dir).await, 100).await;
+    conform(&embedded(&dir).await, 100, 1).await;
 }
 
 #[tokio::test]
@@ -133,5 +133,11 @@ async fn redis_counters_conform() {
     let counters =
         RedisCounters::connect(&Secret::new(url.as_str()), Duration::from_secs(600)).await.unwrap();
     let traces = Traces { url, org_id: fastrand::i64(1_000_000_000..2_000_000_000) };
-    conform(&counters, traces.org_id).await;
+    conform(&counters, traces.org_id, 500).await;
+}
+
+#[tokio::test]
+async fn redis_counters_conform_page_by_page() {
+    let Some(redis) = PrivateRedis::start("redis counters conform page by page") else { return };
+    conform(&redis_server::connect(&redis).await, 100, 1).await;
 }
