@@ -11,6 +11,7 @@ use crate::config::SecretText;
 use crate::config::apiserver::ApiserverConfig;
 use crate::counters::Counters;
 use crate::counters::embedded::EmbeddedCounters;
+use crate::counters::redis::RedisCounters;
 use crate::domain::exit::Exit;
 use crate::secret::Secret;
 use crate::sql::{Address, ConnectError, Db, Dialect, MigrationError};
@@ -40,7 +41,10 @@ pub(super) async fn open(config: &ApiserverConfig) -> Result<Stores, Failure> {
     }
     let store = SqlStore::open(db.clone(), database_zone(config, db.dialect())).await.map_err(unusable)?;
     let counters: Arc<dyn Counters> = match redis {
-        Some(_) => return Err(stop(Exit::Config, "redis.url: not built yet")),
+        Some(url) => {
+            let connected = RedisCounters::connect(&url, config.sync.remember_events).await;
+            Arc::new(connected.map_err(|error| stop(Exit::Io, format!("redis.url: {error}")))?)
+        }
         None => Arc::new(EmbeddedCounters::open(db.clone()).await.map_err(unusable)?),
     };
     Ok(Stores { db, store: Arc::new(store), counters })
