@@ -28,6 +28,33 @@ impl fmt::Display for RunId {
     }
 }
 
+/// Random bits at the low end of a [`RowId`].
+const ROW_RANDOM_BITS: u32 = 21;
+
+/// The key of a row in a table that others number too: 63 bits, so that it is positive everywhere, the upper 42 of them
+/// the milliseconds since 1970. Ids sort by time and last until the year 2109.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RowId(i64);
+
+impl RowId {
+    /// Builds the id of a row that is made at `now`; `random` must differ between processes.
+    pub fn new(now: Timestamp, random: u32) -> Self {
+        let millis = now.as_millisecond().clamp(0, (1 << 42) - 1);
+        let random = i64::from(random & ((1 << ROW_RANDOM_BITS) - 1));
+        Self((millis << ROW_RANDOM_BITS) | random)
+    }
+
+    /// The ids of rows that are made together, in order: two of them never collide.
+    pub fn run(self) -> impl Iterator<Item = i64> {
+        self.0..=i64::MAX
+    }
+
+    /// The number.
+    pub fn get(self) -> i64 {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,5 +67,16 @@ mod tests {
         assert_ne!(RunId::new(at(1_000), [8; 10]), first);
         assert_eq!(first.to_string().len(), 36);
         assert_eq!(Uuid::parse_str(&first.to_string()).unwrap().get_version_num(), 7);
+    }
+    #[test]
+    fn row_ids_are_positive_and_sort_by_time() {
+        let at = |millis| Timestamp::from_millisecond(millis).unwrap();
+        let now = 1_795_250_000_000;
+        assert!(RowId::new(at(now), u32::MAX) < RowId::new(at(now + 1), 0));
+        assert_ne!(RowId::new(at(now), 1), RowId::new(at(now), 2));
+        assert_eq!(RowId::new(at(now), 5), RowId::new(at(now), 5 | 1 << 21));
+        assert!(RowId::new(at(-5), 0).get() >= 0 && RowId::new(Timestamp::MAX, u32::MAX).get() > 0);
+        let first = RowId::new(at(now), 7);
+        assert_eq!(first.run().take(3).collect::<Vec<_>>(), [0, 1, 2].map(|n| first.get() + n));
     }
 }

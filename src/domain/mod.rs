@@ -1,10 +1,16 @@
 //! L0 · Pure nouns and functions: no async, no I/O, no clock reads. Imports nothing of ours.
 
 pub mod duration;
+#[cfg(feature = "server")]
+pub mod entry;
 pub mod exit;
 pub mod hex;
 pub mod id;
 pub mod overlap;
+#[cfg(feature = "server")]
+pub mod plan;
+#[cfg(feature = "server")]
+pub mod plan_task;
 pub mod retry;
 pub mod size;
 #[cfg(feature = "server")]

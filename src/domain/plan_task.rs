@@ -1,0 +1,270 @@
+//! One time that a testee fills in the scale of a plan, and the entry through which it is done.
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::Timestamp;
+
+use super::plan::{Invalid, words};
+
+/// Longest token and longest address of an entry: the widths of the columns.
+const MAX_TOKEN: usize = 255;
+const MAX_URL: usize = 500;
+
+/// How a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TaskStatus {
+    /// Its day may come.
+    Pending,
+    /// It can be filled in.
+    Opened,
+    /// It was filled in.
+    Completed,
+    /// It was not filled in in time.
+    Expired,
+    /// It is not wanted any more.
+    Canceled,
+}
+words!(TaskStatus, "task status":
+    Pending = "pending", Opened = "opened", Completed = "completed", Expired = "expired", Canceled = "canceled");
+
+impl TaskStatus {
+    /// Whether nothing can happen to it any more.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Expired | Self::Canceled)
+    }
+}
+
+/// The way in for a testee: link material, not a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// A random text.
+    pub token: String,
+    /// Where the testee goes.
+    pub url: String,
+}
+
+/// What happens to a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TaskEvent {
+    /// It can be filled in until then.
+    Open {
+        /// Through this.
+        entry: Entry,
+        /// Until then.
+        expire_at: Timestamp,
+    },
+    /// It was filled in.
+    Complete {
+        /// What came of it.
+        assessment_id: i64,
+    },
+    /// Its time is over.
+    Expire,
+    /// It is not wanted any more.
+    Cancel,
+}
+
+impl TaskEvent {
+    /// The participle of messages: a task "cannot be opened".
+    pub fn done(&self) -> &'static str {
+        match self {
+            Self::Open { .. } => "opened",
+            Self::Complete { .. } => "completed",
+            Self::Expire => "expired",
+            Self::Cancel => "canceled",
+        }
+    }
+}
+
+/// Why an event does not happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// What it brings makes no sense.
+    Invalid(Invalid),
+    /// The state of the task forbids it.
+    State {
+        /// The participle of what was wanted.
+        wanted: &'static str,
+        /// How the task stands.
+        status: TaskStatus,
+    },
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(invalid) => invalid.fmt(f),
+            Self::State { wanted, status } => write!(f, "a task cannot be {wanted} in state {status}"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// A task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanTask {
+    /// Identity.
+    pub id: i64,
+    /// Its plan.
+    pub plan_id: i64,
+    /// Its number in the plan, from 1.
+    pub seq: u32,
+    /// Whose.
+    pub org_id: i64,
+    /// Who fills it in.
+    pub testee_id: i64,
+    /// What is filled in.
+    pub scale_code: String,
+    /// From when on it is due.
+    pub planned_at: Timestamp,
+    /// When it was opened.
+    pub open_at: Option<Timestamp>,
+    /// Until when it can be filled in.
+    pub expire_at: Option<Timestamp>,
+    /// When it was filled in.
+    pub completed_at: Option<Timestamp>,
+    /// How it stands.
+    pub status: TaskStatus,
+    /// What came of it.
+    pub assessment_id: Option<i64>,
+    /// The token of its entry.
+    pub entry_token: Option<String>,
+    /// The address of its entry.
+    pub entry_url: Option<String>,
+}
+
+impl PlanTask {
+    /// The task after this event: the one place where its state changes. Canceling what is over changes nothing.
+    ///
+    /// # Errors
+    /// When the state forbids it, or the event makes no sense.
+    pub fn apply(&self, event: TaskEvent, now: Timestamp) -> Result<Self, Refused> {
+        let state = Refused::State { wanted: event.done(), status: self.status };
+        let mut task = self.clone();
+        match (event, self.status) {
+            (TaskEvent::Open { entry, expire_at }, TaskStatus::Pending) => {
+                check_entry(&entry, expire_at, now).map_err(Refused::Invalid)?;
+                task.status = TaskStatus::Opened;
+                task.open_at = Some(now);
+                task.expire_at = Some(expire_at);
+                task.entry_token = Some(entry.token);
+                task.entry_url = Some(entry.url);
+            }
+            (TaskEvent::Complete { assessment_id }, TaskStatus::Opened) => {
+                task.status = TaskStatus::Completed;
+                task.completed_at = Some(now);
+                task.assessment_id = Some(assessment_id);
+            }
+            (TaskEvent::Expire, TaskStatus::Opened) => task.status = TaskStatus::Expired,
+            (TaskEvent::Cancel, TaskStatus::Pending | TaskStatus::Opened) => {
+                task.status = TaskStatus::Canceled;
+            }
+            (TaskEvent::Cancel, _) => {}
+            _ => return Err(state),
+        }
+        Ok(task)
+    }
+}
+
+fn check_entry(entry: &Entry, expire_at: Timestamp, now: Timestamp) -> Result<(), Invalid> {
+    let length = |field, text: &str, most: usize| match text.trim().chars().count() {
+        0 => Err(Invalid::new(field, "must not be empty")),
+        found if found > most => Err(Invalid::new(field, format!("expected at most {most} characters"))),
+        _ => Ok(()),
+    };
+    length("entry_token", &entry.token, MAX_TOKEN)?;
+    length("entry_url", &entry.url, MAX_URL)?;
+    if expire_at <= now {
+        return Err(Invalid::new("expire_at", format!("expected a time after {now}, found {expire_at}")));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn task(status: TaskStatus) -> PlanTask {
+        PlanTask {
+            id: 9,
+            plan_id: 8,
+            seq: 1,
+            org_id: 1,
+            testee_id: 7,
+            scale_code: "PHQ9".to_owned(),
+            planned_at: at(0),
+            open_at: None,
+            expire_at: None,
+            completed_at: None,
+            status,
+            assessment_id: None,
+            entry_token: None,
+            entry_url: None,
+        }
+    }
+
+    fn open(token: &str, url: &str, expire_at: i64) -> TaskEvent {
+        let entry = Entry { token: token.to_owned(), url: url.to_owned() };
+        TaskEvent::Open { entry, expire_at: at(expire_at) }
+    }
+
+    #[test]
+    fn the_state_decides_what_can_happen() {
+        use TaskStatus::{Canceled, Completed, Expired, Opened, Pending};
+        let events = || {
+            [
+                open("t", "u", 200),
+                TaskEvent::Complete { assessment_id: 5 },
+                TaskEvent::Expire,
+                TaskEvent::Cancel,
+            ]
+        };
+        for (from, after) in [
+            (Pending, [Some(Opened), None, None, Some(Canceled)]),
+            (Opened, [None, Some(Completed), Some(Expired), Some(Canceled)]),
+            (Completed, [None, None, None, Some(Completed)]),
+            (Expired, [None, None, None, Some(Expired)]),
+            (Canceled, [None, None, None, Some(Canceled)]),
+        ] {
+            let found = events().map(|event| task(from).apply(event, at(100)).ok().map(|task| task.status));
+            assert_eq!(found, after, "{from}");
+            assert_eq!(
+                (from.as_str().parse(), from.is_terminal()),
+                (Ok(from), after[0].is_none() && after[1].is_none())
+            );
+        }
+    }
+
+    #[test]
+    fn an_event_leaves_what_it_brings() {
+        let opened = task(TaskStatus::Pending).apply(open("t", "u", 200), at(100)).unwrap();
+        assert_eq!((opened.open_at, opened.expire_at), (Some(at(100)), Some(at(200))));
+        assert_eq!((opened.entry_token.as_deref(), opened.entry_url.as_deref()), (Some("t"), Some("u")));
+        let completed = opened.apply(TaskEvent::Complete { assessment_id: 5 }, at(150)).unwrap();
+        assert_eq!((completed.completed_at, completed.assessment_id), (Some(at(150)), Some(5)));
+        assert_eq!(completed.apply(TaskEvent::Cancel, at(160)).unwrap(), completed);
+        let refused = completed.apply(TaskEvent::Expire, at(160)).unwrap_err();
+        assert_eq!(refused.to_string(), "a task cannot be expired in state completed");
+    }
+
+    #[test]
+    fn an_entry_that_leads_nowhere_is_refused() {
+        for (event, field) in [
+            (open(" ", "u", 200), "entry_token"),
+            (open("t", "", 200), "entry_url"),
+            (open("t", &"u".repeat(501), 200), "entry_url"),
+            (open("t", "u", 100), "expire_at"),
+        ] {
+            match task(TaskStatus::Pending).apply(event, at(100)) {
+                Err(Refused::Invalid(invalid)) => assert_eq!(invalid.field, field),
+                other => panic!("{field}: {other:?}"),
+            }
+        }
+    }
+}
