@@ -38,6 +38,14 @@ impl Dialect {
             Self::MySql => " for update skip locked",
         }
     }
+
+    /// Ends a `select` of rows that must not change before this transaction ends: it waits for whoever holds them.
+    pub fn hold(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::MySql => " for update",
+        }
+    }
 }
 
 /// A pool of connections.
@@ -138,6 +146,11 @@ impl Tx {
     /// Makes its changes last.
     pub async fn commit(self) -> Result<(), sqlx::Error> {
         on!(self, tx => tx.commit().await)
+    }
+
+    /// Undoes its changes and frees its locks now. A transaction that is only dropped does so at some later moment.
+    pub async fn rollback(self) -> Result<(), sqlx::Error> {
+        on!(self, tx => tx.rollback().await)
     }
 }
 

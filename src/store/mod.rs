@@ -4,6 +4,7 @@
 //! `business` sees only the traits; `app` chooses the adapter. One conformance suite (`tests/it/conformance.rs`) goes
 //! through every database.
 
+pub mod plan;
 pub mod sql;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,8 @@ use crate::domain::statistics::{
     Accumulated, DailyCount, DailyKey, DayRange, PlanCounts, StatisticType, Subject,
 };
 use crate::domain::sync_run::{NewSyncRun, SyncKind, SyncProgress, SyncRun};
+
+pub use plan::{PlanStore, PlanTaskStore};
 
 /// What a verb answers.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -45,6 +48,13 @@ pub enum StoreError {
         /// What was found.
         found: String,
     },
+}
+
+impl StoreError {
+    /// Whether the same verb may well succeed when it is repeated: another one was in its way.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Contended { .. })
+    }
 }
 
 impl fmt::Display for StoreError {
@@ -201,7 +211,9 @@ pub trait SyncRunStore: Send + Sync {
 }
 
 /// Everything that an adapter must do.
-pub trait Store: DailyStore + AccumulatedStore + PlanCountStore + SyncRunStore {
+pub trait Store:
+    DailyStore + AccumulatedStore + PlanCountStore + PlanStore + PlanTaskStore + SyncRunStore
+{
     /// Whether it can be reached, and its tables are those of this program.
     fn ready(&self) -> Answer<'_, ()>;
 }

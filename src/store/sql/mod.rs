@@ -2,7 +2,10 @@
 
 mod accumulated;
 mod daily;
+mod due_tasks;
 mod plan_counts;
+mod plan_tasks;
+mod plans;
 mod stamp;
 mod sync_runs;
 
@@ -12,7 +15,7 @@ pub use stamp::Stamps;
 
 use super::{Answer, Store, StoreError};
 use crate::sql::{
-    CellError, Db, Dialect, MigrationError, Migrations, Step, is_contended, mysql_columns, sql,
+    CellError, Db, Dialect, MigrationError, Migrations, Statement, Step, Tx, is_contended, mysql_columns, sql,
 };
 
 /// What this adapter keeps. Other modules on the same database have a history of their own.
@@ -129,4 +132,10 @@ fn failed(verb: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
 /// Names the verb that found a row it cannot read.
 fn corrupt(verb: &'static str) -> impl Fn(CellError) -> StoreError {
     move |found| StoreError::Corrupt { verb, found }
+}
+
+/// The number that a statement counts.
+async fn count(tx: &mut Tx, verb: &'static str, query: Statement) -> Result<u64, StoreError> {
+    let row = tx.fetch_optional(query).await.map_err(failed(verb))?;
+    row.map_or(Ok(0), |row| row.columns().count()).map_err(corrupt(verb))
 }
