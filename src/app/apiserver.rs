@@ -16,14 +16,17 @@ use tracing_subscriber::filter::LevelFilter;
 use super::identity::Callers;
 use super::stop;
 use super::stores::{self, Stores};
+use crate::business::due_tasks::DueTasks;
 use crate::business::housekeeper::{Housekeeper, Keep};
 use crate::business::organisations::Organisations;
+use crate::business::plan::Plans;
 use crate::business::readiness::Readiness;
 use crate::business::statistics::Statistics;
 use crate::business::sync_run::{RecordError, SyncRuns};
 use crate::cli::output::{Failure, Output};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::apiserver::{ApiserverConfig, LogLevel, LogShape};
+use crate::domain::entry::EntryBase;
 use crate::domain::exit::Exit;
 use crate::http::rate_limit::RateLimiter;
 use crate::http::{self, Api};
@@ -96,12 +99,12 @@ async fn start(config: &ApiserverConfig, output: Output) -> Result<(), Failure> 
     let mut callers = Callers::new(config, &clock)?;
     let generated = callers.generated.take();
     let stores = stores::open(config).await?;
-    let (api, runs) = compose(config, &clock, &stores, callers);
-    let housekeeper = housekeeper(config, &clock, &stores, &runs);
     let listener = TcpListener::bind(config.server.addr).await;
     let cannot = |error| stop(Exit::Io, format!("cannot listen on {}: {error}", config.server.addr));
     let listener = listener.map_err(cannot)?;
     let addr = listener.local_addr().map_err(cannot)?;
+    let (api, runs) = compose(config, &clock, &stores, callers, addr);
+    let housekeeper = housekeeper(config, &clock, &stores, &runs);
     announce(output, &config.dev_iam.username, generated.as_ref(), addr)?;
     tracing::info!(%addr, "listening");
     let housekeeping = tokio::spawn(keep_house(housekeeper));
@@ -130,6 +133,7 @@ fn compose(
     clock: &SharedClock,
     stores: &Stores,
     callers: Callers,
+    addr: SocketAddr,
 ) -> (Api, Arc<SyncRuns>) {
     let (store, counters) = (Arc::clone(&stores.store), Arc::clone(&stores.counters));
     let runs = Arc::new(SyncRuns::new(
@@ -146,8 +150,17 @@ fn compose(
         Arc::clone(clock),
         business_zone(config),
     );
+    let due_tasks = DueTasks::new(
+        Arc::clone(&store),
+        Arc::clone(&runs),
+        Arc::clone(clock),
+        entry_base(config, addr),
+        config.plan.entry_ttl,
+    );
     let api = Api {
         statistics: Arc::new(statistics),
+        plans: Arc::new(Plans::new(Arc::clone(&store), Arc::clone(clock), business_zone(config))),
+        due_tasks: Arc::new(due_tasks),
         runs: Arc::clone(&runs),
         readiness: Readiness::new(store, counters),
         verifier: callers.verifier,
@@ -157,6 +170,12 @@ fn compose(
         max_body: usize::try_from(config.server.max_body.0).unwrap_or(usize::MAX),
     };
     (api, runs)
+}
+
+/// Where testees go: as configured, which was checked; with the development IAM, to this server.
+fn entry_base(config: &ApiserverConfig, addr: SocketAddr) -> Option<EntryBase> {
+    let here = config.dev_iam.enabled.then(|| format!("http://{addr}/entry"));
+    EntryBase::new(&config.plan.entry_base_url.clone().or(here)?).ok()
 }
 
 /// The zone whose days are counted.

@@ -8,6 +8,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::auth::{self, Auth, RateLimit};
+use crate::domain::entry::EntryBase;
+
 use super::field::{Bytes, Field, SecretText, Value};
 use super::setting::{ConfigError, Loaded, Problem, Setting, setting};
 
@@ -25,6 +27,8 @@ pub struct ApiserverConfig {
     pub redis: Redis,
     /// How syncs run.
     pub sync: Sync,
+    /// Plan tasks.
+    pub plan: Plan,
     /// What a token must say.
     pub auth: Auth,
     /// How often a caller may ask.
@@ -85,6 +89,15 @@ pub struct Sync {
     pub remember_events: Duration,
 }
 
+/// Section `plan`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Where testees go to fill in an opened task.
+    pub entry_base_url: Option<String>,
+    /// How long an opened task can be filled in.
+    pub entry_ttl: Duration,
+}
+
 /// Section `dev_iam`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DevIam {
@@ -140,6 +153,12 @@ impl Default for Sync {
             keep_records: Duration::from_hours(90 * 24),
             remember_events: Duration::from_hours(30 * 24),
         }
+    }
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { entry_base_url: None, entry_ttl: Duration::from_hours(7 * 24) }
     }
 }
 
@@ -265,7 +284,7 @@ fn spell<T: Copy + PartialEq>(words: &[(&str, T)], value: T) -> String {
 }
 
 /// Every setting, in the order of the default file.
-pub static SETTINGS: [Setting<ApiserverConfig>; 37] = [
+pub static SETTINGS: [Setting<ApiserverConfig>; 39] = [
     setting!(server.addr),
     setting!(server.shutdown_grace),
     setting!(server.request_timeout),
@@ -281,6 +300,8 @@ pub static SETTINGS: [Setting<ApiserverConfig>; 37] = [
     setting!(sync.lease),
     setting!(sync.keep_records),
     setting!(sync.remember_events),
+    setting!(plan.entry_base_url),
+    setting!(plan.entry_ttl),
     setting!(auth.issuer),
     setting!(auth.audience),
     setting!(auth.leeway),
@@ -333,6 +354,9 @@ pub fn validate(loaded: &Loaded<ApiserverConfig>) -> Result<(), ConfigError> {
             wrong(key, &format!("{other} is set too"), "set one of the two");
         }
     }
+    if let Some(Err(expected)) = config.plan.entry_base_url.as_deref().map(EntryBase::new) {
+        wrong("plan.entry_base_url", &expected, "remove the key if no task is opened here");
+    }
     if config.database.connections < 2 {
         wrong(
             "database.connections",
@@ -352,6 +376,7 @@ pub fn validate(loaded: &Loaded<ApiserverConfig>) -> Result<(), ConfigError> {
     for (key, value) in [
         ("dev_iam.ttl", config.dev_iam.ttl),
         ("server.request_timeout", config.server.request_timeout),
+        ("plan.entry_ttl", config.plan.entry_ttl),
         ("sync.lease", config.sync.lease),
         ("sync.keep_records", config.sync.keep_records),
         ("sync.remember_events", config.sync.remember_events),

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::envelope::Envelope;
+use crate::business::plan::PlanError;
 use crate::business::statistics::StatisticsError;
 use crate::business::sync_run::{RecordError, StartError};
 use crate::identity::dev_iam::LoginError;
@@ -53,6 +54,8 @@ pub mod codes {
     pub const KEY_REUSED: u32 = 110_004;
     /// A validation found differences that were not repaired; `data` lists the first of them.
     pub const DIFFERENCES: u32 = 110_005;
+    /// The state of the plan or task forbids it.
+    pub const STATE: u32 = 110_010;
     /// The path exists, the method does not.
     pub const METHOD: u32 = 110_405;
     /// The body is too large.
@@ -88,6 +91,8 @@ pub(super) enum ApiError {
     Invalid { field: String, reason: String },
     /// Nothing is here.
     NotFound { what: String },
+    /// The state of what was meant forbids it.
+    State { message: String },
     /// The method does not exist here.
     Method,
     /// No answer in time.
@@ -107,6 +112,19 @@ impl From<StatisticsError> for ApiError {
             StatisticsError::Counters(source) => Self::Internal { cause: source.to_string() },
             StatisticsError::Store(source) => Self::Store { cause: source.to_string() },
             StatisticsError::Start(source) => Self::Start(source),
+        }
+    }
+}
+
+impl From<PlanError> for ApiError {
+    fn from(error: PlanError) -> Self {
+        match error {
+            PlanError::Invalid(invalid) => {
+                Self::Invalid { field: invalid.field.to_owned(), reason: invalid.reason }
+            }
+            PlanError::NotFound { what } => Self::NotFound { what },
+            PlanError::Store(source) => Self::Store { cause: source.to_string() },
+            forbidden => Self::State { message: forbidden.to_string() },
         }
     }
 }
@@ -141,6 +159,7 @@ impl ApiError {
             Self::TooLarge => Envelope::error(status, code, "the body is too large".to_owned()),
             Self::Invalid { field, reason } => Envelope::error(status, code, format!("{field}: {reason}")),
             Self::NotFound { what } => Envelope::error(status, code, format!("not found: {what}")),
+            Self::State { message } => Envelope::error(status, code, message),
             Self::Method => Envelope::error(status, code, "this path does not know the method".to_owned()),
             Self::Deadline => {
                 Envelope::error(status, code, "no answer within the deadline of the server".to_owned())
@@ -170,6 +189,7 @@ impl ApiError {
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, codes::TOO_LARGE),
             Self::Invalid { .. } => (StatusCode::BAD_REQUEST, codes::VALIDATION),
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, codes::NOT_FOUND),
+            Self::State { .. } => (StatusCode::CONFLICT, codes::STATE),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, codes::METHOD),
             Self::Deadline => (StatusCode::SERVICE_UNAVAILABLE, codes::DEADLINE),
             Self::Start(StartError::Busy { .. }) => (StatusCode::CONFLICT, codes::SYNC_BUSY),

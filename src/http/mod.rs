@@ -7,6 +7,9 @@ mod envelope;
 mod error;
 mod health;
 mod input;
+mod plan_input;
+mod plan_tasks;
+mod plans;
 pub mod rate_limit;
 mod request;
 mod statistics;
@@ -21,6 +24,8 @@ use axum::response::{IntoResponse, Response};
 use axum::{Router, http::Uri};
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::business::due_tasks::DueTasks;
+use crate::business::plan::Plans;
 use crate::business::readiness::Readiness;
 use crate::business::statistics::Statistics;
 use crate::business::sync_run::SyncRuns;
@@ -35,6 +40,10 @@ use rate_limit::RateLimiter;
 pub struct Api {
     /// Events and syncs.
     pub statistics: Arc<Statistics>,
+    /// Plans and their tasks.
+    pub plans: Arc<Plans>,
+    /// The scheduled work on tasks.
+    pub due_tasks: Arc<DueTasks>,
     /// The record of each sync.
     pub runs: Arc<SyncRuns>,
     /// Whether the stores can be reached.
@@ -59,7 +68,13 @@ pub fn router(api: Api) -> Router {
     let api = Arc::new(api);
     let mut routes = Router::new().merge(health::router());
     for prefix in ["/api/v1", "/internal/v1"] {
-        routes = routes.nest(prefix, statistics::router().merge(sync_runs::router()));
+        routes = routes.nest(
+            prefix,
+            statistics::router()
+                .merge(sync_runs::router())
+                .merge(plans::router())
+                .merge(plan_tasks::router()),
+        );
     }
     if api.dev_iam.is_some() {
         routes = routes.merge(dev_iam::router());

@@ -22,6 +22,8 @@ mod crash;
 #[cfg(feature = "server")]
 mod demo;
 mod docs;
+#[cfg(feature = "server")]
+mod due_tasks;
 mod help;
 mod herd;
 #[cfg(feature = "server")]
@@ -29,6 +31,8 @@ mod identity;
 mod layers;
 mod matrix;
 mod panic;
+#[cfg(feature = "server")]
+mod plans;
 #[cfg(feature = "server")]
 mod sync_runs;
 mod token;

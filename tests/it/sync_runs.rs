@@ -7,12 +7,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use qs_scheduler::app::apiserver::serve;
+use qs_scheduler::business::due_tasks::DueTasks;
 use qs_scheduler::business::organisations::Organisations;
+use qs_scheduler::business::plan::Plans;
 use qs_scheduler::business::readiness::Readiness;
 use qs_scheduler::business::statistics::Statistics;
 use qs_scheduler::business::sync_run::SyncRuns;
 use qs_scheduler::clock::{FixedClock, SharedClock};
 use qs_scheduler::counters::{Answer, Counter, Counters, CountersError, Cursor, Mark, Page, Touched};
+use qs_scheduler::domain::entry::EntryBase;
 use qs_scheduler::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent};
 use qs_scheduler::http::rate_limit::RateLimiter;
 use qs_scheduler::http::{Api, codes, router};
@@ -128,8 +131,13 @@ async fn start(then: Then, request_timeout: Duration, grace: Duration) -> Server
     let runs = Arc::new(SyncRuns::new(store.clone(), organisations, clock.clone(), LONG, observer));
     let statistics =
         Statistics::new(store.clone(), counters.clone(), runs.clone(), clock.clone(), TimeZone::UTC);
+    let plans = Plans::new(store.clone(), clock.clone(), TimeZone::UTC);
+    let base = EntryBase::new("https://c.example/entry").unwrap();
+    let due_tasks = DueTasks::new(store.clone(), runs.clone(), clock.clone(), Some(base), LONG);
     let api = Api {
         statistics: Arc::new(statistics),
+        plans: Arc::new(plans),
+        due_tasks: Arc::new(due_tasks),
         runs: runs.clone(),
         readiness: Readiness::new(store.clone(), counters.clone()),
         verifier: Verifier::new(iam.key(), rules, clock),

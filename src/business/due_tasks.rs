@@ -1,0 +1,312 @@
+//! The scheduled work on plan tasks: those of inactive plans are canceled, overdue ones expire, due ones are opened.
+//!
+//! Callers need no exclusive right: every batch claims its rows, so each task is changed by one of them.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::sync_run::{Asker, Hold, StartError, Started, SyncRuns, Work};
+use crate::clock::SharedClock;
+use crate::domain::entry::EntryBase;
+use crate::domain::sync_run::{SyncKind, SyncProgress};
+use crate::store::plan::{Batch, Due, Opening, Position, Sweep};
+use crate::store::{Store, StoreError};
+
+/// Tasks of one transaction.
+const BATCH: u32 = 500;
+/// The pause between two batches: SQLite has one writer at a time, and those that wait only look now and then.
+const BREATH: Duration = Duration::from_millis(10);
+/// How often a batch is tried that another transaction was in the way of.
+const ATTEMPTS: u32 = 5;
+/// Tasks that one call opens, unless it says otherwise, and at most.
+pub const DEFAULT_LIMIT: u32 = 2_000;
+/// See [`DEFAULT_LIMIT`].
+pub const MAX_LIMIT: u32 = 100_000;
+/// Testees that one call may name.
+pub const MAX_TESTEES: usize = 1_000;
+
+/// What is asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DueRequest {
+    /// Tasks that were planned until then; unset means now.
+    pub before: Option<Timestamp>,
+    /// Of this plan alone.
+    pub plan_id: Option<i64>,
+    /// Of these testees alone.
+    pub testee_ids: Option<Vec<i64>>,
+    /// Open at most so many.
+    pub limit: Option<u32>,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// The scheduled work of every organisation.
+pub struct DueTasks {
+    store: Arc<dyn Store>,
+    runs: Arc<SyncRuns>,
+    clock: SharedClock,
+    entries: Option<EntryBase>,
+    ttl: Duration,
+}
+
+impl DueTasks {
+    /// Opens tasks with entries below `entries`, for as long as `ttl`.
+    pub fn new(
+        store: Arc<dyn Store>,
+        runs: Arc<SyncRuns>,
+        clock: SharedClock,
+        entries: Option<EntryBase>,
+        ttl: Duration,
+    ) -> Self {
+        Self { store, runs, clock, entries, ttl }
+    }
+
+    /// Starts the work. The request was checked: `limit` is from 1 to [`MAX_LIMIT`].
+    ///
+    /// # Errors
+    /// Why nothing was started.
+    pub async fn schedule(&self, asker: Asker, request: DueRequest) -> Result<Started, StartError> {
+        let work = Schedule {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            entries: self.entries.clone(),
+            ttl: self.ttl,
+            limit: request.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT),
+            request,
+        };
+        self.runs.start(asker, Arc::new(work)).await
+    }
+}
+
+impl fmt::Debug for DueTasks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DueTasks").field("ttl", &self.ttl).finish_non_exhaustive()
+    }
+}
+
+struct Schedule {
+    store: Arc<dyn Store>,
+    clock: SharedClock,
+    entries: Option<EntryBase>,
+    ttl: Duration,
+    limit: u32,
+    request: DueRequest,
+}
+
+impl Work for Schedule {
+    fn kind(&self) -> SyncKind {
+        SyncKind::Schedule
+    }
+
+    fn request(&self) -> String {
+        let r = &self.request;
+        let before = r.before.map_or_else(|| "now".to_owned(), |at| at.to_string());
+        let plan = r.plan_id.map_or_else(|| "all".to_owned(), |id| id.to_string());
+        // A thousand ids would not fit the record; equal lists have equal digests.
+        let testees = r.testee_ids.as_ref().map_or_else(|| "all".to_owned(), |ids| digest(ids));
+        format!(
+            "schedule before={before} plan={plan} testees={testees} limit={} dry_run={}",
+            self.limit, r.dry_run
+        )
+    }
+
+    fn run(self: Arc<Self>, org_id: i64, hold: Hold) -> Pin<Box<dyn Future<Output = SyncProgress> + Send>> {
+        Box::pin(async move { self.sweep_all(org_id, hold).await })
+    }
+}
+
+fn digest(ids: &[i64]) -> String {
+    let text = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    crate::domain::hex::hex(&digest.as_ref()[..16])
+}
+
+/// What one sweep did.
+#[derive(Clone, Copy, Debug, Default)]
+struct Count {
+    done: u64,
+    failed: u64,
+}
+
+/// One run of the work.
+struct Tally {
+    org_id: i64,
+    hold: Hold,
+    due: Due,
+    progress: SyncProgress,
+    canceled: Count,
+    expired: Count,
+    opened: Count,
+    pending: Option<u64>,
+}
+
+impl Tally {
+    fn of(&mut self, sweep: Sweep) -> &mut Count {
+        match sweep {
+            Sweep::Cancel => &mut self.canceled,
+            Sweep::Expire => &mut self.expired,
+            Sweep::Open => &mut self.opened,
+        }
+    }
+}
+
+impl Schedule {
+    async fn sweep_all(&self, org_id: i64, hold: Hold) -> SyncProgress {
+        let now = self.clock.now();
+        let due = Due {
+            before: self.request.before.unwrap_or(now),
+            now,
+            plan_id: self.request.plan_id,
+            testee_ids: self.request.testee_ids.clone(),
+        };
+        let none = Count::default();
+        let progress = SyncProgress::default();
+        let mut tally =
+            Tally { org_id, hold, due, progress, canceled: none, expired: none, opened: none, pending: None };
+        if self.request.dry_run {
+            self.count(&mut tally).await;
+        } else if let Some(entries) = &self.entries {
+            // Tasks of inactive plans go first, so that they are neither expired nor opened.
+            for sweep in [Sweep::Cancel, Sweep::Expire, Sweep::Open] {
+                if tally.progress.error.is_none() {
+                    self.sweep(&mut tally, sweep, entries).await;
+                }
+            }
+            tally.pending = self.store.count_due(org_id, Sweep::Open, &tally.due).await.ok();
+        } else {
+            let message =
+                "plan.entry_base_url is not set: a task cannot be opened without the address of its entry";
+            tally.progress.error = Some(message.to_owned());
+        }
+        self.finish(tally)
+    }
+
+    fn finish(&self, tally: Tally) -> SyncProgress {
+        let mut progress = tally.progress;
+        progress.detail = Some(json!({
+            "stats": {
+                "pending_count": tally.pending,
+                "opened_count": tally.opened.done,
+                "expired_count": tally.expired.done,
+                "canceled_count": tally.canceled.done,
+                "failed_count": tally.opened.failed + tally.canceled.failed,
+                "expire_failed_count": tally.expired.failed,
+            },
+            "before": tally.due.before.to_string(),
+            "dry_run": self.request.dry_run,
+            "limit": self.limit,
+        }));
+        progress
+    }
+
+    async fn count(&self, tally: &mut Tally) {
+        for sweep in [Sweep::Cancel, Sweep::Expire, Sweep::Open] {
+            match self.store.count_due(tally.org_id, sweep, &tally.due).await {
+                Ok(count) => {
+                    tally.of(sweep).done = count;
+                    tally.progress.scanned += count;
+                    tally.progress.skipped += count;
+                }
+                Err(error) => {
+                    tally.progress.error = Some(error.to_string());
+                    return;
+                }
+            }
+        }
+        tally.pending = Some(tally.opened.done);
+        tally.opened.done = tally.opened.done.min(self.limit.into());
+    }
+
+    /// Batch after batch, until nothing is left. A batch that fails is stepped over.
+    async fn sweep(&self, tally: &mut Tally, sweep: Sweep, entries: &EntryBase) {
+        let mut after = None;
+        let mut left = if sweep == Sweep::Open { self.limit } else { u32::MAX };
+        while left > 0 {
+            if let Err(error) = tally.hold.check(&tally.progress) {
+                tally.progress.error = Some(error);
+                return;
+            }
+            let due = tally.due.clone();
+            let batch = Batch { due: &due, after, limit: left.min(BATCH) };
+            let taken = match self.change(tally.org_id, sweep, batch, entries).await {
+                Ok(0) => return,
+                Ok(done) => {
+                    tally.of(sweep).done += done;
+                    tally.progress.scanned += done;
+                    tally.progress.written += done;
+                    done
+                }
+                Err(error) => match self.step_over(tally, sweep, batch, &error).await {
+                    Some((last, failed)) => {
+                        after = Some(last);
+                        failed
+                    }
+                    None => return,
+                },
+            };
+            left = left.saturating_sub(u32::try_from(taken).unwrap_or(u32::MAX));
+            tokio::time::sleep(BREATH).await;
+        }
+    }
+
+    async fn change(
+        &self,
+        org_id: i64,
+        sweep: Sweep,
+        batch: Batch<'_>,
+        entries: &EntryBase,
+    ) -> Result<u64, StoreError> {
+        let ttl = SignedDuration::try_from(self.ttl).unwrap_or(SignedDuration::MAX);
+        let expire_at = batch.due.now.checked_add(ttl).unwrap_or(Timestamp::MAX);
+        let entry = |id| entries.entry(id, uuid::Uuid::new_v4().to_string());
+        let opening = Opening { expire_at, entry: &entry };
+        let mut attempt = 1;
+        loop {
+            let answer = match sweep {
+                Sweep::Cancel => self.store.cancel_of_inactive(org_id, batch).await,
+                Sweep::Expire => self.store.expire_overdue(org_id, batch).await,
+                Sweep::Open => self.store.open_due(org_id, batch, opening).await,
+            };
+            match answer {
+                Err(error) if error.is_transient() && attempt < ATTEMPTS => attempt += 1,
+                other => return other.map(|ids| ids.len() as u64),
+            }
+        }
+    }
+
+    /// Names the tasks of a batch that failed. Answers the last of them and how many there are; nothing, when they are
+    /// gone or cannot even be read.
+    async fn step_over(
+        &self,
+        tally: &mut Tally,
+        sweep: Sweep,
+        batch: Batch<'_>,
+        error: &StoreError,
+    ) -> Option<(Position, u64)> {
+        let tasks = match self.store.batch(tally.org_id, sweep, batch).await {
+            Ok(tasks) => tasks,
+            Err(unread) => {
+                tally.progress.error = Some(format!("{error}; {unread}"));
+                return None;
+            }
+        };
+        let (first, last) = (*tasks.first()?, *tasks.last()?);
+        let failed = tasks.len() as u64;
+        let what = match sweep {
+            Sweep::Cancel => "cancel",
+            Sweep::Expire => "expire",
+            Sweep::Open => "open",
+        };
+        let item = format!("{what} {failed} tasks from {} to {}", first.id, last.id);
+        tally.of(sweep).failed += failed;
+        tally.progress.scanned += failed;
+        tally.progress.fail(failed, item, error.to_string());
+        Some((last, failed))
+    }
+}

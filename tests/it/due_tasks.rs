@@ -1,0 +1,217 @@
+//! The scheduled work on plan tasks, in every database, and by several callers at once.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use qs_scheduler::business::due_tasks::{DueRequest, DueTasks};
+use qs_scheduler::business::organisations::Organisations;
+use qs_scheduler::business::sync_run::{Asker, Scope, Started, SyncRuns};
+use qs_scheduler::clock::FixedClock;
+use qs_scheduler::counters::embedded::EmbeddedCounters;
+use qs_scheduler::domain::entry::EntryBase;
+use qs_scheduler::domain::plan_task::{PlanTask, TaskStatus};
+use qs_scheduler::domain::sync_run::{SyncRun, SyncStatus};
+use qs_scheduler::sql::sql;
+use qs_scheduler::store::plan::{PlanStore, PlanTaskStore};
+use qs_scheduler::store::sql::SqlStore;
+use serde_json::json;
+
+use crate::plans::{at, plan, task};
+use crate::support::databases::TestDatabase;
+use crate::support::mysql::Database;
+
+const NOW: &str = "2026-11-21T08:00:00Z";
+
+/// One process: a pool, a store and a service of its own.
+struct Process {
+    store: Arc<SqlStore>,
+    due: DueTasks,
+    _counters: TestDatabase,
+}
+
+async fn process(database: &Database, base: Option<&str>) -> Process {
+    let store = Arc::new(database.store("UTC").await);
+    let file = TestDatabase::sqlite();
+    let db = file.connect().await;
+    EmbeddedCounters::migrate(&db).await.unwrap();
+    let counters = Arc::new(EmbeddedCounters::open(db).await.unwrap());
+    let clock = FixedClock::new(at(NOW));
+    let organisations = Organisations::new(store.clone(), counters);
+    let long = Duration::from_secs(600);
+    let runs = Arc::new(SyncRuns::new(store.clone(), organisations, clock.clone(), long, Box::new(|_| {})));
+    let base = base.map(|base| EntryBase::new(base).unwrap());
+    let due = DueTasks::new(store.clone(), runs, clock, base, Duration::from_hours(168));
+    Process { store, due, _counters: file }
+}
+
+const BASE: Option<&str> = Some("https://c.example/entry");
+
+impl Process {
+    async fn schedule(&self, request: DueRequest) -> SyncRun {
+        let asker = Asker {
+            scope: Scope::Organisation(1),
+            caller: "cron".to_owned(),
+            trigger: "call".to_owned(),
+            idempotency_key: None,
+        };
+        match self.due.schedule(asker, request).await.unwrap() {
+            Started::Running(running) => running.ended().await.unwrap(),
+            Started::Before(run) => panic!("{run:?}"),
+        }
+    }
+
+    async fn status(&self, id: i64) -> TaskStatus {
+        self.store.find_task(1, id).await.unwrap().unwrap().status
+    }
+}
+
+fn stats(run: &SyncRun) -> serde_json::Value {
+    run.progress.detail.as_ref().unwrap()["stats"].clone()
+}
+
+fn counts(pending: u64, opened: u64, expired: u64, canceled: u64, failed: u64) -> serde_json::Value {
+    json!({ "pending_count": pending, "opened_count": opened, "expired_count": expired,
+        "canceled_count": canceled, "failed_count": failed, "expire_failed_count": 0 })
+}
+
+/// Three tasks that are due, one that is overdue, one of a paused plan, one of another organisation.
+async fn fill(store: &SqlStore, database: &Database) {
+    let (active, paused, other) = (plan(1, 1), plan(2, 1), plan(3, 2));
+    for plan in [&active, &paused, &other] {
+        store.insert_plan(plan, at(NOW)).await.unwrap();
+    }
+    let overdue = task(14, &active, 8, 1);
+    store.enrol(&[11, 12, 13].map(|id| task(id, &active, 7, 1)), at(NOW)).await.unwrap();
+    store.enrol(std::slice::from_ref(&overdue), at(NOW)).await.unwrap();
+    store.enrol(&[task(21, &paused, 7, 1)], at(NOW)).await.unwrap();
+    store.enrol(&[task(31, &other, 7, 1)], at(NOW)).await.unwrap();
+    let opened = PlanTask { status: TaskStatus::Opened, expire_at: Some(at(NOW)), ..overdue };
+    store.move_task(TaskStatus::Pending, &opened, at(NOW)).await.unwrap();
+    let db = database.connect().await;
+    db.execute(sql("update assessment_plan set status = 'paused' where id = 2")).await.unwrap();
+}
+
+#[tokio::test]
+async fn p1_without_before_what_is_due_now_is_opened() {
+    for database in Database::each().await {
+        let here = process(&database, BASE).await;
+        fill(&here.store, &database).await;
+        let dry = here.schedule(DueRequest { dry_run: true, ..DueRequest::default() }).await;
+        assert_eq!(
+            (dry.status, dry.progress.scanned, dry.progress.skipped, dry.progress.written),
+            (SyncStatus::Succeeded, 5, 5, 0)
+        );
+        assert_eq!(stats(&dry), counts(3, 3, 1, 1, 0));
+        assert_eq!(here.status(11).await, TaskStatus::Pending);
+
+        let run = here.schedule(DueRequest::default()).await;
+        assert_eq!(
+            (run.status, run.progress.scanned, run.progress.written),
+            (SyncStatus::Succeeded, 5, 5),
+            "{run:?}"
+        );
+        assert_eq!(stats(&run), counts(0, 3, 1, 1, 0));
+        let opened = here.store.find_task(1, 12).await.unwrap().unwrap();
+        assert_eq!((opened.status, opened.expire_at), (TaskStatus::Opened, Some(at("2026-11-28T08:00:00Z"))));
+        let token = opened.entry_token.unwrap();
+        assert_eq!(opened.entry_url.unwrap(), format!("https://c.example/entry?token={token}&task_id=12"));
+        let again = here.schedule(DueRequest::default()).await;
+        assert_eq!(stats(&again), counts(0, 0, 0, 0, 0));
+    }
+}
+
+#[tokio::test]
+async fn p3_overdue_tasks_expire_and_a_limit_holds() {
+    for database in Database::each().await {
+        let here = process(&database, BASE).await;
+        fill(&here.store, &database).await;
+        let run = here.schedule(DueRequest { limit: Some(2), ..DueRequest::default() }).await;
+        assert_eq!(stats(&run), counts(1, 2, 1, 1, 0));
+        assert_eq!(
+            (here.status(14).await, here.status(21).await),
+            (TaskStatus::Expired, TaskStatus::Canceled)
+        );
+    }
+}
+
+#[tokio::test]
+async fn p4_another_organisation_is_left_alone() {
+    for database in Database::each().await {
+        let here = process(&database, BASE).await;
+        fill(&here.store, &database).await;
+        here.schedule(DueRequest::default()).await;
+        assert_eq!(here.store.find_task(2, 31).await.unwrap().unwrap().status, TaskStatus::Pending);
+    }
+}
+
+#[tokio::test]
+async fn without_an_address_nothing_is_changed_and_the_key_is_named() {
+    let database = Database::sqlite();
+    let here = process(&database, None).await;
+    fill(&here.store, &database).await;
+    let run = here.schedule(DueRequest::default()).await;
+    assert_eq!((run.status, run.progress.written), (SyncStatus::Failed, 0));
+    assert!(run.progress.error.unwrap().contains("plan.entry_base_url"));
+    assert_eq!((here.status(11).await, here.status(14).await), (TaskStatus::Pending, TaskStatus::Opened));
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_is_counted_and_stepped_over() {
+    let database = Database::sqlite();
+    let here = process(&database, BASE).await;
+    let plan = plan(1, 1);
+    here.store.insert_plan(&plan, at(NOW)).await.unwrap();
+    for id in 1..=700 {
+        here.store.enrol(&[task(id, &plan, id, 1)], at(NOW)).await.unwrap();
+    }
+    let db = database.connect().await;
+    let trap = "create trigger trap before update on assessment_task when new.id = 3 begin select raise(abort, 'no'); end";
+    db.execute(sql(trap)).await.unwrap();
+    let run = here.schedule(DueRequest::default()).await;
+    assert_eq!((run.status, run.progress.failed, run.progress.written), (SyncStatus::Failed, 500, 200));
+    assert_eq!(run.progress.errors[0].item, "open 500 tasks from 1 to 500");
+    assert_eq!(stats(&run), counts(500, 200, 0, 0, 500));
+}
+
+/// Ten thousand due tasks and eight processes: each task is opened by one of them, with a token of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_eight_callers_open_each_task_once() {
+    for database in Database::each().await {
+        let mut processes = Vec::new();
+        for _ in 0..8 {
+            processes.push(process(&database, BASE).await);
+        }
+        let plan = plan(1, 1);
+        let store = Arc::clone(&processes[0].store);
+        store.insert_plan(&plan, at(NOW)).await.unwrap();
+        for testee in 0..100 {
+            let tasks: Vec<PlanTask> =
+                (1..=100).map(|seq| task(testee * 100 + seq, &plan, testee + 1, 1)).collect();
+            store.enrol(&tasks, at(NOW)).await.unwrap();
+        }
+        let mut calls = tokio::task::JoinSet::new();
+        for process in processes {
+            calls.spawn(async move {
+                process.schedule(DueRequest { limit: Some(10_000), ..DueRequest::default() }).await
+            });
+        }
+        let runs = calls.join_all().await;
+        assert!(runs.iter().all(|run| run.status == SyncStatus::Succeeded), "{}: {runs:?}", database.name);
+        let opened: Vec<u64> = runs.iter().map(|run| stats(run)["opened_count"].as_u64().unwrap()).collect();
+        assert_eq!(opened.iter().sum::<u64>(), 10_000, "{}: {opened:?}", database.name);
+        assert!(opened.iter().filter(|count| **count > 0).count() >= 2, "{}: {opened:?}", database.name);
+        let (mut tokens, mut versions) = (BTreeSet::new(), 0);
+        let db = database.connect().await;
+        for row in db
+            .fetch_all(sql("select entry_token, version from assessment_task where status = 'opened'"))
+            .await
+            .unwrap()
+        {
+            let mut columns = row.columns();
+            tokens.insert(columns.text().unwrap());
+            versions += columns.int().unwrap();
+        }
+        assert_eq!((tokens.len(), versions), (10_000, 20_000), "{}: each was opened once", database.name);
+    }
+}
