@@ -450,3 +450,45 @@ async fn the_log_can_be_json_and_a_file_a_day() {
     assert!(file.file_name().to_string_lossy().starts_with("qs-apiserver."));
     assert!(std::fs::read_to_string(file.path()).unwrap().contains("r-1"));
 }
+
+#[tokio::test]
+async fn a_plan_is_made_enrolled_in_opened_completed_and_canceled() {
+    let server = Server::start(&ACCOUNT);
+    let token = server.token().await;
+    let bearer = format!("Bearer {token}");
+    let get = async |path: &str| server.send(Method::GET, path, &[("authorization", &bearer)], "").await;
+    let body = json!({"scale_code": "PHQ9", "schedule_type": "by_day", "interval": "1", "total_times": 3});
+    let plan = server.post(&token, "/api/v1/plans", &body.to_string()).await;
+    assert_eq!(plan.status, 200, "{plan:?}");
+    let id = plan.data()["id"].as_str().unwrap().to_owned();
+    assert_eq!((&plan.data()["status"], &plan.data()["interval"]), (&json!("active"), &json!(1)));
+    let enrol = json!({"plan_id": id, "testee_id": 7, "start_date": "2026-01-01"}).to_string();
+    let enrolled = server.post(&token, "/internal/v1/plans/enroll", &enrol).await;
+    assert_eq!(enrolled.data()["tasks"][0]["planned_at"], "2026-01-01 00:00:00", "{enrolled:?}");
+    let again = server.post(&token, "/api/v1/plans/enroll", &enrol).await;
+    assert_eq!((again.status.as_u16(), again.code()), (409, 110_010), "{again:?}");
+
+    let bad = server.post(&token, "/api/v1/plans/tasks/schedule?before=yesterday", "").await;
+    assert_eq!((bad.status.as_u16(), bad.code()), (400, 100_004));
+    let before = "/api/v1/plans/tasks/schedule?before=2026-01-02%2000:00:00";
+    let opened = server.post(&token, before, "").await;
+    assert_eq!((opened.status.as_u16(), &opened.data()["written"]), (200, &json!(2)), "{opened:?}");
+    let task = enrolled.data()["tasks"][0]["id"].as_str().unwrap().to_owned();
+    let shown = get(&format!("/api/v1/plans/tasks/{task}")).await;
+    let url = shown.data()["entry_url"].as_str().unwrap();
+    assert!(url.starts_with(&format!("{}/entry?token=", server.base)), "{url}");
+    let complete = format!("/api/v1/plans/tasks/{task}/complete?assessment_id=5");
+    assert_eq!(server.post(&token, &complete, "").await.data()["status"], "completed");
+    assert_eq!(server.post(&token, &complete, "").await.code(), 110_010);
+
+    assert_eq!(server.post(&token, &format!("/api/v1/plans/{id}/cancel"), "").await.status, 200);
+    assert_eq!(server.post(&token, &format!("/api/v1/plans/{id}/pause"), "").await.status, 409);
+    let listed = get("/api/v1/testees/7/tasks?status=canceled&page_size=1").await;
+    assert_eq!(
+        (&listed.data()["total_count"], listed.data()["items"].as_array().map(Vec::len)),
+        (&json!(2), Some(1))
+    );
+    assert_eq!(get("/api/v1/plans/99").await.status, 404);
+    assert_eq!(get("/api/v1/plans?page_size=101").await.status, 400);
+    assert_eq!(get("/api/v1/testees/7/plans").await.data()["items"][0]["id"], id.as_str());
+}
