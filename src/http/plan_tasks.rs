@@ -16,15 +16,11 @@ use super::plan_input::{
     flag, id as optional_id, invalid, moment, number, numbers, page, paged, path_id, required_id, task_view,
     word,
 };
-use super::plans::{READERS, WRITERS};
 use super::sync_runs::{OrgInput, answer, asker};
 use crate::business::due_tasks::{DueRequest, MAX_LIMIT, MAX_TESTEES};
 use crate::business::plan::TaskFilter;
 use crate::domain::plan_task::{Entry, TaskEvent};
-use crate::identity::Role;
-
-/// Who may run the scheduled call.
-const CALLERS: [Role; 3] = [Role::Admin, Role::Operator, Role::Caller];
+use crate::identity::Permission;
 
 pub(super) fn router() -> Router<Shared> {
     Router::new()
@@ -57,7 +53,7 @@ async fn schedule(
     headers: HeaderMap,
     Input(input): Input<ScheduleInput>,
 ) -> Result<Envelope, ApiError> {
-    let asker = asker(caller.require(&CALLERS)?, input.org, &headers)?;
+    let asker = asker(caller.require(Permission::OpenDueTasks)?, input.org, &headers)?;
     let testee_ids = numbers("testee_ids", input.testee_ids.as_ref())?;
     if testee_ids.as_ref().is_some_and(|ids| !(1..=MAX_TESTEES).contains(&ids.len())) {
         return Err(invalid(
@@ -135,7 +131,7 @@ async fn found(
     input: ListInput,
     [plan_id, testee_id]: [Option<i64>; 2],
 ) -> Result<Envelope, ApiError> {
-    let caller = caller.require(&READERS)?;
+    let caller = caller.require(Permission::Read)?;
     let filter = TaskFilter {
         plan_id: plan_id.or(optional_id("plan_id", input.plan_id.as_ref())?),
         testee_id: testee_id.or(optional_id("testee_id", input.testee_id.as_ref())?),
@@ -154,13 +150,13 @@ async fn show(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Envelope, ApiError> {
-    let caller = caller.require(&READERS)?;
+    let caller = caller.require(Permission::Read)?;
     let task = api.plans.find_task(caller.org_id, path_id("id", &id)?).await?;
     Ok(Envelope::success(task_view(&task, api.plans.zone())))
 }
 
 async fn apply(api: &Shared, caller: Caller, id: &str, event: TaskEvent) -> Result<Envelope, ApiError> {
-    let caller = caller.require(&WRITERS)?;
+    let caller = caller.require(Permission::ManagePlans)?;
     let task = api.plans.apply(caller.org_id, path_id("id", id)?, event).await?;
     Ok(Envelope::success(task_view(&task, api.plans.zone())))
 }

@@ -19,10 +19,7 @@ use super::plan_input::{
 };
 use crate::business::plan::{NewPlan, PlanFilter};
 use crate::domain::plan::{PlanEvent, ScheduleFields};
-use crate::identity::Role;
-
-pub(super) const WRITERS: [Role; 2] = [Role::Admin, Role::Operator];
-pub(super) const READERS: [Role; 4] = [Role::Admin, Role::Operator, Role::Caller, Role::Viewer];
+use crate::identity::Permission;
 
 pub(super) fn router() -> Router<Shared> {
     Router::new()
@@ -52,7 +49,7 @@ async fn create(
     caller: Caller,
     Input(body): Input<PlanBody>,
 ) -> Result<Envelope, ApiError> {
-    let caller = caller.require(&WRITERS)?;
+    let caller = caller.require(Permission::ManagePlans)?;
     let required = |field| move || invalid(field, "is required");
     let dates = body.fixed_dates.unwrap_or_default();
     let date = |text: &String| {
@@ -85,7 +82,7 @@ async fn enroll(
     caller: Caller,
     Input(body): Input<EnrolBody>,
 ) -> Result<Envelope, ApiError> {
-    let caller = caller.require(&WRITERS)?;
+    let caller = caller.require(Permission::ManagePlans)?;
     let (plan, testee) =
         (required_id("plan_id", body.plan_id.as_ref())?, required_id("testee_id", body.testee_id.as_ref())?);
     let start =
@@ -130,7 +127,7 @@ async fn found(
     input: ListInput,
     testee_id: Option<i64>,
 ) -> Result<Envelope, ApiError> {
-    let caller = caller.require(&READERS)?;
+    let caller = caller.require(Permission::Read)?;
     let status = word("status", input.status.as_deref())?;
     let filter = PlanFilter { scale_code: input.scale_code, status, testee_id };
     let page = page(input.page.as_ref(), input.page_size.as_ref())?;
@@ -143,7 +140,7 @@ async fn show(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Envelope, ApiError> {
-    let caller = caller.require(&READERS)?;
+    let caller = caller.require(Permission::Read)?;
     Ok(Envelope::success(plan_view(&api.plans.find(caller.org_id, path_id("id", &id)?).await?)))
 }
 
@@ -164,7 +161,7 @@ async fn cancel(
 }
 
 async fn stop(api: &Shared, caller: Caller, id: &str, event: PlanEvent) -> Result<Envelope, ApiError> {
-    let caller = caller.require(&WRITERS)?;
+    let caller = caller.require(Permission::ManagePlans)?;
     Ok(Envelope::success(plan_view(&api.plans.stop(caller.org_id, path_id("id", id)?, event).await?)))
 }
 
@@ -180,7 +177,7 @@ async fn resume(
     Path(id): Path<String>,
     Input(body): Input<ResumeBody>,
 ) -> Result<Envelope, ApiError> {
-    let caller = caller.require(&WRITERS)?;
+    let caller = caller.require(Permission::ManagePlans)?;
     let field = "testee_start_dates";
     let start = |(testee, date): (String, String)| {
         let date: Date = day(field, Some(&date))?.ok_or_else(|| invalid(field, "expected days"))?;
@@ -200,7 +197,7 @@ async fn terminate(
     caller: Caller,
     Path((id, testee_id)): Path<(String, String)>,
 ) -> Result<Envelope, ApiError> {
-    let caller = caller.require(&WRITERS)?;
+    let caller = caller.require(Permission::ManagePlans)?;
     let (plan, testee) = (path_id("id", &id)?, path_id("testee_id", &testee_id)?);
     let canceled = api.plans.terminate(caller.org_id, plan, testee).await?;
     Ok(Envelope::success(json!({ "plan_id": id, "testee_id": testee_id, "canceled_count": canceled })))

@@ -13,25 +13,23 @@ use qs_scheduler::domain::entry::EntryBase;
 use qs_scheduler::domain::plan_task::{PlanTask, TaskStatus};
 use qs_scheduler::domain::sync_run::{SyncRun, SyncStatus};
 use qs_scheduler::sql::sql;
-use qs_scheduler::store::plan::{PlanStore, PlanTaskStore};
-use qs_scheduler::store::sql::SqlStore;
+use qs_scheduler::store::Store;
 use serde_json::json;
 
 use crate::plans::{at, plan, task};
 use crate::support::databases::TestDatabase;
-use crate::support::mysql::Database;
 
 const NOW: &str = "2026-11-21T08:00:00Z";
 
 /// One process: a pool, a store and a service of its own.
 struct Process {
-    store: Arc<SqlStore>,
+    store: Arc<dyn Store>,
     due: DueTasks,
     _counters: TestDatabase,
 }
 
-async fn process(database: &Database, base: Option<&str>) -> Process {
-    let store = Arc::new(database.store("UTC").await);
+async fn process(database: &TestDatabase, base: Option<&str>) -> Process {
+    let store = database.store_in("UTC").await;
     let file = TestDatabase::sqlite();
     let db = file.connect().await;
     EmbeddedCounters::migrate(&db).await.unwrap();
@@ -76,7 +74,7 @@ fn counts(pending: u64, opened: u64, expired: u64, canceled: u64, failed: u64) -
 }
 
 /// Three tasks that are due, one that is overdue, one of a paused plan, one of another organisation.
-async fn fill(store: &SqlStore, database: &Database) {
+async fn fill(store: &dyn Store, database: &TestDatabase) {
     let (active, paused, other) = (plan(1, 1), plan(2, 1), plan(3, 2));
     for plan in [&active, &paused, &other] {
         store.insert_plan(plan, at(NOW)).await.unwrap();
@@ -94,9 +92,9 @@ async fn fill(store: &SqlStore, database: &Database) {
 
 #[tokio::test]
 async fn p1_without_before_what_is_due_now_is_opened() {
-    for database in Database::each().await {
+    for database in TestDatabase::every().await {
         let here = process(&database, BASE).await;
-        fill(&here.store, &database).await;
+        fill(&*here.store, &database).await;
         let dry = here.schedule(DueRequest { dry_run: true, ..DueRequest::default() }).await;
         assert_eq!(
             (dry.status, dry.progress.scanned, dry.progress.skipped, dry.progress.written),
@@ -123,9 +121,9 @@ async fn p1_without_before_what_is_due_now_is_opened() {
 
 #[tokio::test]
 async fn p3_overdue_tasks_expire_and_a_limit_holds() {
-    for database in Database::each().await {
+    for database in TestDatabase::every().await {
         let here = process(&database, BASE).await;
-        fill(&here.store, &database).await;
+        fill(&*here.store, &database).await;
         let run = here.schedule(DueRequest { limit: Some(2), ..DueRequest::default() }).await;
         assert_eq!(stats(&run), counts(1, 2, 1, 1, 0));
         assert_eq!(
@@ -137,9 +135,9 @@ async fn p3_overdue_tasks_expire_and_a_limit_holds() {
 
 #[tokio::test]
 async fn p4_another_organisation_is_left_alone() {
-    for database in Database::each().await {
+    for database in TestDatabase::every().await {
         let here = process(&database, BASE).await;
-        fill(&here.store, &database).await;
+        fill(&*here.store, &database).await;
         here.schedule(DueRequest::default()).await;
         assert_eq!(here.store.find_task(2, 31).await.unwrap().unwrap().status, TaskStatus::Pending);
     }
@@ -147,9 +145,9 @@ async fn p4_another_organisation_is_left_alone() {
 
 #[tokio::test]
 async fn without_an_address_nothing_is_changed_and_the_key_is_named() {
-    let database = Database::sqlite();
+    let database = TestDatabase::sqlite();
     let here = process(&database, None).await;
-    fill(&here.store, &database).await;
+    fill(&*here.store, &database).await;
     let run = here.schedule(DueRequest::default()).await;
     assert_eq!((run.status, run.progress.written), (SyncStatus::Failed, 0));
     assert!(run.progress.error.unwrap().contains("plan.entry_base_url"));
@@ -158,7 +156,7 @@ async fn without_an_address_nothing_is_changed_and_the_key_is_named() {
 
 #[tokio::test]
 async fn a_batch_that_fails_is_counted_and_stepped_over() {
-    let database = Database::sqlite();
+    let database = TestDatabase::sqlite();
     let here = process(&database, BASE).await;
     let plan = plan(1, 1);
     here.store.insert_plan(&plan, at(NOW)).await.unwrap();
@@ -177,7 +175,7 @@ async fn a_batch_that_fails_is_counted_and_stepped_over() {
 /// Ten thousand due tasks and eight processes: each task is opened by one of them, with a token of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn p3_eight_callers_open_each_task_once() {
-    for database in Database::each().await {
+    for database in TestDatabase::every().await {
         let mut processes = Vec::new();
         for _ in 0..8 {
             processes.push(process(&database, BASE).await);

@@ -7,10 +7,10 @@ use qs_scheduler::domain::plan::{AssessmentPlan, PlanSchedule, PlanStatus, first
 use qs_scheduler::domain::plan_task::{Entry, PlanTask, TaskEvent, TaskStatus};
 use qs_scheduler::sql::sql;
 use qs_scheduler::store::plan::{
-    Batch, Due, Inserted, Moved, Opening, Page, PlanFilter, PlanStore, PlanTaskStore, Sweep, TaskFilter,
+    Batch, Due, Inserted, Moved, Opening, Page, PlanFilter, Sweep, TaskFilter,
 };
 
-use crate::support::mysql::Database;
+use crate::support::databases::TestDatabase;
 
 pub fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -65,8 +65,8 @@ const OPENING: Opening<'static> = Opening { expire_at: Timestamp::constant(1_796
 
 #[tokio::test]
 async fn a_plan_is_read_back_as_it_was_written() {
-    for database in Database::each().await {
-        let store = database.store("Asia/Shanghai").await;
+    for database in TestDatabase::every().await {
+        let store = database.store_in("Asia/Shanghai").await;
         let dates = ["2026-01-01", "2026-02-28"].map(|day| day.parse().unwrap());
         let schedules = [
             PlanSchedule::ByWeek { interval: 2, times: 4 },
@@ -101,8 +101,8 @@ async fn a_plan_is_read_back_as_it_was_written() {
 
 #[tokio::test]
 async fn a_testee_is_enrolled_once_and_only_in_an_active_plan() {
-    for database in Database::each().await {
-        let store = database.store("UTC").await;
+    for database in TestDatabase::every().await {
+        let store = database.store_in("UTC").await;
         let plan = plan(1, 1);
         store.insert_plan(&plan, at(NOW)).await.unwrap();
         let tasks = |ids: [i64; 2], testee| [task(ids[0], &plan, testee, 1), task(ids[1], &plan, testee, 2)];
@@ -136,9 +136,9 @@ async fn a_testee_is_enrolled_once_and_only_in_an_active_plan() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_enrolments_at_once_one_is_a_duplicate() {
-    for database in Database::each().await {
+    for database in TestDatabase::every().await {
         let plan = plan(1, 1);
-        let stores = [database.store("UTC").await, database.store("UTC").await];
+        let stores = [database.store_in("UTC").await, database.store_in("UTC").await];
         stores[0].insert_plan(&plan, at(NOW)).await.unwrap();
         for testee in 1..=20 {
             let (a, b) = ([task(testee * 10, &plan, testee, 1)], [task(testee * 10 + 1, &plan, testee, 1)]);
@@ -152,8 +152,8 @@ async fn of_two_enrolments_at_once_one_is_a_duplicate() {
 
 #[tokio::test]
 async fn a_task_moves_from_the_state_in_which_it_was_read() {
-    for database in Database::each().await {
-        let store = database.store("Asia/Shanghai").await;
+    for database in TestDatabase::every().await {
+        let store = database.store_in("Asia/Shanghai").await;
         let plan = plan(1, 1);
         store.insert_plan(&plan, at(NOW)).await.unwrap();
         store.enrol(&[task(10, &plan, 7, 1), task(11, &plan, 7, 2)], at(NOW)).await.unwrap();
@@ -180,8 +180,8 @@ async fn a_task_moves_from_the_state_in_which_it_was_read() {
 
 #[tokio::test]
 async fn only_due_tasks_of_active_plans_are_opened_and_the_rest_is_put_away() {
-    for database in Database::each().await {
-        let store = database.store("UTC").await;
+    for database in TestDatabase::every().await {
+        let store = database.store_in("UTC").await;
         let (active, paused, other) = (plan(1, 1), plan(2, 1), plan(3, 2));
         for plan in [&active, &paused, &other] {
             store.insert_plan(plan, at(NOW)).await.unwrap();
@@ -229,9 +229,9 @@ async fn only_due_tasks_of_active_plans_are_opened_and_the_rest_is_put_away() {
 /// The system before parsed times as UTC and compared them with local ones (P2).
 #[tokio::test]
 async fn p2_a_day_begins_in_the_zone_whatever_the_zone_of_the_database() {
-    for database in Database::each().await {
+    for database in TestDatabase::every().await {
         for (zone, id) in [("Asia/Shanghai", 1), ("UTC", 2), ("America/New_York", 3)] {
-            let store = database.store(zone).await;
+            let store = database.store_in(zone).await;
             let plan = plan(id, id);
             store.insert_plan(&plan, at(NOW)).await.unwrap();
             let shanghai = TimeZone::get("Asia/Shanghai").unwrap();
@@ -249,9 +249,9 @@ async fn p2_a_day_begins_in_the_zone_whatever_the_zone_of_the_database() {
 /// While one caller is between its claim and its commit, another one takes other tasks and does not wait.
 #[tokio::test]
 async fn two_callers_take_different_tasks() {
-    let Some(database) = Database::mysql().await else { return };
+    let Some(database) = TestDatabase::mysql().await else { return };
     let database = std::sync::Arc::new(database);
-    let second = database.store("UTC").await;
+    let second = database.store_in("UTC").await;
     let plan = plan(1, 1);
     second.insert_plan(&plan, at(NOW)).await.unwrap();
     for id in 1..=10 {
@@ -273,7 +273,7 @@ async fn two_callers_take_different_tasks() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (due, opening) = (due(), Opening { entry: &slow, ..OPENING });
-            there.store("UTC").await.open_due(1, batch(&due, 4), opening).await.unwrap()
+            there.store_in("UTC").await.open_due(1, batch(&due, 4), opening).await.unwrap()
         })
     });
     tokio::task::spawn_blocking(move || is_claimed.recv().unwrap()).await.unwrap();

@@ -56,23 +56,41 @@ impl TestDatabase {
 
     /// The store on it, its tables up to date.
     pub async fn store(&self) -> Arc<dyn Store> {
+        self.store_in("UTC").await
+    }
+
+    /// The same, with columns that show the wall clock of this zone.
+    pub async fn store_in(&self, zone: &str) -> Arc<dyn Store> {
         let db = self.connect().await;
         SqlStore::migrate(&db).await.unwrap();
-        Arc::new(SqlStore::open(db, TimeZone::UTC).await.unwrap())
+        Arc::new(SqlStore::open(db, TimeZone::get(zone).unwrap()).await.unwrap())
     }
 }
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         let Kind::MySql { server, database } = &self.kind else { return };
-        let (server, statement) = (server.clone(), format!("drop database {database}"));
+        let (server, database) = (server.clone(), database.clone());
         // A drop cannot wait, so the waiting is done elsewhere.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(administer(&server, &statement));
+            runtime.block_on(drop_database(&server, &database));
         });
         drop(dropped.join());
     }
+}
+
+/// Ends its connections first: after a failed test a transaction may be open, and its locks would be waited for.
+async fn drop_database(server: &str, name: &str) {
+    let db = Db::connect(&Address::Url(Secret::new(server)), 2).await.unwrap();
+    let left = sql("select id from information_schema.processlist where db = ?").bind(name);
+    for row in db.fetch_all(left).await.unwrap() {
+        let id = row.columns().int().unwrap();
+        // It may have ended by itself.
+        drop(db.execute(sql(format!("kill {id}"))).await);
+    }
+    db.execute(sql(format!("drop database {name}"))).await.unwrap();
+    db.close().await;
 }
 
 async fn administer(server: &str, statement: &str) {

@@ -9,6 +9,5 @@ pub mod golden;
 pub mod iam;
 #[cfg(feature = "server")]
 pub mod services;
-pub mod mysql;
 pub mod tls;
 pub mod world;
