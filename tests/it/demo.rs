@@ -3,6 +3,12 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use qs_scheduler::secret::Secret;
+use qs_scheduler::sql::{Address, Db, sql};
+
+use crate::support::databases::service;
+use crate::support::services::PrivateRedis;
+
 /// The demonstration in a temporary directory of its own. Without cargo's variables it takes the programs beside it.
 fn demo(temporary: &std::path::Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_qs-scheduler"));
@@ -17,10 +23,52 @@ fn every_step_comes_out_as_it_must_and_nothing_is_left() {
     let output = demo(temporary.path()).output().unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(stdout.contains("Every step came out as it must"), "{stdout}");
-    assert_eq!(stdout.lines().filter(|line| line.starts_with(" ok ")).count(), 9, "{stdout}");
-    assert!(stdout.contains("] API call successful (HTTP 200") && stdout.contains("code=100101"), "{stdout}");
+    assert_steps(&stdout);
+    assert!(stdout.contains("embedded data in"), "{stdout}");
+    assert!(stdout.contains("] API call successful (HTTP 200") && stdout.contains("code 100101"), "{stdout}");
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+/// Eight of business, three rounds of the crontab's five entries, five of things that break.
+fn assert_steps(stdout: &str) {
+    assert!(stdout.contains("Every step came out as it must"), "{stdout}");
+    assert_eq!(stdout.lines().filter(|line| line.starts_with(" ok ")).count(), 8 + 15 + 5, "{stdout}");
+}
+
+#[tokio::test]
+async fn the_same_runs_on_mysql_and_redis_and_leaves_nothing() {
+    let Some(mysql) = service("mysql", "QS_TEST_MYSQL_URL") else { return };
+    let Some(redis) = PrivateRedis::start("the demonstration on servers") else { return };
+    let temporary = tempfile::tempdir().unwrap();
+    let output = demo(temporary.path())
+        .env("QS_DEMO_MYSQL_URL", &mysql)
+        .env("QS_DEMO_REDIS_URL", redis.url())
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{stdout}{}", String::from_utf8_lossy(&output.stderr));
+    assert_steps(&stdout);
+    let (_, told) = stdout.split_once("with the database ").unwrap();
+    let database = told.split_whitespace().next().unwrap();
+    let db = Db::connect(&Address::Url(Secret::new(&mysql)), 2).await.unwrap();
+    let left = sql("select 1 from information_schema.schemata where schema_name = ?").bind(database);
+    assert!(db.fetch_all(left).await.unwrap().is_empty(), "{database} is left");
+
+    // A Redis that holds something is refused, and nothing in it is touched.
+    let client = redis::Client::open(redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let keys: i64 = redis::cmd("DBSIZE").query_async(&mut connection).await.unwrap();
+    assert_eq!(keys, 0, "everything was removed");
+    let _: () = redis::cmd("SET").arg("mine").arg("1").query_async(&mut connection).await.unwrap();
+    let refused = demo(temporary.path())
+        .env("QS_DEMO_MYSQL_URL", &mysql)
+        .env("QS_DEMO_REDIS_URL", redis.url())
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(78));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("holds 1 keys"), "{refused:?}");
+    let mine: String = redis::cmd("GET").arg("mine").query_async(&mut connection).await.unwrap();
+    assert_eq!(mine, "1");
 }
 
 #[test]

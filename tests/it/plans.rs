@@ -6,9 +6,7 @@ use qs_scheduler::domain::entry::EntryBase;
 use qs_scheduler::domain::plan::{AssessmentPlan, PlanSchedule, PlanStatus, first_instant};
 use qs_scheduler::domain::plan_task::{Entry, PlanTask, TaskEvent, TaskStatus};
 use qs_scheduler::sql::sql;
-use qs_scheduler::store::plan::{
-    Batch, Due, Inserted, Moved, Opening, Page, PlanFilter, Sweep, TaskFilter,
-};
+use qs_scheduler::store::plan::{Batch, Due, Inserted, Moved, Opening, Page, PlanFilter, Sweep, TaskFilter};
 
 use crate::support::databases::TestDatabase;
 

@@ -2,7 +2,7 @@
 //! of their own.
 
 use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Duration, Instant};
 
+use super::backing::Backing;
 use super::broken::BrokenGateway;
 use super::crontab::Entry;
 use super::programs::Programs;
@@ -21,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The account of the development IAM.
 const USERNAME: &str = "qs-scheduler@example.com";
 
+/// The task of calls that no crontab makes.
+const BUSINESS: &str = "business";
+
 /// What one call gave.
 pub(super) struct Called {
     pub(super) code: Option<i32>,
@@ -31,18 +35,20 @@ pub(super) struct Called {
 /// The stage.
 pub(super) struct Stage {
     programs: Programs,
-    dir: TemporaryDir,
     password: String,
     url: String,
+    // Dropped in this order: the server, then what it works on.
     server: Option<Child>,
+    backing: Backing,
+    dir: TemporaryDir,
 }
 
 impl Stage {
     /// Makes the directory and starts the server.
-    pub(super) async fn set(programs: Programs, keep: bool) -> Result<Self, Failure> {
+    pub(super) async fn set(programs: Programs, backing: Backing, keep: bool) -> Result<Self, Failure> {
         let dir = TemporaryDir::new(keep)?;
         let password = format!("demo \"{:016x}\" 密码", fastrand::u64(..));
-        let mut stage = Self { programs, dir, password, url: String::new(), server: None };
+        let mut stage = Self { programs, password, url: String::new(), server: None, backing, dir };
         stage.start_server("127.0.0.1:0", "15m").await?;
         Ok(stage)
     }
@@ -51,15 +57,17 @@ impl Stage {
         &self.url
     }
 
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir.path
+    /// Where the data is.
+    pub(super) fn data(&self) -> String {
+        self.backing.describe(&self.dir.path)
     }
 
     async fn start_server(&mut self, addr: &str, token_life: &str) -> Result<(), Failure> {
-        let mut server = Command::new(&self.programs.apiserver)
+        let mut server = Command::new(&self.programs.apiserver);
+        self.backing.apply(&mut server, &self.dir.path);
+        let mut server = server
             .args(["serve", "--dev-iam"])
             .env("QS_SERVER__ADDR", addr)
-            .env("QS_DATABASE__URL", format!("sqlite:{}", self.dir.path.join("qs.db").display()))
             .env("QS_DEV_IAM__USERNAME", USERNAME)
             .env("QS_DEV_IAM__PASSWORD", &self.password)
             .env("QS_DEV_IAM__TTL", token_life)
@@ -143,13 +151,14 @@ impl Stage {
         self.made(command).await
     }
 
-    pub(super) async fn unknown_endpoint(&self) -> Result<Called, Failure> {
-        self.made(self.command(&["--json", "/api/v1/nobody/knows"])).await
+    /// A call that sends this.
+    pub(super) async fn post(&self, endpoint: &str, body: &Value) -> Result<Called, Failure> {
+        self.made(self.command(&["--json", "--task", BUSINESS, "--data", &body.to_string(), endpoint])).await
     }
 
-    /// Reports a business event.
-    pub(super) async fn event(&self, json: &str) -> Result<Called, Failure> {
-        self.made(self.command(&["--json", "--data", json, "/api/v1/statistics/events"])).await
+    /// A call that only reads.
+    pub(super) async fn get(&self, endpoint: &str) -> Result<Called, Failure> {
+        self.made(self.command(&["--json", "--task", BUSINESS, "--method", "GET", endpoint])).await
     }
 
     /// What an operator sees.

@@ -31,7 +31,10 @@ pub struct Cli {
 pub enum Command {
     /// Start a server, make the crontab's calls, break things on purpose, and show that the call notices
     #[command(
-        after_help = "Everything happens on free loopback ports and in a temporary directory, which is removed."
+        after_help = "Everything happens on free loopback ports and in a temporary directory, which is removed.\n\n\
+                      With QS_DEMO_MYSQL_URL (mysql://user:password@host:port) and QS_DEMO_REDIS_URL (an empty \
+                      logical database, redis://host:port/15) the same runs on these servers, in a database of its \
+                      own; both are left as they were found."
     )]
     Demo(DemoArgs),
 }
