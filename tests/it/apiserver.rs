@@ -83,7 +83,7 @@ fn command(dir: &tempfile::TempDir, env: &[(&str, &str)]) -> Command {
     command
 }
 
-const ACCOUNT: [(&str, &str); 2] =
+pub(crate) const ACCOUNT: [(&str, &str); 2] =
     [("QS_DEV_IAM__USERNAME", "amy"), ("QS_DEV_IAM__PASSWORD", "s3cret\"\\&%")];
 
 impl Server {
@@ -91,7 +91,7 @@ impl Server {
         Self::start_in(tempfile::tempdir().unwrap(), env)
     }
 
-    fn start_in(dir: tempfile::TempDir, env: &[(&str, &str)]) -> Self {
+    pub(crate) fn start_in(dir: tempfile::TempDir, env: &[(&str, &str)]) -> Self {
         Self::launch(dir, &["serve", "--dev-iam"], env)
     }
 
@@ -128,12 +128,12 @@ impl Server {
         self.send(Method::POST, "/api/v1/authn/login", &[], &body.to_string()).await
     }
 
-    async fn token(&self) -> String {
+    pub(crate) async fn token(&self) -> String {
         let reply = self.login(json!({"username": "amy", "password": "s3cret\"\\&%"})).await;
         reply.data()["access_token"].as_str().unwrap().to_owned()
     }
 
-    async fn post(&self, token: &str, path: &str, body: &str) -> Reply {
+    pub(crate) async fn post(&self, token: &str, path: &str, body: &str) -> Reply {
         self.send(Method::POST, path, &[("authorization", &format!("Bearer {token}"))], body).await
     }
 
@@ -412,6 +412,51 @@ fn an_unsafe_or_wrong_start_is_one_line_and_its_exit_code() {
         assert!(stderr.starts_with("qs-apiserver: ") && stderr.contains(reason), "{stderr}");
     }
     assert_eq!(refused(&["frobnicate"], &[]).0, Some(64));
+}
+
+#[test]
+fn a_password_in_a_url_is_never_shown() {
+    for env in [
+        [
+            ("QS_DATABASE__URL", "mysql://root:hunter2pass@127.0.0.1:1/x"),
+            ("QS_REDIS__URL", "redis://127.0.0.1:1"),
+        ],
+        [("QS_DATABASE__URL", "mysql://root:hunter2 pass@[/x"), ("QS_REDIS__URL", "redis://127.0.0.1:1")],
+        [("QS_DATABASE__URL", "postgres://root:hunter2pass@127.0.0.1:1/x"), ("QS_LOG__LEVEL", "debug")],
+        [("QS_REDIS__URL", "redis://:hunter2pass@127.0.0.1:1"), ("QS_LOG__LEVEL", "debug")],
+        [("QS_REDIS__URL", "redis:hunter2pass@[bad"), ("QS_LOG__LEVEL", "debug")],
+    ] {
+        let (code, stderr) = refused(&["serve", "--dev-iam"], &env);
+        assert!(matches!(code, Some(74 | 78)), "{stderr}");
+        assert!(!stderr.contains("hunter2"), "{stderr}");
+        assert!(stderr.contains("qs-apiserver: "), "{stderr}");
+        let (_, missing) = refused(&["migrate", "--check"], &env);
+        assert!(!missing.contains("hunter2"), "{missing}");
+    }
+}
+
+#[test]
+fn the_schema_is_checked_and_brought_up_to_date_by_hand() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |args: &[&str], env: &[(&str, &str)]| {
+        let output = command(&dir, env).args(args).output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, text) = run(&["migrate", "--check"], &[]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("lacks 4 schema changes"), "{text}");
+    let by_hand = [("QS_DATABASE__MIGRATE", "false")];
+    let (code, text) = run(&["serve", "--dev-iam"], &by_hand);
+    assert_eq!(code, Some(78), "{text}");
+    assert!(text.contains("run `qs-apiserver migrate`"), "{text}");
+    let (code, text) = run(&["migrate"], &[]);
+    assert_eq!((code, text.contains("4 schema changes were made")), (Some(0), true), "{text}");
+    assert_eq!(run(&["migrate", "--check"], &[]), (Some(0), "the schema is current\n".to_owned()));
+    let env: Vec<_> = ACCOUNT.into_iter().chain(by_hand).collect();
+    Server::start_in(dir, &env);
 }
 
 #[tokio::test]

@@ -16,8 +16,10 @@ use qs_scheduler::sql::sql;
 use qs_scheduler::store::Store;
 use serde_json::json;
 
+use crate::apiserver::{ACCOUNT, Server};
 use crate::plans::{at, plan, task};
 use crate::support::databases::TestDatabase;
+use crate::support::services::PrivateRedis;
 
 const NOW: &str = "2026-11-21T08:00:00Z";
 
@@ -199,17 +201,65 @@ async fn p3_eight_callers_open_each_task_once() {
         let opened: Vec<u64> = runs.iter().map(|run| stats(run)["opened_count"].as_u64().unwrap()).collect();
         assert_eq!(opened.iter().sum::<u64>(), 10_000, "{}: {opened:?}", database.name);
         assert!(opened.iter().filter(|count| **count > 0).count() >= 2, "{}: {opened:?}", database.name);
-        let (mut tokens, mut versions) = (BTreeSet::new(), 0);
-        let db = database.connect().await;
-        for row in db
-            .fetch_all(sql("select entry_token, version from assessment_task where status = 'opened'"))
-            .await
-            .unwrap()
-        {
-            let mut columns = row.columns();
-            tokens.insert(columns.text().unwrap());
-            versions += columns.int().unwrap();
-        }
-        assert_eq!((tokens.len(), versions), (10_000, 20_000), "{}: each was opened once", database.name);
+        assert_opened_once(&database).await;
     }
+}
+
+/// The same through the real server: everybody is answered with success.
+#[tokio::test(flavor = "multi_thread")]
+async fn p3_eight_requests_are_answered_and_open_each_task_once() {
+    let redis = PrivateRedis::start("eight requests on MySQL");
+    for database in TestDatabase::every().await {
+        let plan = plan(1, 1);
+        let store = database.store_in("UTC").await;
+        store.insert_plan(&plan, at(NOW)).await.unwrap();
+        for testee in 0..100 {
+            let tasks: Vec<PlanTask> =
+                (1..=100).map(|seq| task(testee * 100 + seq, &plan, testee + 1, 1)).collect();
+            store.enrol(&tasks, at(NOW)).await.unwrap();
+        }
+        let mut env = ACCOUNT.to_vec();
+        env.push(("QS_DATABASE__URL", &database.url));
+        let url = redis.as_ref().map(PrivateRedis::url).unwrap_or_default();
+        if database.name == "MySQL" {
+            env.push(("QS_REDIS__URL", &url));
+        }
+        let server = Arc::new(Server::start_in(tempfile::tempdir().unwrap(), &env));
+        let token = server.token().await;
+        let mut calls = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (server, token) = (Arc::clone(&server), token.clone());
+            calls.spawn(async move {
+                server.post(&token, "/api/v1/plans/tasks/schedule", r#"{"limit":10000}"#).await
+            });
+        }
+        let replies = calls.join_all().await;
+        let opened: Vec<u64> = replies
+            .iter()
+            .map(|reply| {
+                assert_eq!((reply.status.as_u16(), reply.code()), (200, 200), "{}: {reply:?}", database.name);
+                assert_eq!(reply.data()["written"], reply.data()["scanned"], "{reply:?}");
+                reply.data()["written"].as_u64().unwrap()
+            })
+            .collect();
+        assert_eq!(opened.iter().sum::<u64>(), 10_000, "{}: {opened:?}", database.name);
+        assert!(opened.iter().filter(|count| **count > 0).count() >= 2, "{}: {opened:?}", database.name);
+        assert_opened_once(&database).await;
+    }
+}
+
+/// Ten thousand tasks, each changed once, each with a token of its own.
+async fn assert_opened_once(database: &TestDatabase) {
+    let (mut tokens, mut versions) = (BTreeSet::new(), 0);
+    let db = database.connect().await;
+    for row in db
+        .fetch_all(sql("select entry_token, version from assessment_task where status = 'opened'"))
+        .await
+        .unwrap()
+    {
+        let mut columns = row.columns();
+        tokens.insert(columns.text().unwrap());
+        versions += columns.int().unwrap();
+    }
+    assert_eq!((tokens.len(), versions), (10_000, 20_000), "{}: each was opened once", database.name);
 }

@@ -85,10 +85,29 @@ impl SqlStore {
     /// When the tables are not those of this program.
     pub async fn open(db: Db, zone: TimeZone) -> Result<Self, MigrationError> {
         match Self::pending(&db).await? {
-            0 => Ok(Self { db, stamps: Stamps::new(zone) }),
-            steps => Err(MigrationError::Pending { steps }),
+            0 => {}
+            steps => return Err(MigrationError::Pending { steps }),
         }
+        if let Some(collation) = loose_collation(&db).await.map_err(MigrationError::Database)? {
+            tracing::warn!(
+                collation,
+                "statistics_daily.statistic_key takes keys that differ in case alone for one"
+            );
+        }
+        Ok(Self { db, stamps: Stamps::new(zone) })
     }
+}
+
+/// The collation of the keys where it overlooks differences: tables that were there before may have such a one.
+async fn loose_collation(db: &Db) -> Result<Option<String>, sqlx::Error> {
+    if db.dialect() == Dialect::Sqlite {
+        return Ok(None);
+    }
+    let query = sql("select collation_name from information_schema.columns where table_schema = database() \
+                     and table_name = 'statistics_daily' and column_name = 'statistic_key'");
+    let row = db.fetch_optional(query).await?;
+    let name = row.and_then(|row| row.columns().optional_text().ok().flatten());
+    Ok(name.filter(|name| !name.ends_with("_bin")))
 }
 
 /// Adds the late columns where they are missing: without them each write would fail.
