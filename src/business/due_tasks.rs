@@ -3,15 +3,14 @@
 //! Callers need no exclusive right: every batch claims its rows, so each task is changed by one of them.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::sync_run::{Asker, Hold, StartError, Started, SyncRuns, Work};
+use super::settled::settled;
+use super::sync_run::{Asker, Doing, Hold, StartError, Started, SyncRuns, Work};
 use crate::clock::SharedClock;
 use crate::domain::entry::EntryBase;
 use crate::domain::sync_run::{SyncKind, SyncProgress};
@@ -22,8 +21,6 @@ use crate::store::{Store, StoreError};
 const BATCH: u32 = 500;
 /// The pause between two batches: SQLite has one writer at a time, and those that wait only look now and then.
 const BREATH: Duration = Duration::from_millis(10);
-/// How often a batch is tried that another transaction was in the way of.
-const ATTEMPTS: u32 = 5;
 /// Tasks that one call opens, unless it says otherwise, and at most.
 pub const DEFAULT_LIMIT: u32 = 2_000;
 /// See [`DEFAULT_LIMIT`].
@@ -116,8 +113,8 @@ impl Work for Schedule {
         )
     }
 
-    fn run(self: Arc<Self>, org_id: i64, hold: Hold) -> Pin<Box<dyn Future<Output = SyncProgress> + Send>> {
-        Box::pin(async move { self.sweep_all(org_id, hold).await })
+    fn carry_out<'a>(&'a self, org_id: i64, hold: &'a Hold, progress: &'a mut SyncProgress) -> Doing<'a> {
+        Box::pin(self.sweep_all(org_id, hold, progress))
     }
 }
 
@@ -135,18 +132,18 @@ struct Count {
 }
 
 /// One run of the work.
-struct Tally {
+struct Tally<'a> {
     org_id: i64,
-    hold: Hold,
+    hold: &'a Hold,
     due: Due,
-    progress: SyncProgress,
+    progress: &'a mut SyncProgress,
     canceled: Count,
     expired: Count,
     opened: Count,
     pending: Option<u64>,
 }
 
-impl Tally {
+impl Tally<'_> {
     fn of(&mut self, sweep: Sweep) -> &mut Count {
         match sweep {
             Sweep::Cancel => &mut self.canceled,
@@ -157,7 +154,7 @@ impl Tally {
 }
 
 impl Schedule {
-    async fn sweep_all(&self, org_id: i64, hold: Hold) -> SyncProgress {
+    async fn sweep_all(&self, org_id: i64, hold: &Hold, progress: &mut SyncProgress) -> Result<(), String> {
         let now = self.clock.now();
         let due = Due {
             before: self.request.before.unwrap_or(now),
@@ -166,30 +163,35 @@ impl Schedule {
             testee_ids: self.request.testee_ids.clone(),
         };
         let none = Count::default();
-        let progress = SyncProgress::default();
         let mut tally =
             Tally { org_id, hold, due, progress, canceled: none, expired: none, opened: none, pending: None };
-        if self.request.dry_run {
-            self.count(&mut tally).await;
-        } else if let Some(entries) = &self.entries {
-            // Tasks of inactive plans go first, so that they are neither expired nor opened.
-            for sweep in [Sweep::Cancel, Sweep::Expire, Sweep::Open] {
-                if tally.progress.error.is_none() {
-                    self.sweep(&mut tally, sweep, entries).await;
-                }
-            }
-            tally.pending = self.store.count_due(org_id, Sweep::Open, &tally.due).await.ok();
-        } else {
-            let message =
-                "plan.entry_base_url is not set: a task cannot be opened without the address of its entry";
-            tally.progress.error = Some(message.to_owned());
-        }
-        self.finish(tally)
+        let ended = self.sweeps(&mut tally).await;
+        let detail = self.detail(&tally);
+        progress.detail = Some(detail);
+        ended
     }
 
-    fn finish(&self, tally: Tally) -> SyncProgress {
-        let mut progress = tally.progress;
-        progress.detail = Some(json!({
+    async fn sweeps(&self, tally: &mut Tally<'_>) -> Result<(), String> {
+        if self.request.dry_run {
+            return self.count(tally).await;
+        }
+        let Some(entries) = &self.entries else {
+            let missing =
+                "plan.entry_base_url is not set: a task cannot be opened without the address of its entry";
+            return Err(missing.to_owned());
+        };
+        // Tasks of inactive plans go first, so that they are neither expired nor opened.
+        for sweep in [Sweep::Cancel, Sweep::Expire, Sweep::Open] {
+            self.sweep(tally, sweep, entries).await?;
+        }
+        let pending = self.store.count_due(tally.org_id, Sweep::Open, &tally.due).await;
+        tally.pending =
+            Some(pending.map_err(|error| format!("what is still due could not be counted: {error}"))?);
+        Ok(())
+    }
+
+    fn detail(&self, tally: &Tally) -> serde_json::Value {
+        json!({
             "stats": {
                 "pending_count": tally.pending,
                 "opened_count": tally.opened.done,
@@ -201,58 +203,50 @@ impl Schedule {
             "before": tally.due.before.to_string(),
             "dry_run": self.request.dry_run,
             "limit": self.limit,
-        }));
-        progress
+        })
     }
 
-    async fn count(&self, tally: &mut Tally) {
+    async fn count(&self, tally: &mut Tally<'_>) -> Result<(), String> {
         for sweep in [Sweep::Cancel, Sweep::Expire, Sweep::Open] {
-            match self.store.count_due(tally.org_id, sweep, &tally.due).await {
-                Ok(count) => {
-                    tally.of(sweep).done = count;
-                    tally.progress.scanned += count;
-                    tally.progress.skipped += count;
-                }
-                Err(error) => {
-                    tally.progress.error = Some(error.to_string());
-                    return;
-                }
-            }
+            let count = self.store.count_due(tally.org_id, sweep, &tally.due).await;
+            let count = count.map_err(|error| error.to_string())?;
+            tally.of(sweep).done = count;
+            tally.progress.scanned += count;
+            tally.progress.skipped += count;
         }
         tally.pending = Some(tally.opened.done);
         tally.opened.done = tally.opened.done.min(self.limit.into());
+        Ok(())
     }
 
     /// Batch after batch, until nothing is left. A batch that fails is stepped over.
-    async fn sweep(&self, tally: &mut Tally, sweep: Sweep, entries: &EntryBase) {
+    async fn sweep(&self, tally: &mut Tally<'_>, sweep: Sweep, entries: &EntryBase) -> Result<(), String> {
         let mut after = None;
         let mut left = if sweep == Sweep::Open { self.limit } else { u32::MAX };
         while left > 0 {
-            if let Err(error) = tally.hold.check(&tally.progress) {
-                tally.progress.error = Some(error);
-                return;
-            }
+            tally.hold.check(tally.progress)?;
             let due = tally.due.clone();
             let batch = Batch { due: &due, after, limit: left.min(BATCH) };
             let taken = match self.change(tally.org_id, sweep, batch, entries).await {
-                Ok(0) => return,
+                Ok(0) => return Ok(()),
                 Ok(done) => {
                     tally.of(sweep).done += done;
                     tally.progress.scanned += done;
                     tally.progress.written += done;
                     done
                 }
-                Err(error) => match self.step_over(tally, sweep, batch, &error).await {
-                    Some((last, failed)) => {
-                        after = Some(last);
-                        failed
-                    }
-                    None => return,
-                },
+                Err(error) => {
+                    let Some((last, failed)) = self.step_over(tally, sweep, batch, &error).await? else {
+                        return Ok(());
+                    };
+                    after = Some(last);
+                    failed
+                }
             };
             left = left.saturating_sub(u32::try_from(taken).unwrap_or(u32::MAX));
             tokio::time::sleep(BREATH).await;
         }
+        Ok(())
     }
 
     async fn change(
@@ -266,37 +260,29 @@ impl Schedule {
         let expire_at = batch.due.now.checked_add(ttl).unwrap_or(Timestamp::MAX);
         let entry = |id| entries.entry(id, uuid::Uuid::new_v4().to_string());
         let opening = Opening { expire_at, entry: &entry };
-        let mut attempt = 1;
-        loop {
-            let answer = match sweep {
-                Sweep::Cancel => self.store.cancel_of_inactive(org_id, batch).await,
-                Sweep::Expire => self.store.expire_overdue(org_id, batch).await,
-                Sweep::Open => self.store.open_due(org_id, batch, opening).await,
-            };
-            match answer {
-                Err(error) if error.is_transient() && attempt < ATTEMPTS => attempt += 1,
-                other => return other.map(|ids| ids.len() as u64),
-            }
-        }
+        let store = &self.store;
+        let changed = match sweep {
+            Sweep::Cancel => settled(|| store.cancel_of_inactive(org_id, batch)).await,
+            Sweep::Expire => settled(|| store.expire_overdue(org_id, batch)).await,
+            Sweep::Open => settled(|| store.open_due(org_id, batch, opening)).await,
+        };
+        changed.map(|ids| ids.len() as u64)
     }
 
     /// Names the tasks of a batch that failed. Answers the last of them and how many there are; nothing, when they are
-    /// gone or cannot even be read.
+    /// gone.
     async fn step_over(
         &self,
-        tally: &mut Tally,
+        tally: &mut Tally<'_>,
         sweep: Sweep,
         batch: Batch<'_>,
         error: &StoreError,
-    ) -> Option<(Position, u64)> {
-        let tasks = match self.store.batch(tally.org_id, sweep, batch).await {
-            Ok(tasks) => tasks,
-            Err(unread) => {
-                tally.progress.error = Some(format!("{error}; {unread}"));
-                return None;
-            }
+    ) -> Result<Option<(Position, u64)>, String> {
+        let tasks = self.store.batch(tally.org_id, sweep, batch).await;
+        let tasks = tasks.map_err(|unread| format!("{error}; {unread}"))?;
+        let (Some(first), Some(last)) = (tasks.first().copied(), tasks.last().copied()) else {
+            return Ok(None);
         };
-        let (first, last) = (*tasks.first()?, *tasks.last()?);
         let failed = tasks.len() as u64;
         let what = match sweep {
             Sweep::Cancel => "cancel",
@@ -307,6 +293,6 @@ impl Schedule {
         tally.of(sweep).failed += failed;
         tally.progress.scanned += failed;
         tally.progress.fail(failed, item, error.to_string());
-        Some((last, failed))
+        Ok(Some((last, failed)))
     }
 }

@@ -6,5 +6,6 @@ pub mod housekeeper;
 pub mod organisations;
 pub mod plan;
 pub mod readiness;
+mod settled;
 pub mod statistics;
 pub mod sync_run;

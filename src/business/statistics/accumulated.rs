@@ -1,15 +1,14 @@
 //! The accumulated sync: `statistics_daily` to totals and sliding windows in `statistics_accumulated`.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::Context;
-use super::batch::{Batches, settled, span};
-use crate::business::sync_run::{Hold, Work};
+use super::batch::{Batches, span};
+use crate::business::settled::settled;
+use crate::business::sync_run::{Doing, Hold, Work};
 use crate::domain::statistics::{Accumulated, DailyKey, DayRange};
 use crate::domain::sync_run::{SyncKind, SyncProgress};
 use crate::store::{DailyRow, StoreError};
@@ -32,14 +31,8 @@ impl Work for AccumulatedSync {
         "accumulated".to_owned()
     }
 
-    fn run(self: Arc<Self>, org_id: i64, hold: Hold) -> Pin<Box<dyn Future<Output = SyncProgress> + Send>> {
-        Box::pin(async move {
-            let mut progress = SyncProgress::default();
-            if let Err(error) = self.sync(org_id, &hold, &mut progress).await {
-                progress.error = Some(error);
-            }
-            progress
-        })
+    fn carry_out<'a>(&'a self, org_id: i64, hold: &'a Hold, progress: &'a mut SyncProgress) -> Doing<'a> {
+        Box::pin(self.sync(org_id, hold, progress))
     }
 }
 

@@ -1,31 +1,10 @@
-//! Writing a batch: tried again when another transaction was preferred, counted when it fails, given up when nothing
-//! goes through any more.
-
-use std::time::Duration;
+//! What becomes of a batch: counted when it fails, and given up when nothing goes through any more.
 
 use crate::domain::sync_run::SyncProgress;
-use crate::store::{Answer, StoreError};
-
-/// How often a batch is tried against other transactions.
-const ATTEMPTS: u32 = 6;
+use crate::store::StoreError;
 
 /// Batches in a row that may fail before the sync stops: the database is down, and each would wait its full time.
 const FAILURES: u32 = 3;
-
-/// Does what a verb does, again while other transactions are preferred.
-pub(crate) async fn settled<'a, T>(mut verb: impl FnMut() -> Answer<'a, T>) -> Result<T, StoreError> {
-    let mut attempt = 1;
-    loop {
-        match verb().await {
-            Err(StoreError::Contended { .. }) if attempt < ATTEMPTS => {
-                let milliseconds = fastrand::u64(5..=20) << attempt;
-                tokio::time::sleep(Duration::from_millis(milliseconds)).await;
-                attempt += 1;
-            }
-            other => return other,
-        }
-    }
-}
 
 /// The fate of the batches of one sync.
 #[derive(Debug, Default)]

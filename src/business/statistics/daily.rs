@@ -1,17 +1,16 @@
 //! The daily sync: counters to `statistics_daily`.
 
 use std::collections::BTreeSet;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::civil::Date;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::batch::{Batches, settled, span};
+use super::batch::{Batches, span};
 use super::{Context, lost};
-use crate::business::sync_run::{Hold, Work};
+use crate::business::settled::settled;
+use crate::business::sync_run::{Doing, Hold, Work};
 use crate::counters::{CountersError, Mark, Page, Touched};
 use crate::domain::statistics::{DailyCount, DayRange, Days};
 use crate::domain::sync_run::{SyncKind, SyncProgress};
@@ -39,14 +38,8 @@ impl Work for DailySync {
         self.window
     }
 
-    fn run(self: Arc<Self>, org_id: i64, hold: Hold) -> Pin<Box<dyn Future<Output = SyncProgress> + Send>> {
-        Box::pin(async move {
-            let mut progress = SyncProgress::default();
-            if let Err(error) = self.sync(org_id, &hold, &mut progress).await {
-                progress.error = Some(error);
-            }
-            progress
-        })
+    fn carry_out<'a>(&'a self, org_id: i64, hold: &'a Hold, progress: &'a mut SyncProgress) -> Doing<'a> {
+        Box::pin(self.sync(org_id, hold, progress))
     }
 }
 

@@ -2,7 +2,7 @@
 //! compares both sides.
 
 mod accumulated;
-pub(super) mod batch;
+mod batch;
 mod daily;
 mod events;
 mod plan;

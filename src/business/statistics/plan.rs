@@ -1,13 +1,12 @@
 //! The plan sync: `assessment_task` to `statistics_plan`.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use super::Context;
 use super::accumulated::unread;
-use super::batch::{Batches, settled, span};
-use crate::business::sync_run::{Hold, Work};
+use super::batch::{Batches, span};
+use crate::business::settled::settled;
+use crate::business::sync_run::{Doing, Hold, Work};
 use crate::domain::statistics::PlanCounts;
 use crate::domain::sync_run::{SyncKind, SyncProgress};
 
@@ -29,14 +28,8 @@ impl Work for PlanSync {
         self.only.map_or_else(|| "plan".to_owned(), |plan| format!("plan {plan}"))
     }
 
-    fn run(self: Arc<Self>, org_id: i64, hold: Hold) -> Pin<Box<dyn Future<Output = SyncProgress> + Send>> {
-        Box::pin(async move {
-            let mut progress = SyncProgress::default();
-            if let Err(error) = self.sync(org_id, &hold, &mut progress).await {
-                progress.error = Some(error);
-            }
-            progress
-        })
+    fn carry_out<'a>(&'a self, org_id: i64, hold: &'a Hold, progress: &'a mut SyncProgress) -> Doing<'a> {
+        Box::pin(self.sync(org_id, hold, progress))
     }
 }
 

@@ -9,15 +9,13 @@ mod plan;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::future::Future;
-use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use serde_json::json;
 
 use super::Context;
-use crate::business::sync_run::{Hold, Work};
+use crate::business::sync_run::{Doing, Hold, Work};
 use crate::domain::sync_run::{SyncKind, SyncProgress};
 use crate::store::StoreError;
 
@@ -67,22 +65,14 @@ impl Work for Validation {
         format!("validate {}", self.mode.as_str())
     }
 
-    fn run(self: Arc<Self>, org_id: i64, hold: Hold) -> Pin<Box<dyn Future<Output = SyncProgress> + Send>> {
+    fn carry_out<'a>(&'a self, org_id: i64, hold: &'a Hold, progress: &'a mut SyncProgress) -> Doing<'a> {
         Box::pin(async move {
             let context = Arc::clone(&self.context);
-            let mut comparison = Comparison {
-                context,
-                org_id,
-                mode: self.mode,
-                hold,
-                progress: SyncProgress::default(),
-                found: Found::default(),
-            };
-            if let Err(error) = comparison.all().await {
-                comparison.progress.error = Some(error);
-            }
+            let found = Found::default();
+            let mut comparison = Comparison { context, org_id, mode: self.mode, hold, progress, found };
+            let ended = comparison.all().await;
             comparison.progress.detail = Some(comparison.found.to_json(self.mode));
-            comparison.progress
+            ended
         })
     }
 }
@@ -112,16 +102,16 @@ const ACCUMULATED: &str = "statistics_accumulated";
 const PLAN: &str = "statistics_plan";
 
 /// One validation under way.
-struct Comparison {
+struct Comparison<'a> {
     context: Arc<Context>,
     org_id: i64,
     mode: Mode,
-    hold: Hold,
-    progress: SyncProgress,
+    hold: &'a Hold,
+    progress: &'a mut SyncProgress,
     found: Found,
 }
 
-impl Comparison {
+impl Comparison<'_> {
     async fn all(&mut self) -> Result<(), String> {
         self.daily().await?;
         self.accumulated().await?;
@@ -130,7 +120,7 @@ impl Comparison {
 
     /// Whether to go on with the next batch.
     fn go_on(&self) -> Result<(), String> {
-        self.hold.check(&self.progress)
+        self.hold.check(self.progress)
     }
 
     fn repairs(&self) -> bool {

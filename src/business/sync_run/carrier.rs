@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,9 +18,6 @@ use crate::store::{Begun, Store, StoreError};
 /// How often the end of a sync is offered to a store that does not take it, and how long in between.
 const ATTEMPTS: u32 = 10;
 const BETWEEN: Duration = Duration::from_millis(500);
-
-/// The work of one sync, under way.
-type Doing = Pin<Box<dyn Future<Output = SyncProgress> + Send>>;
 
 /// Told of every sync that ended.
 pub type Observer = Box<dyn Fn(&SyncRun) + Send + Sync>;
@@ -79,14 +75,21 @@ impl Carrier {
         work: Arc<dyn Work>,
     ) -> Result<SyncRun, RecordError> {
         let hold = self.hold(id);
-        let work: Doing = match scope {
-            Scope::Organisation(org_id) => work.run(org_id, hold),
-            Scope::Every => Box::pin(every(Arc::clone(&self), id.to_owned(), work, hold)),
-        };
-        self.carry(id, scope.org_id(), work).await
+        match scope {
+            Scope::Organisation(org_id) => self.carry(id, org_id, run(work, org_id, hold)).await,
+            Scope::Every => {
+                let all = every(Arc::clone(&self), id.to_owned(), work, hold);
+                self.carry(id, scope.org_id(), all).await
+            }
+        }
     }
 
-    async fn carry(&self, id: &str, org_id: i64, work: Doing) -> Result<SyncRun, RecordError> {
+    async fn carry(
+        &self,
+        id: &str,
+        org_id: i64,
+        work: impl Future<Output = SyncProgress> + Send + 'static,
+    ) -> Result<SyncRun, RecordError> {
         let hold = self.hold(id);
         let mut tasks = JoinSet::from_iter([work]);
         let mut trusted = self.until(self.clock.now());
@@ -196,6 +199,15 @@ impl Carrier {
     }
 }
 
+/// The work in one organisation, to its end or to where it stopped.
+async fn run(work: Arc<dyn Work>, org_id: i64, hold: Hold) -> SyncProgress {
+    let mut progress = SyncProgress::default();
+    if let Err(error) = work.carry_out(org_id, &hold, &mut progress).await {
+        progress.error = Some(error);
+    }
+    progress
+}
+
 /// The same work in every organisation, one after the other: each has its own record, lease and failure.
 async fn every(carrier: Arc<Carrier>, parent: String, work: Arc<dyn Work>, hold: Hold) -> SyncProgress {
     let mut sum = SyncProgress { window: work.window(), ..SyncProgress::default() };
@@ -221,7 +233,7 @@ async fn every(carrier: Arc<Carrier>, parent: String, work: Arc<dyn Work>, hold:
         let item = format!("organisation {org_id}");
         match carrier.begin(asker, &*work).await {
             Ok(Ok(id)) => {
-                let one = Arc::clone(&work).run(org_id, carrier.hold(&id));
+                let one = run(Arc::clone(&work), org_id, carrier.hold(&id));
                 match carrier.carry(&id, org_id, one).await {
                     Ok(run) => {
                         runs.push(serde_json::json!({ "org_id": org_id, "run_id": run.id, "status": run.status.as_str() }));

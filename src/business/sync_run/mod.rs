@@ -73,8 +73,14 @@ pub trait Work: Send + Sync + 'static {
     }
 
     /// Does it. Before each batch it tells the hold how far it is, and asks whether it may go on.
-    fn run(self: Arc<Self>, org_id: i64, hold: Hold) -> Pin<Box<dyn Future<Output = SyncProgress> + Send>>;
+    ///
+    /// # Errors
+    /// Why it stopped before its end; what was done until then is in `progress`.
+    fn carry_out<'a>(&'a self, org_id: i64, hold: &'a Hold, progress: &'a mut SyncProgress) -> Doing<'a>;
 }
+
+/// The work of one sync, under way.
+pub type Doing<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
 /// Why a sync did not start.
 #[derive(Debug)]

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::super::accumulated::{Total, Totals, unread};
-use super::super::batch::settled;
 use super::{ACCUMULATED, Comparison, disagreement};
+use crate::business::settled::settled;
 use crate::domain::statistics::{Accumulated, Subject};
 use crate::domain::sync_run::SyncKind;
 
 /// Subjects that are compared at a time.
 const BATCH: usize = 1_000;
 
-impl Comparison {
+impl Comparison<'_> {
     pub(super) async fn accumulated(&mut self) -> Result<(), String> {
         let last = self.context.last_began(self.org_id, SyncKind::Accumulated).await?;
         let began = last.as_ref().map(|(_, began)| *began);

@@ -2,15 +2,15 @@
 
 use std::collections::HashMap;
 
-use super::super::batch::settled;
 use super::super::daily::BATCH;
 use super::super::lost;
 use super::{Comparison, DAILY, disagreement};
+use crate::business::settled::settled;
 use crate::counters::{Counter, CountersError, Mark, Page};
 use crate::domain::statistics::{DailyCount, DailyKey, Days};
 use crate::store::StoreError;
 
-impl Comparison {
+impl Comparison<'_> {
     pub(super) async fn daily(&mut self) -> Result<(), String> {
         let since = self.context.last_mark(self.org_id).await?;
         let now = self.context.counters.mark(self.org_id).await.map_err(|error| unread(&error))?;

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 
 use super::super::accumulated::unread;
-use super::super::batch::settled;
 use super::super::plan::BATCH;
 use super::{Comparison, PLAN, disagreement};
+use crate::business::settled::settled;
 use crate::domain::statistics::PlanCounts;
 use crate::domain::sync_run::SyncKind;
 use crate::store::PlanTotals;
 
-impl Comparison {
+impl Comparison<'_> {
     pub(super) async fn plans(&mut self) -> Result<(), String> {
         let began = self.context.last_began(self.org_id, SyncKind::Plan).await?.map(|(_, began)| began);
         let mut after = None;
