@@ -8,7 +8,7 @@
 //! | layer | modules | may import |
 //! |---|---|---|
 //! | L0 | [`domain`], [`crontab`] | nothing of ours (`crontab` → `domain`) |
-//! | L1 | [`clock`], [`secret`], [`files`], [`config`] and, for the servers, `telemetry`, `sql` | L0 (`config`, `sql` → `secret`) |
+//! | L1 | [`clock`], [`secret`], [`files`], [`config`] and, for the servers, `telemetry`, `metrics`, `sql` | L0 (`config`, `sql` → `secret`) |
 //! | L2 | [`client`], [`journal`], [`notify`] and, for the servers, `identity`, `store`, `counters` | L0, L1; never each other |
 //! | L3 | `business` | L0, L1 and the traits of L2 |
 //! | L4 | [`cli`], `http` | L0–L3 |
@@ -32,6 +32,8 @@ pub mod http;
 #[cfg(feature = "server")]
 pub mod identity;
 pub mod journal;
+#[cfg(feature = "server")]
+pub mod metrics;
 pub mod notify;
 pub mod secret;
 #[cfg(feature = "server")]

@@ -22,14 +22,16 @@ use crate::business::organisations::Organisations;
 use crate::business::plan::Plans;
 use crate::business::readiness::Readiness;
 use crate::business::statistics::Statistics;
-use crate::business::sync_run::{RecordError, SyncRuns};
+use crate::business::sync_run::{Observer, RecordError, SyncRuns};
 use crate::cli::output::{Failure, Output};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::apiserver::{ApiserverConfig, LogLevel, LogShape};
 use crate::domain::entry::EntryBase;
 use crate::domain::exit::Exit;
+use crate::domain::sync_run::SyncStatus;
 use crate::http::rate_limit::RateLimiter;
 use crate::http::{self, Api};
+use crate::metrics::{Metrics, SyncEnd};
 use crate::secret::Secret;
 use crate::telemetry::{self, Telemetry};
 
@@ -63,6 +65,14 @@ pub fn migrate(config: &ApiserverConfig, check: bool, output: Output) -> Result<
         (steps, true) => Err(stop(Exit::Failed, format!("the database lacks {steps} schema changes"))),
         (steps, false) => output.data(&format!("{steps} schema changes were made; the schema is current")),
     }
+}
+
+/// Prints the OpenAPI document.
+///
+/// # Errors
+/// When nobody reads it.
+pub fn openapi(output: Output) -> Result<(), Failure> {
+    output.json(&http::document())
 }
 
 /// Serves on this listener until `shutdown`, then gives requests and syncs the grace to end.
@@ -136,12 +146,13 @@ fn compose(
     addr: SocketAddr,
 ) -> (Api, Arc<SyncRuns>) {
     let (store, counters) = (Arc::clone(&stores.store), Arc::clone(&stores.counters));
+    let metrics = Arc::new(Metrics::new());
     let runs = Arc::new(SyncRuns::new(
         Arc::clone(&store),
         Organisations::new(Arc::clone(&store), Arc::clone(&counters)),
         Arc::clone(clock),
         config.sync.lease,
-        Box::new(|_| {}),
+        observer(&metrics),
     ));
     let statistics = Statistics::new(
         Arc::clone(&store),
@@ -165,7 +176,9 @@ fn compose(
         readiness: Readiness::new(store, counters),
         verifier: callers.verifier,
         limiter: RateLimiter::new(config.rate_limit.per_second, config.rate_limit.burst),
+        metrics,
         dev_iam: callers.dev_iam,
+        open: config.server.addr.ip().is_loopback(),
         request_timeout: config.server.request_timeout,
         max_body: usize::try_from(config.server.max_body.0).unwrap_or(usize::MAX),
     };
@@ -176,6 +189,28 @@ fn compose(
 fn entry_base(config: &ApiserverConfig, addr: SocketAddr) -> Option<EntryBase> {
     let here = config.dev_iam.enabled.then(|| format!("http://{addr}/entry"));
     EntryBase::new(&config.plan.entry_base_url.clone().or(here)?).ok()
+}
+
+/// Counts every sync that ends.
+fn observer(metrics: &Arc<Metrics>) -> Observer {
+    let metrics = Arc::clone(metrics);
+    Box::new(move |run| {
+        let p = &run.progress;
+        let millis = u64::try_from(run.duration_ms().unwrap_or_default()).unwrap_or_default();
+        let succeeded = run.finished_at.filter(|_| run.status == SyncStatus::Succeeded);
+        metrics.sync(&SyncEnd {
+            kind: run.kind.as_str(),
+            status: run.status.as_str(),
+            items: [
+                ("written", p.written),
+                ("unchanged", p.unchanged),
+                ("skipped", p.skipped),
+                ("failed", p.failed),
+            ],
+            duration: Duration::from_millis(millis),
+            succeeded_at: succeeded.map(|at| at.as_duration().as_secs_f64()),
+        });
+    })
 }
 
 /// The zone whose days are counted.

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     let ended = match run(std::env::args_os(), &env, output) {
         Ok(Some(Action::Serve(config))) => app::apiserver::run(&config, output),
         Ok(Some(Action::Migrate { config, check })) => app::apiserver::migrate(&config, check, output),
+        Ok(Some(Action::Openapi)) => app::apiserver::openapi(output),
         Ok(None) => Ok(()),
         Err(failure) => Err(failure),
     };

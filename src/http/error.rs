@@ -5,9 +5,9 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use axum::http::header::{ALLOW, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
 
 use super::envelope::Envelope;
+use super::sync_replies::SyncInTheWay;
 use crate::business::plan::PlanError;
 use crate::business::statistics::StatisticsError;
 use crate::business::sync_run::{RecordError, StartError};
@@ -109,6 +109,7 @@ impl From<StatisticsError> for ApiError {
     fn from(error: StatisticsError) -> Self {
         match error {
             StatisticsError::Invalid { field, reason } => Self::Invalid { field: field.to_owned(), reason },
+            StatisticsError::NotFound { what } => Self::NotFound { what },
             StatisticsError::Counters(source) => Self::Internal { cause: source.to_string() },
             StatisticsError::Store(source) => Self::Store { cause: source.to_string() },
             StatisticsError::Start(source) => Self::Start(source),
@@ -232,20 +233,14 @@ fn refused_login(status: StatusCode, code: u32, reason: LoginError) -> Envelope 
 }
 
 fn not_started(status: StatusCode, code: u32, reason: StartError) -> Envelope {
-    let message = reason.to_string();
+    let mut envelope = Envelope::error(status, code, reason.to_string());
+    if let Some(sync) = SyncInTheWay::of(&reason) {
+        envelope.data = serde_json::to_value(sync).ok();
+        return envelope.header(RETRY_AFTER, "1");
+    }
     match reason {
-        StartError::Busy { run_id, holder, since } => {
-            let mut envelope = Envelope::error(status, code, message);
-            envelope.data = Some(json!({ "run_id": run_id, "holder": holder, "since": since.to_string() }));
-            envelope.header(RETRY_AFTER, "1")
-        }
-        StartError::InProgress { run_id } => {
-            let mut envelope = Envelope::error(status, code, message);
-            envelope.data = Some(json!({ "run_id": run_id }));
-            envelope.header(RETRY_AFTER, "1")
-        }
-        StartError::KeyReused => Envelope::error(status, code, message),
         StartError::Store(source) => hidden(status, code, "nothing was started", source.to_string()),
+        _ => envelope,
     }
 }
 

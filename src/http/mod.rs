@@ -7,22 +7,29 @@ mod envelope;
 mod error;
 mod health;
 mod input;
+mod metrics;
+mod openapi;
 mod plan_input;
+mod plan_replies;
 mod plan_tasks;
 mod plans;
 pub mod rate_limit;
 mod request;
 mod statistics;
+mod statistics_replies;
+mod sync_replies;
 mod sync_runs;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::{Router, http::Uri};
+use axum::{Extension, Router, http::Uri};
+use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::business::due_tasks::DueTasks;
 use crate::business::plan::Plans;
@@ -31,6 +38,7 @@ use crate::business::statistics::Statistics;
 use crate::business::sync_run::SyncRuns;
 use crate::identity::Verifier;
 use crate::identity::dev_iam::DevIam;
+use crate::metrics::Metrics;
 
 pub use error::codes;
 use rate_limit::RateLimiter;
@@ -52,8 +60,12 @@ pub struct Api {
     pub verifier: Verifier,
     /// How often each caller may ask.
     pub limiter: RateLimiter,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
     /// The IAM for development, if it runs.
     pub dev_iam: Option<Arc<DevIam>>,
+    /// Whether the listener is on a loopback address: then document and metrics need no token.
+    pub open: bool,
     /// Deadline of a request.
     pub request_timeout: Duration,
     /// Largest request body, in bytes.
@@ -63,10 +75,13 @@ pub struct Api {
 /// What the handlers share.
 type Shared = Arc<Api>;
 
-/// The whole API.
-pub fn router(api: Api) -> Router {
-    let api = Arc::new(api);
-    let mut routes = Router::new().merge(health::router());
+/// The OpenAPI document of a server that other machines can reach, with the routes of the development IAM.
+pub fn document() -> Value {
+    openapi::complete(routes(true).get_openapi(), false)
+}
+
+fn routes(dev_iam: bool) -> OpenApiRouter<Shared> {
+    let mut routes = OpenApiRouter::with_openapi(openapi::base());
     for prefix in ["/api/v1", "/internal/v1"] {
         routes = routes.nest(
             prefix,
@@ -76,16 +91,25 @@ pub fn router(api: Api) -> Router {
                 .merge(plan_tasks::router()),
         );
     }
-    if api.dev_iam.is_some() {
+    if dev_iam {
         routes = routes.merge(dev_iam::router());
     }
+    routes.merge(health::router()).merge(metrics::router()).merge(openapi::serve::router())
+}
+
+/// The whole API.
+pub fn router(api: Api) -> Router {
+    let api = Arc::new(api);
+    let (routes, collected) = routes(api.dev_iam.is_some()).split_for_parts();
+    let document = openapi::complete(&collected, api.open).to_string();
     routes
         .fallback(|uri: Uri| async move { error::ApiError::NotFound { what: uri.path().to_owned() } })
         .method_not_allowed_fallback(|| async { error::ApiError::Method })
+        .layer(Extension(openapi::serve::Document(document.into())))
         .layer(DefaultBodyLimit::max(api.max_body))
         .layer(from_fn_with_state(Arc::clone(&api), request::deadline))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(request::frame))
+        .layer(from_fn_with_state(Arc::clone(&api), request::frame))
         .with_state(api)
 }
 

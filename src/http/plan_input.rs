@@ -1,14 +1,13 @@
-//! The fields of plans and tasks as requests write them, and plans and tasks as replies show them.
+//! The fields of plans and tasks as requests write them.
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::error::ApiError;
-use crate::business::plan::{Page, Paged};
-use crate::domain::plan::AssessmentPlan;
-use crate::domain::plan_task::PlanTask;
+use super::input::{exact, whole};
+use crate::business::plan::Page;
 
 /// Items of one page, unless the request says otherwise, and at most.
 const PAGE: i64 = 20;
@@ -22,8 +21,8 @@ pub(super) fn invalid(field: &str, reason: impl Into<String>) -> ApiError {
 pub(super) fn number(field: &str, value: Option<&Value>) -> Result<Option<i64>, ApiError> {
     let read = match value {
         None | Some(Value::Null) => return Ok(None),
-        Some(Value::Number(number)) => number.as_i64(),
-        Some(Value::String(text)) => text.trim().parse().ok(),
+        Some(Value::Number(number)) => number.as_i64().or_else(|| whole(number.as_f64()?)),
+        Some(Value::String(text)) => exact(text),
         Some(_) => None,
     };
     read.map(Some).ok_or_else(|| invalid(field, "expected a whole number"))
@@ -113,57 +112,10 @@ pub(super) fn page(number_: Option<&Value>, size: Option<&Value>) -> Result<Page
     })
 }
 
-pub(super) fn paged<T>(found: &Paged<T>, page: Page, view: impl Fn(&T) -> Value) -> Value {
-    let items: Vec<Value> = found.items.iter().map(view).collect();
-    json!({ "items": items, "total_count": found.total, "page": page.number, "page_size": page.size })
-}
-
-pub(super) fn plan_view(plan: &AssessmentPlan) -> Value {
-    let schedule = &plan.schedule;
-    json!({
-        "id": plan.id.to_string(),
-        "org_id": plan.org_id,
-        "scale_code": plan.scale_code,
-        "schedule_type": schedule.kind().as_str(),
-        "interval": schedule.interval(),
-        "total_times": schedule.total_times(),
-        "fixed_dates": schedule.fixed_dates().iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "relative_weeks": schedule.relative_weeks(),
-        "status": plan.status.as_str(),
-    })
-}
-
-pub(super) fn task_view(task: &PlanTask, zone: &TimeZone) -> Value {
-    let wall = |at: Timestamp| at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string();
-    let mut view = json!({
-        "id": task.id.to_string(),
-        "plan_id": task.plan_id.to_string(),
-        "seq": task.seq,
-        "org_id": task.org_id,
-        "testee_id": task.testee_id.to_string(),
-        "scale_code": task.scale_code,
-        "planned_at": wall(task.planned_at),
-        "status": task.status.as_str(),
-    });
-    let optional = [
-        ("open_at", task.open_at.map(wall)),
-        ("expire_at", task.expire_at.map(wall)),
-        ("completed_at", task.completed_at.map(wall)),
-        ("assessment_id", task.assessment_id.map(|id| id.to_string())),
-        ("entry_token", task.entry_token.clone()),
-        ("entry_url", task.entry_url.clone()),
-    ];
-    for (name, value) in optional {
-        if let Some(value) = value {
-            view[name] = Value::String(value);
-        }
-    }
-    view
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     /// The system before read what it did not understand as the year 1, and opened nothing (P1); and it read local times
     /// as UTC (P2).

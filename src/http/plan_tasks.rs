@@ -1,52 +1,65 @@
 //! `plans/tasks/…` and the lists of tasks: the scheduled call, and what operators do to single tasks.
 
-use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Shared;
 use super::auth::Caller;
 use super::envelope::Envelope;
 use super::error::ApiError;
-use super::input::Input;
+use super::input::{Input, NumberOrText, Segment};
+use super::openapi::schema;
 use super::plan_input::{
-    flag, id as optional_id, invalid, moment, number, numbers, page, paged, path_id, required_id, task_view,
-    word,
+    flag, id as optional_id, invalid, moment, number, numbers, page, path_id, required_id, word,
 };
-use super::sync_runs::{OrgInput, answer, asker};
+use super::plan_replies::{TaskPage, TaskReply};
+use super::sync_runs::{SyncHeaders, SyncReplies, answer, asker};
 use crate::business::due_tasks::{DueRequest, MAX_LIMIT, MAX_TESTEES};
 use crate::business::plan::TaskFilter;
 use crate::domain::plan_task::{Entry, TaskEvent};
 use crate::identity::Permission;
 
-pub(super) fn router() -> Router<Shared> {
-    Router::new()
-        .route("/plans/tasks/schedule", post(schedule))
-        .route("/plans/tasks", get(list))
-        .route("/plans/tasks/{id}", get(show))
-        .route("/plans/tasks/{id}/open", post(open))
-        .route("/plans/tasks/{id}/complete", post(complete))
-        .route("/plans/tasks/{id}/expire", post(expire))
-        .route("/plans/tasks/{id}/cancel", post(cancel))
-        .route("/plans/{id}/tasks", get(of_plan))
-        .route("/testees/{id}/tasks", get(of_testee))
-        .route("/testees/{id}/plans/{plan_id}/tasks", get(of_enrolment))
+pub(super) fn router() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(schedule))
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(open))
+        .routes(routes!(complete))
+        .routes(routes!(expire))
+        .routes(routes!(cancel))
+        .routes(routes!(of_plan))
+        .routes(routes!(of_testee))
+        .routes(routes!(of_enrolment))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ScheduleInput {
+    #[schema(schema_with = schema::moment_or_null)]
     before: Option<String>,
+    #[schema(schema_with = schema::number_or_null)]
     plan_id: Option<Value>,
+    #[schema(schema_with = schema::testee_ids_or_null)]
     testee_ids: Option<Value>,
+    #[schema(schema_with = schema::schedule_limit_or_null)]
     limit: Option<Value>,
+    #[schema(schema_with = schema::flag_or_null)]
     dry_run: Option<Value>,
-    org: Option<OrgInput>,
+    #[schema(schema_with = schema::org_or_null)]
+    org: Option<NumberOrText>,
 }
 
+/// Opens the tasks that are due and expires those that are overdue.
+#[utoipa::path(
+    post, path = "/plans/tasks/schedule", operation_id = "schedule_tasks", tag = "syncs", params(SyncHeaders),
+    request_body = Option<ScheduleInput>, responses(SyncReplies), extensions(("x-query-or-body" = json!(true)))
+)]
 async fn schedule(
     State(api): State<Shared>,
     caller: Caller,
@@ -79,16 +92,27 @@ async fn schedule(
     answer(&api, started, &headers).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ListInput {
+    #[param(schema_with = schema::number, required = false)]
     plan_id: Option<Value>,
+    #[param(schema_with = schema::number, required = false)]
     testee_id: Option<Value>,
+    #[param(schema_with = schema::task_status, required = false)]
     status: Option<String>,
+    #[param(schema_with = schema::page, required = false)]
     page: Option<Value>,
+    #[param(schema_with = schema::page_size, required = false)]
     page_size: Option<Value>,
 }
 
+/// The tasks of the organisation.
+#[utoipa::path(
+    get, path = "/plans/tasks", operation_id = "list_tasks", tag = "plans", params(ListInput),
+    responses((status = 200, description = "A page of tasks.", body = TaskPage))
+)]
 async fn list(
     State(api): State<Shared>,
     caller: Caller,
@@ -97,28 +121,43 @@ async fn list(
     found(&api, caller, input, [None, None]).await
 }
 
+/// The tasks of a plan.
+#[utoipa::path(
+    get, path = "/plans/{id}/tasks", operation_id = "list_tasks_of_plan", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1), ListInput),
+    responses((status = 200, description = "A page of tasks.", body = TaskPage), (status = 404, description = "There is no such plan or task in this organisation."))
+)]
 async fn of_plan(
     State(api): State<Shared>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segment(id): Segment<String>,
     Input(input): Input<ListInput>,
 ) -> Result<Envelope, ApiError> {
     found(&api, caller, input, [Some(path_id("id", &id)?), None]).await
 }
 
+/// The tasks of a testee.
+#[utoipa::path(
+    get, path = "/testees/{id}/tasks", operation_id = "list_tasks_of_testee", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1), ListInput),
+    responses((status = 200, description = "A page of tasks.", body = TaskPage))
+)]
 async fn of_testee(
     State(api): State<Shared>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segment(id): Segment<String>,
     Input(input): Input<ListInput>,
 ) -> Result<Envelope, ApiError> {
     found(&api, caller, input, [None, Some(path_id("id", &id)?)]).await
 }
 
+/// The tasks of a testee in a plan.
+#[utoipa::path(
+    get, path = "/testees/{id}/plans/{plan_id}/tasks", operation_id = "list_tasks_of_enrolment", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1), ("plan_id" = i64, Path, description = "The id.", minimum = 1), ListInput),
+    responses((status = 200, description = "A page of tasks.", body = TaskPage))
+)]
 async fn of_enrolment(
     State(api): State<Shared>,
     caller: Caller,
-    Path((id, plan_id)): Path<(String, String)>,
+    Segment((id, plan_id)): Segment<(String, String)>,
     Input(input): Input<ListInput>,
 ) -> Result<Envelope, ApiError> {
     found(&api, caller, input, [Some(path_id("plan_id", &plan_id)?), Some(path_id("id", &id)?)]).await
@@ -142,37 +181,50 @@ async fn found(
         api.plans.find(caller.org_id, plan).await?;
     }
     let found = api.plans.tasks(caller.org_id, filter, page).await?;
-    Ok(Envelope::success(paged(&found, page, |task| task_view(task, api.plans.zone()))))
+    Ok(Envelope::success(TaskPage::new(&found, page, api.plans.zone())))
 }
 
+/// A task.
+#[utoipa::path(
+    get, path = "/plans/tasks/{id}", operation_id = "show_task", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1)),
+    responses((status = 200, description = "What it is now.", body = TaskReply), (status = 404, description = "There is no such plan or task in this organisation."))
+)]
 async fn show(
     State(api): State<Shared>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segment(id): Segment<String>,
 ) -> Result<Envelope, ApiError> {
     let caller = caller.require(Permission::Read)?;
     let task = api.plans.find_task(caller.org_id, path_id("id", &id)?).await?;
-    Ok(Envelope::success(task_view(&task, api.plans.zone())))
+    Ok(Envelope::success(TaskReply::new(&task, api.plans.zone())))
 }
 
 async fn apply(api: &Shared, caller: Caller, id: &str, event: TaskEvent) -> Result<Envelope, ApiError> {
     let caller = caller.require(Permission::ManagePlans)?;
     let task = api.plans.apply(caller.org_id, path_id("id", id)?, event).await?;
-    Ok(Envelope::success(task_view(&task, api.plans.zone())))
+    Ok(Envelope::success(TaskReply::new(&task, api.plans.zone())))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct OpenBody {
+    #[schema(schema_with = schema::token, required)]
     entry_token: Option<String>,
+    #[schema(schema_with = schema::entry_url, required)]
     entry_url: Option<String>,
+    #[schema(schema_with = schema::moment, required)]
     expire_at: Option<String>,
 }
 
+/// Opens a task.
+#[utoipa::path(
+    post, path = "/plans/tasks/{id}/open", operation_id = "open_task", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1)), request_body = OpenBody,
+    responses((status = 200, description = "What it is now.", body = TaskReply), (status = 404, description = "There is no such plan or task in this organisation."), (status = 409, description = "The state forbids it."))
+)]
 async fn open(
     State(api): State<Shared>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segment(id): Segment<String>,
     Input(body): Input<OpenBody>,
 ) -> Result<Envelope, ApiError> {
     let required = |field| move || invalid(field, "is required");
@@ -185,34 +237,50 @@ async fn open(
     apply(&api, caller, &id, TaskEvent::Open { entry, expire_at }).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct CompleteInput {
+    #[schema(schema_with = schema::number, required)]
     assessment_id: Option<Value>,
 }
 
+/// Records that a task was filled in.
+#[utoipa::path(
+    post, path = "/plans/tasks/{id}/complete", operation_id = "complete_task", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1)), request_body = CompleteInput,
+    responses((status = 200, description = "What it is now.", body = TaskReply), (status = 404, description = "There is no such plan or task in this organisation."), (status = 409, description = "The state forbids it."))
+)]
 async fn complete(
     State(api): State<Shared>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segment(id): Segment<String>,
     Input(input): Input<CompleteInput>,
 ) -> Result<Envelope, ApiError> {
     let assessment_id = required_id("assessment_id", input.assessment_id.as_ref())?;
     apply(&api, caller, &id, TaskEvent::Complete { assessment_id }).await
 }
 
+/// Ends a task that was not filled in.
+#[utoipa::path(
+    post, path = "/plans/tasks/{id}/expire", operation_id = "expire_task", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1)),
+    responses((status = 200, description = "What it is now.", body = TaskReply), (status = 404, description = "There is no such plan or task in this organisation."), (status = 409, description = "The state forbids it."))
+)]
 async fn expire(
     State(api): State<Shared>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segment(id): Segment<String>,
 ) -> Result<Envelope, ApiError> {
     apply(&api, caller, &id, TaskEvent::Expire).await
 }
 
+/// Cancels a task.
+#[utoipa::path(
+    post, path = "/plans/tasks/{id}/cancel", operation_id = "cancel_task", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1)),
+    responses((status = 200, description = "What it is now.", body = TaskReply), (status = 404, description = "There is no such plan or task in this organisation."), (status = 409, description = "The state forbids it."))
+)]
 async fn cancel(
     State(api): State<Shared>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segment(id): Segment<String>,
 ) -> Result<Envelope, ApiError> {
     apply(&api, caller, &id, TaskEvent::Cancel).await
 }

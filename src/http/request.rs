@@ -9,9 +9,9 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use uuid::Uuid;
 
-use super::Shared;
 use super::envelope::Envelope;
 use super::error::{ApiError, KEPT};
+use super::{Shared, metrics};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -19,11 +19,13 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// Gives the request an id, writes its reply and one line in the log. Neither holds a query, a header or a body.
-pub(super) async fn frame(request: Request, next: Next) -> Response {
+pub(super) async fn frame(State(api): State<Shared>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let route = metrics::route(request.extensions());
     let (mut response, cause) = written(next.run(request).await, &id);
+    api.metrics.request(metrics::method(&method), &route, response.status().as_u16(), started.elapsed());
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -31,7 +33,7 @@ pub(super) async fn frame(request: Request, next: Next) -> Response {
     let duration_ms = crate::domain::duration::millis(started.elapsed());
     if status.is_server_error() {
         tracing::error!(%method, path, status = status.as_u16(), duration_ms, request_id = id, cause, "request failed");
-    } else if path == "/health" || path == "/ready" {
+    } else if matches!(path.as_str(), "/health" | "/ready" | "/metrics") {
         tracing::debug!(%method, path, status = status.as_u16(), duration_ms, request_id = id, "request");
     } else {
         tracing::info!(%method, path, status = status.as_u16(), duration_ms, request_id = id, "request");

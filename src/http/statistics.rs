@@ -1,44 +1,59 @@
 //! `statistics/…`: the intake of events, the syncs and the validation, and what they have produced.
 
-use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::routing::{get, post};
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::Shared;
 use super::auth::Caller;
 use super::envelope::Envelope;
 use super::error::ApiError;
-use super::input::{Input, day};
-use super::sync_runs::{OrgInput, answer, asker};
+use super::input::{Input, NumberOrText, Segment, day, positive};
+use super::openapi::schema;
+use super::statistics_replies::{
+    EventReply, PlanStatisticsReply, QuestionnaireReply, SystemReply, TesteeReply,
+};
+use super::sync_runs::{SyncHeaders, SyncReplies, answer, asker};
 use crate::business::statistics::{EventInput, Mode};
-use crate::domain::statistics::{Accumulated, EventType};
+use crate::domain::statistics::EventType;
 use crate::identity::Permission;
 
-pub(super) fn router() -> Router<Shared> {
-    Router::new()
-        .route("/statistics/sync/daily", post(sync_daily))
-        .route("/statistics/sync/accumulated", post(sync_accumulated))
-        .route("/statistics/sync/plan", post(sync_plan))
-        .route("/statistics/validate", post(validate))
-        .route("/statistics/events", post(count))
-        .route("/statistics/system", get(system))
-        .route("/statistics/questionnaires/{code}", get(questionnaire))
-        .route("/statistics/testees/{id}", get(testee))
-        .route("/statistics/plans/{id}", get(plan))
+pub(super) fn router() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new()
+        .routes(routes!(sync_daily))
+        .routes(routes!(sync_accumulated))
+        .routes(routes!(sync_plan))
+        .routes(routes!(validate))
+        .routes(routes!(count))
+        .routes(routes!(system))
+        .routes(routes!(questionnaire))
+        .routes(routes!(testee))
+        .routes(routes!(plan))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct DailyInput {
+    /// The first day. Without both, the days are those that were touched since the last sync, today and yesterday.
+    #[schema(schema_with = schema::day_or_null)]
     start_date: Option<String>,
+    /// The last day.
+    #[schema(schema_with = schema::day_or_null)]
     end_date: Option<String>,
-    org: Option<OrgInput>,
+    /// An organisation other than the caller's, or `all`: takes the role admin.
+    #[schema(schema_with = schema::org_or_null)]
+    org: Option<NumberOrText>,
 }
 
+/// Carries the counters of each day into the daily statistics.
+#[utoipa::path(
+    post, path = "/statistics/sync/daily", tag = "syncs", params(SyncHeaders), request_body = Option<DailyInput>,
+    responses(SyncReplies), extensions(("x-query-or-body" = json!(true)))
+)]
 async fn sync_daily(
     State(api): State<Shared>,
     caller: Caller,
@@ -51,12 +66,19 @@ async fn sync_daily(
     answer(&api, api.statistics.sync_daily(asker, window).await?, &headers).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AccumulatedInput {
-    org: Option<OrgInput>,
+    /// An organisation other than the caller's, or `all`: takes the role admin.
+    #[schema(schema_with = schema::org_or_null)]
+    org: Option<NumberOrText>,
 }
 
+/// Adds the daily statistics up.
+#[utoipa::path(
+    post, path = "/statistics/sync/accumulated", tag = "syncs", params(SyncHeaders), request_body = Option<AccumulatedInput>,
+    responses(SyncReplies), extensions(("x-query-or-body" = json!(true)))
+)]
 async fn sync_accumulated(
     State(api): State<Shared>,
     caller: Caller,
@@ -67,13 +89,22 @@ async fn sync_accumulated(
     answer(&api, api.statistics.sync_accumulated(asker).await?, &headers).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PlanInput {
-    plan_id: Option<Id>,
-    org: Option<OrgInput>,
+    /// Only this plan.
+    #[schema(schema_with = schema::number_or_null)]
+    plan_id: Option<NumberOrText>,
+    /// An organisation other than the caller's, or `all`: takes the role admin.
+    #[schema(schema_with = schema::org_or_null)]
+    org: Option<NumberOrText>,
 }
 
+/// Adds the tasks of plans up.
+#[utoipa::path(
+    post, path = "/statistics/sync/plan", tag = "syncs", params(SyncHeaders), request_body = Option<PlanInput>,
+    responses(SyncReplies, (status = 404, description = "There is no such plan.")), extensions(("x-query-or-body" = json!(true)))
+)]
 async fn sync_plan(
     State(api): State<Shared>,
     caller: Caller,
@@ -81,17 +112,26 @@ async fn sync_plan(
     Input(input): Input<PlanInput>,
 ) -> Result<Envelope, ApiError> {
     let asker = asker(caller.require(Permission::RunSyncs)?, input.org, &headers)?;
-    let only = input.plan_id.map(|id| number("plan_id", &id.text())).transpose()?;
+    let only = input.plan_id.map(|id| positive("plan_id", &id.to_string())).transpose()?;
     answer(&api, api.statistics.sync_plan(asker, only).await?, &headers).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ValidateInput {
+    /// Whether differences are listed (the default) or repaired.
+    #[schema(schema_with = schema::mode_or_null)]
     mode: Option<String>,
-    org: Option<OrgInput>,
+    /// An organisation other than the caller's, or `all`: takes the role admin.
+    #[schema(schema_with = schema::org_or_null)]
+    org: Option<NumberOrText>,
 }
 
+/// Compares the statistics with their sources; differences that stay are answered with 500.
+#[utoipa::path(
+    post, path = "/statistics/validate", tag = "syncs", params(SyncHeaders), request_body = Option<ValidateInput>,
+    responses(SyncReplies), extensions(("x-query-or-body" = json!(true)))
+)]
 async fn validate(
     State(api): State<Shared>,
     caller: Caller,
@@ -108,17 +148,33 @@ async fn validate(
     answer(&api, api.statistics.validate(asker, mode).await?, &headers).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct EventBody {
+    /// Its id: an event is counted once.
+    #[schema(schema_with = schema::key)]
     event_id: String,
+    /// What happened.
     #[serde(rename = "type")]
+    #[schema(schema_with = schema::event_type)]
     event_type: Type,
-    questionnaire_code: Option<Id>,
-    testee_id: Option<Id>,
-    plan_id: Option<Id>,
+    /// Which questionnaire.
+    #[schema(schema_with = schema::id_or_null)]
+    questionnaire_code: Option<NumberOrText>,
+    /// Which person.
+    #[schema(schema_with = schema::id_or_null)]
+    testee_id: Option<NumberOrText>,
+    /// Which plan.
+    #[schema(schema_with = schema::id_or_null)]
+    plan_id: Option<NumberOrText>,
+    /// Where a submitted one came from.
+    #[schema(schema_with = schema::word_or_null)]
     origin: Option<String>,
+    /// What an interpreted one found.
+    #[schema(schema_with = schema::word_or_null)]
     risk_level: Option<String>,
+    /// When, not more than a day ahead; unset means now.
+    #[schema(schema_with = schema::instant_or_null)]
     occurred_at: Option<Timestamp>,
 }
 
@@ -129,30 +185,11 @@ enum Type {
     Interpreted,
 }
 
-/// Ids are numbers, or numbers as text where JavaScript is near.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Id {
-    Number(u64),
-    Text(String),
-}
-
-impl Id {
-    fn text(self) -> String {
-        match self {
-            Id::Number(number) => number.to_string(),
-            Id::Text(text) => text,
-        }
-    }
-}
-
-fn number(field: &str, text: &str) -> Result<i64, ApiError> {
-    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| ApiError::Invalid {
-        field: field.to_owned(),
-        reason: "expected a positive whole number".to_owned(),
-    })
-}
-
+/// Counts an event, once.
+#[utoipa::path(
+    post, path = "/statistics/events", operation_id = "record_event", tag = "statistics", request_body = EventBody,
+    responses((status = 200, description = "It is counted, now or before.", body = EventReply))
+)]
 async fn count(
     State(api): State<Shared>,
     caller: Caller,
@@ -160,117 +197,98 @@ async fn count(
 ) -> Result<Envelope, ApiError> {
     let caller = caller.require(Permission::RecordEvents)?;
     let event_id = event.event_id.clone();
+    let text = |id: NumberOrText| id.to_string();
     let input = EventInput {
         event_id: event.event_id,
         event_type: match event.event_type {
             Type::Submitted => EventType::Submitted,
             Type::Interpreted => EventType::Interpreted,
         },
-        questionnaire_code: event.questionnaire_code.map(Id::text),
-        testee_id: event.testee_id.map(Id::text),
-        plan_id: event.plan_id.map(Id::text),
+        questionnaire_code: event.questionnaire_code.map(text),
+        testee_id: event.testee_id.map(text),
+        plan_id: event.plan_id.map(text),
         origin: event.origin,
         risk_level: event.risk_level,
         occurred_at: event.occurred_at,
     };
     let counted = api.statistics.count(caller.org_id, input).await?;
-    Ok(Envelope::success(json!({
-        "event_id": event_id,
-        "date": counted.date.to_string(),
-        "counted": counted.counted,
-    })))
+    let reply = EventReply { event_id, date: counted.date.to_string(), counted: counted.counted };
+    Ok(Envelope::success(reply))
 }
 
+/// The numbers of the caller's organisation.
+#[utoipa::path(
+    get, path = "/statistics/system", operation_id = "system_statistics", tag = "statistics",
+    responses(
+        (status = 200, description = "As of the last syncs.", body = SystemReply),
+    )
+)]
 async fn system(State(api): State<Shared>, caller: Caller) -> Result<Envelope, ApiError> {
     let caller = caller.require(Permission::Read)?;
     let system = api.statistics.system(caller.org_id).await?;
-    Ok(Envelope::success(json!({
-        "org_id": caller.org_id,
-        "questionnaire_count": system.questionnaires,
-        "testee_count": system.testees,
-        "answer_sheet_count": system.submissions,
-        "assessment_count": system.submissions,
-        "assessment_status_distribution": {
-            "submitted": system.submissions,
-            "interpreted": system.completions,
-        },
-    })))
+    Ok(Envelope::success(SystemReply::new(caller.org_id, &system)))
 }
 
+/// The numbers of a questionnaire.
+#[utoipa::path(
+    get, path = "/statistics/questionnaires/{code}", operation_id = "questionnaire_statistics", tag = "statistics",
+    params(("code" = String, Path, description = "Its code.")),
+    responses(
+        (status = 200, description = "As of the last syncs.", body = QuestionnaireReply),
+        (status = 404, description = "No sync has written any."),
+    )
+)]
 async fn questionnaire(
     State(api): State<Shared>,
     caller: Caller,
-    Path(code): Path<String>,
+    Segment(code): Segment<String>,
 ) -> Result<Envelope, ApiError> {
     let caller = caller.require(Permission::Read)?;
     let found = api.statistics.questionnaire(caller.org_id, &code).await?;
     let found = found.ok_or_else(|| unsynced("questionnaire", &code))?;
-    let total = &found.total;
-    let trend: Vec<Value> =
-        found.trend.iter().map(|(date, count)| json!({ "date": date.to_string(), "count": count })).collect();
-    Ok(Envelope::success(json!({
-        "org_id": caller.org_id,
-        "questionnaire_code": code,
-        "total_submissions": total.total_submissions,
-        "total_completions": total.total_completions,
-        "completion_rate": percent(total.total_completions, total.total_submissions),
-        "last_7_days_count": total.last_days[0],
-        "last_15_days_count": total.last_days[1],
-        "last_30_days_count": total.last_days[2],
-        "daily_trend": trend,
-        "origin_distribution": total.distribution.origin,
-        "risk_distribution": total.distribution.risk,
-    })))
+    Ok(Envelope::success(QuestionnaireReply::new(caller.org_id, code, found)))
 }
 
+/// The numbers of a person.
+#[utoipa::path(
+    get, path = "/statistics/testees/{id}", operation_id = "testee_statistics", tag = "statistics",
+    params(("id" = String, Path, description = "Its id.")),
+    responses(
+        (status = 200, description = "As of the last syncs.", body = TesteeReply),
+        (status = 404, description = "No sync has written any."),
+    )
+)]
 async fn testee(
     State(api): State<Shared>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segment(id): Segment<String>,
 ) -> Result<Envelope, ApiError> {
     let caller = caller.require(Permission::Read)?;
     let found = api.statistics.testee(caller.org_id, &id).await?;
-    let Accumulated { total_submissions, total_completions, distribution, occurred, .. } =
-        found.ok_or_else(|| unsynced("testee", &id))?.total;
-    Ok(Envelope::success(json!({
-        "org_id": caller.org_id,
-        "testee_id": id,
-        "total_assessments": total_submissions,
-        "completed_assessments": total_completions,
-        "pending_assessments": (total_submissions - total_completions).max(0),
-        "risk_distribution": distribution.risk,
-        "first_assessment_date": occurred.map(|days| days.start.to_string()),
-        "last_assessment_date": occurred.map(|days| days.end.to_string()),
-    })))
+    let total = found.ok_or_else(|| unsynced("testee", &id))?.total;
+    Ok(Envelope::success(TesteeReply::new(caller.org_id, id, total)))
 }
 
+/// The numbers of a plan.
+#[utoipa::path(
+    get, path = "/statistics/plans/{id}", operation_id = "plan_statistics", tag = "statistics",
+    params(("id" = i64, Path, description = "Its id.", minimum = 1)),
+    responses(
+        (status = 200, description = "As of the last syncs.", body = PlanStatisticsReply),
+        (status = 404, description = "No sync has written any."),
+    )
+)]
 async fn plan(
     State(api): State<Shared>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segment(id): Segment<String>,
 ) -> Result<Envelope, ApiError> {
     let caller = caller.require(Permission::Read)?;
-    let counts = api.statistics.plan(caller.org_id, number("id", &id)?).await?;
+    let counts = api.statistics.plan(caller.org_id, positive("id", &id)?).await?;
     let counts = counts.ok_or_else(|| unsynced("plan", &id))?;
-    Ok(Envelope::success(json!({
-        "org_id": caller.org_id,
-        "plan_id": id,
-        "total_tasks": counts.total_tasks,
-        "completed_tasks": counts.completed_tasks,
-        "pending_tasks": counts.pending_tasks,
-        "expired_tasks": counts.expired_tasks,
-        "completion_rate": percent(counts.completed_tasks, counts.total_tasks),
-        "enrolled_testees": counts.enrolled_testees,
-        "active_testees": counts.active_testees,
-    })))
+    Ok(Envelope::success(PlanStatisticsReply::new(caller.org_id, id, &counts)))
 }
 
 fn unsynced(what: &str, id: &str) -> ApiError {
     ApiError::NotFound { what: format!("no sync has written statistics of {what} {id}") }
-}
-
-/// Of a hundred, to two decimals; 0 when there is nothing.
-#[expect(clippy::cast_precision_loss, reason = "two decimals of a ratio need no more")]
-fn percent(part: i64, whole: i64) -> f64 {
-    if whole == 0 { 0.0 } else { (part as f64 / whole as f64 * 10_000.0).round() / 100.0 }
 }

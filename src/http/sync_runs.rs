@@ -1,18 +1,20 @@
 //! `statistics/runs`: how syncs stand, and the replies that their starts and ends give.
 
-use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::{HeaderMap, HeaderName, LOCATION};
-use axum::routing::get;
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use utoipa::{IntoParams, IntoResponses};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::auth::Caller;
 use super::envelope::Envelope;
 use super::error::{ApiError, codes};
-use super::input::Input;
+use super::input::{Input, NumberOrText, Segment, exact, instant};
+use super::openapi::schema;
+use super::sync_replies::{SyncAccepted, SyncInTheWay, SyncList, SyncReply};
 use super::{Shared, request};
 use crate::business::sync_run::{Asker, Running, Scope, Started};
 use crate::domain::sync_run::{EVERY_ORGANISATION, SyncKind, SyncRun, SyncStatus};
@@ -22,20 +24,74 @@ use crate::identity::{Identity, Permission};
 const DEFAULT_LIMIT: u32 = 20;
 const MAX_LIMIT: u32 = 100;
 
-pub(super) fn router() -> Router<Shared> {
-    Router::new().route("/statistics/runs", get(list)).route("/statistics/runs/{id}", get(show))
+pub(super) fn router() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show))
 }
 
-#[derive(Deserialize)]
+/// The headers that a request for a sync may have.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "documents what `request` reads")]
+pub(super) struct SyncHeaders {
+    /// A repeat with the same key and the same input is answered with what the first one did.
+    #[param(rename = "Idempotency-Key", schema_with = schema::idempotency_key, required = false)]
+    key: Option<String>,
+    /// `respond-async` does not wait for the end.
+    #[param(rename = "Prefer", required = false, nullable = false)]
+    prefer: Option<String>,
+}
+
+/// The answers to a request for a sync.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents what `answer` and `ApiError` write")]
+pub(super) enum SyncReplies {
+    /// Everything was done.
+    #[response(status = 200, headers(
+        ("Idempotent-Replayed" = String, description = "`true`: an earlier request with this key did it."),
+    ))]
+    Ended(SyncReply),
+    /// The sync goes on: `Location` says where to ask how it stands.
+    #[response(status = 202, headers(
+        ("Location" = String, description = "The record of the sync."),
+        ("Preference-Applied" = String, description = "`respond-async`, if that was preferred."),
+    ))]
+    Accepted(SyncAccepted),
+    /// Another sync of this kind, or the first request with this key, is in progress.
+    #[response(status = 409)]
+    Busy(SyncInTheWay),
+    /// The Idempotency-Key was used for another request.
+    #[response(status = 422)]
+    KeyReused,
+    /// Something was not done: `data` is the record of the sync, if one was started.
+    #[response(status = 500, headers(
+        ("Idempotent-Replayed" = String, description = "`true`: an earlier request with this key did it."),
+    ))]
+    Failed(SyncReply),
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Filter {
+    /// Only syncs of this kind.
+    #[param(schema_with = schema::kind, required = false)]
     kind: Option<String>,
+    /// Only syncs that started before; takes the `started_at` of the last one to go on.
+    #[param(schema_with = schema::instant, required = false)]
     before: Option<String>,
+    /// Records of one page.
+    #[param(schema_with = schema::limit, required = false)]
     limit: Option<String>,
-    org: Option<OrgInput>,
+    /// An organisation other than the caller's, or `all`: takes the role admin.
+    #[param(schema_with = schema::org, required = false)]
+    org: Option<NumberOrText>,
 }
 
-/// The newest records first; `before` takes the `started_at` of the last one to go on.
+/// The records of syncs, the newest first.
+#[utoipa::path(
+    get, path = "/statistics/runs", operation_id = "list_syncs", tag = "syncs", params(Filter),
+    responses((status = 200, description = "A page of records.", body = SyncList))
+)]
 async fn list(
     State(api): State<Shared>,
     caller: Caller,
@@ -46,28 +102,33 @@ async fn list(
     let invalid = |field: &str, reason: String| ApiError::Invalid { field: field.to_owned(), reason };
     let kind: Option<SyncKind> =
         filter.kind.map(|kind| kind.parse().map_err(|error| invalid("kind", error))).transpose()?;
-    let before: Option<Timestamp> = filter
-        .before
-        .map(|at| at.parse().map_err(|_| invalid("before", "expected an instant of RFC 3339".to_owned())))
-        .transpose()?;
+    let before: Option<Timestamp> = filter.before.map(|at| instant("before", &at)).transpose()?;
     let limit: Option<u32> = filter
         .limit
-        .map(|limit| limit.parse().map_err(|_| invalid("limit", "expected a whole number".to_owned())))
+        .map(|text| exact(&text).ok_or_else(|| invalid("limit", "expected a whole number".to_owned())))
         .transpose()?;
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(invalid("limit", format!("must be from 1 to {MAX_LIMIT}")));
     }
     let runs = api.runs.recent(scope.org_id(), kind, before, limit).await?;
-    let items: Vec<Value> = runs.iter().map(view).collect();
-    Ok(Envelope::success(json!({ "items": items })))
+    let items = runs.iter().map(SyncReply::from).collect();
+    Ok(Envelope::success(SyncList { items }))
 }
 
-/// The record of a sync is found, however the sync ended: `status` tells.
+/// The record of a sync, however it ended: `status` tells.
+#[utoipa::path(
+    get, path = "/statistics/runs/{id}", operation_id = "show_sync", tag = "syncs",
+    params(("id" = String, Path, description = "The run_id of the sync.")),
+    responses(
+        (status = 200, description = "The record.", body = SyncReply),
+        (status = 404, description = "No such sync in this organisation."),
+    )
+)]
 async fn show(
     State(api): State<Shared>,
     caller: Caller,
-    Path(id): Path<String>,
+    Segment(id): Segment<String>,
 ) -> Result<Envelope, ApiError> {
     let caller = caller.require(Permission::Read)?;
     let mut run = api.runs.find(caller.org_id, &id).await?;
@@ -75,30 +136,20 @@ async fn show(
         run = api.runs.find(EVERY_ORGANISATION, &id).await?;
     }
     let run = run.ok_or_else(|| ApiError::NotFound { what: format!("sync {id}") })?;
-    Ok(Envelope::success(view(&run)))
+    Ok(Envelope::success(SyncReply::from(&run)))
 }
 
-/// The input field `org`: an organisation's number, or `all`.
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub(super) enum OrgInput {
-    /// As JSON writes it.
-    Number(i64),
-    /// As the query writes it.
-    Text(String),
-}
-
-/// For whom the caller asks: the caller's own organisation, unless an admin names another one or every one.
-pub(super) fn scope(caller: &Identity, org: Option<OrgInput>) -> Result<Scope, ApiError> {
+/// For whom the caller asks, by the field `org`: the caller's own organisation, unless an admin names another one or every one.
+pub(super) fn scope(caller: &Identity, org: Option<NumberOrText>) -> Result<Scope, ApiError> {
     let wrong = || ApiError::Invalid {
         field: "org".to_owned(),
         reason: "expected the number of an organisation, or all".to_owned(),
     };
     let scope = match org {
         None => return Ok(Scope::Organisation(caller.org_id)),
-        Some(OrgInput::Number(org_id)) => Scope::Organisation(org_id),
-        Some(OrgInput::Text(text)) if text == "all" => Scope::Every,
-        Some(OrgInput::Text(text)) => Scope::Organisation(text.parse().map_err(|_| wrong())?),
+        Some(NumberOrText::Number(org_id)) => Scope::Organisation(org_id),
+        Some(NumberOrText::Text(text)) if text == "all" => Scope::Every,
+        Some(NumberOrText::Text(text)) => Scope::Organisation(exact(&text).ok_or_else(wrong)?),
     };
     if matches!(scope, Scope::Organisation(org_id) if org_id <= EVERY_ORGANISATION) {
         return Err(wrong());
@@ -110,7 +161,11 @@ pub(super) fn scope(caller: &Identity, org: Option<OrgInput>) -> Result<Scope, A
 }
 
 /// Who asks, as the request tells.
-pub(super) fn asker(caller: Identity, org: Option<OrgInput>, headers: &HeaderMap) -> Result<Asker, ApiError> {
+pub(super) fn asker(
+    caller: Identity,
+    org: Option<NumberOrText>,
+    headers: &HeaderMap,
+) -> Result<Asker, ApiError> {
     Ok(Asker {
         scope: scope(&caller, org)?,
         caller: caller.subject,
@@ -147,7 +202,7 @@ async fn wait(api: &Shared, running: Running, prefers_async: bool) -> Result<Env
 
 /// The reply to a request whose sync goes on: where to ask how it stands.
 fn accepted(id: &str) -> Envelope {
-    Envelope::success(json!({ "run_id": id, "status": SyncStatus::Running.as_str() }))
+    Envelope::success(SyncAccepted::new(id))
         .status(StatusCode::ACCEPTED)
         .header(LOCATION, &format!("/api/v1/statistics/runs/{id}"))
 }
@@ -155,7 +210,7 @@ fn accepted(id: &str) -> Envelope {
 /// The reply to the request that a sync was started by: a partial sync is never a success.
 fn ended(run: &SyncRun) -> Envelope {
     if run.status == SyncStatus::Succeeded {
-        return Envelope::success(view(run));
+        return Envelope::success(SyncReply::from(run));
     }
     let progress = &run.progress;
     let (code, message) = match &progress.error {
@@ -168,33 +223,7 @@ fn ended(run: &SyncRun) -> Envelope {
         }
     };
     let mut envelope = Envelope::error(StatusCode::INTERNAL_SERVER_ERROR, code, message);
-    envelope.data = Some(view(run));
+    envelope.data = serde_json::to_value(SyncReply::from(run)).ok();
     envelope.cause = progress.errors.first().map(|error| format!("{}: {}", error.item, error.message));
     envelope
-}
-
-fn view(run: &SyncRun) -> Value {
-    let p = &run.progress;
-    json!({
-        "run_id": run.id,
-        "kind": run.kind.as_str(),
-        "status": run.status.as_str(),
-        "org_id": (run.org_id != EVERY_ORGANISATION).then_some(run.org_id),
-        "trigger": run.trigger,
-        "caller": run.caller,
-        "window": run.window.map(|window| {
-            json!({ "start_date": window.start.to_string(), "end_date": window.end.to_string() })
-        }),
-        "scanned": p.scanned,
-        "written": p.written,
-        "unchanged": p.unchanged,
-        "skipped": p.skipped,
-        "failed": p.failed,
-        "errors": p.errors,
-        "error": p.error,
-        "detail": p.detail,
-        "started_at": run.started_at.to_string(),
-        "finished_at": run.finished_at.map(|at| at.to_string()),
-        "duration_ms": run.duration_ms(),
-    })
 }

@@ -30,6 +30,10 @@ mod herd;
 mod identity;
 mod layers;
 mod matrix;
+#[cfg(feature = "server")]
+mod metrics;
+#[cfg(feature = "server")]
+mod openapi;
 mod panic;
 #[cfg(feature = "server")]
 mod plans;

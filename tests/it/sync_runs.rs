@@ -143,6 +143,8 @@ async fn start(then: Then, request_timeout: Duration, grace: Duration) -> Server
         verifier: Verifier::new(iam.key(), rules, clock),
         limiter: RateLimiter::new(0, 0),
         dev_iam: Some(iam),
+        open: true,
+        metrics: Arc::default(),
         request_timeout,
         max_body: 1 << 20,
     };

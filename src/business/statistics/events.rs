@@ -6,10 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Statistics, StatisticsError, invalid};
 use crate::domain::statistics::{EventType, StatisticType, StatisticsEvent, Subject};
 
-/// Longest id of an event and longest key of a count, in bytes: the width of the columns.
+/// Longest id of an event and longest key of a count, in characters: the width of the columns.
 const MAX_KEY: usize = 255;
 
-/// Longest origin and risk level, in bytes.
+/// Longest origin and risk level, in characters.
 const MAX_WORD: usize = 50;
 
 /// How far ahead of our clock an event may be.
@@ -97,8 +97,8 @@ fn check_text(field: &'static str, text: String, longest: usize) -> Result<Strin
     if text.is_empty() {
         return Err(invalid(field, "must not be empty"));
     }
-    if text.len() > longest {
-        return Err(invalid(field, format!("must not be longer than {longest} bytes")));
+    if text.chars().count() > longest {
+        return Err(invalid(field, format!("must not be longer than {longest} characters")));
     }
     if text.trim() != text {
         return Err(invalid(field, "must not begin or end with a space"));

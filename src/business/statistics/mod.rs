@@ -20,7 +20,7 @@ use self::accumulated::AccumulatedSync;
 use self::daily::DailySync;
 use self::plan::PlanSync;
 use self::validate::Validation;
-use super::sync_run::{Asker, StartError, Started, SyncRuns};
+use super::sync_run::{Asker, Scope, StartError, Started, SyncRuns};
 use crate::clock::SharedClock;
 use crate::counters::{Counters, CountersError, Mark};
 use crate::domain::statistics::DayRange;
@@ -41,6 +41,11 @@ pub enum StatisticsError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What is asked for does not exist.
+    NotFound {
+        /// What.
+        what: String,
+    },
     /// The counters did not answer.
     Counters(CountersError),
     /// The store did not answer.
@@ -53,6 +58,7 @@ impl fmt::Display for StatisticsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid { field, reason } => write!(f, "{field}: {reason}"),
+            Self::NotFound { what } => write!(f, "not found: {what}"),
             Self::Counters(source) => source.fmt(f),
             Self::Store(source) => source.fmt(f),
             Self::Start(source) => source.fmt(f),
@@ -67,6 +73,7 @@ impl std::error::Error for StatisticsError {
             Self::Counters(source) => Some(source),
             Self::Store(source) => Some(source),
             Self::Start(source) => Some(source),
+            Self::NotFound { .. } => None,
         }
     }
 }
@@ -165,8 +172,23 @@ impl Statistics {
     /// # Errors
     /// When the sync cannot start.
     pub async fn sync_plan(&self, asker: Asker, only: Option<i64>) -> Result<Started, StatisticsError> {
+        if let Some(plan) = only {
+            self.check_plan(asker.scope, plan).await?;
+        }
         let work = PlanSync { context: Arc::clone(&self.context), only };
         self.runs.start(asker, Arc::new(work)).await.map_err(StatisticsError::Start)
+    }
+
+    /// A sync of a plan that does not exist could only fail, so none is started.
+    async fn check_plan(&self, scope: Scope, plan: i64) -> Result<(), StatisticsError> {
+        let Scope::Organisation(org_id) = scope else {
+            return Err(invalid("plan_id", "belongs to one organisation, so org cannot be all"));
+        };
+        let found = self.context.store.plan_totals(org_id, Some(plan), None, 1).await;
+        if found.map_err(StatisticsError::Store)?.is_empty() {
+            return Err(StatisticsError::NotFound { what: format!("plan {plan}") });
+        }
+        Ok(())
     }
 
     /// Starts the comparison of both sides.

@@ -22,6 +22,7 @@ Examples:
   QS_SERVER__ADDR=127.0.0.1:0 QS_DATABASE__URL=sqlite:/tmp/qs.db qs-apiserver serve --dev-iam
   QS_DATABASE__URL_FILE=/etc/qs-server/mysql-url QS_REDIS__URL=redis://127.0.0.1 qs-apiserver migrate --check
   qs-apiserver config default > qs-apiserver.yaml
+  qs-apiserver openapi > openapi.json
   qs-apiserver config show --config qs-apiserver.yaml
 
 On stdout the server prints one line, `listening on http://ADDRESS`, once it accepts requests; before it, with a
@@ -45,6 +46,8 @@ enum Command {
     Serve(Source),
     /// Takes the schema changes that the database lacks.
     Migrate(Migrate),
+    /// Prints the OpenAPI document of its routes, without starting anything.
+    Openapi,
     /// Looks at the configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -74,9 +77,11 @@ struct ConfigSource {
     config: Option<PathBuf>,
 }
 
-/// What is left to do with a configuration.
+/// What is left to do.
 #[derive(Debug)]
 pub enum Action {
+    /// Print the OpenAPI document.
+    Openapi,
     /// Serve with it.
     Serve(ApiserverConfig),
     /// Bring the database up to date, or only check whether it is.
@@ -121,6 +126,7 @@ pub fn run(
             let source = Source { config: source.config, dev_iam: false };
             Ok(Some(Action::Migrate { config: read(&source, env)?.config, check }))
         }
+        Command::Openapi => Ok(Some(Action::Openapi)),
         Command::Config(ConfigCommand::Default) => output.data(DEFAULT_YAML).map(|()| None),
         Command::Config(ConfigCommand::Show(source)) => {
             output.data(&show(&read(&source, env)?)).map(|()| None)

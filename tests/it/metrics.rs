@@ -1,0 +1,91 @@
+//! What the real server counts about itself.
+
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::apiserver::{Server, http_client};
+use crate::support::iam::{AUDIENCE, FakeIam, ISSUER, Key, claims, key_set, now};
+
+const SYNC: &str = "/api/v1/statistics/sync/daily";
+
+fn start(iam: &FakeIam, env: &[(&str, &str)]) -> Server {
+    let url = iam.url();
+    let auth =
+        [("QS_AUTH__JWKS_URL", url.as_str()), ("QS_AUTH__ISSUER", ISSUER), ("QS_AUTH__AUDIENCE", AUDIENCE)];
+    Server::launch(tempfile::tempdir().unwrap(), &["serve"], &[&auth, env].concat())
+}
+
+async fn metrics(server: &Server) -> String {
+    let reply = http_client().get(format!("{}/metrics", server.base)).send().await.unwrap();
+    assert_eq!(reply.status(), StatusCode::OK);
+    let content_type = reply.headers()["content-type"].to_str().unwrap().to_owned();
+    assert_eq!(content_type, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let text = reply.text().await.unwrap();
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    text
+}
+
+#[track_caller]
+fn holds(text: &str, line: &str) {
+    assert!(text.lines().any(|found| found == line), "{line}\nis not in\n{text}");
+}
+
+#[tokio::test]
+async fn requests_syncs_and_refusals_are_counted() {
+    let key = Key::ec();
+    let iam = FakeIam::start(key_set(&[key.jwk("k")]));
+    let server = start(&iam, &[("QS_RATE_LIMIT__PER_SECOND", "1"), ("QS_RATE_LIMIT__BURST", "4")]);
+    let bearer = |changes| format!("Bearer {}", key.token("k", &claims(&changes)));
+    let caller = bearer(json!({"sub": "who-calls", "tenant_id": 77}));
+    let ask = async |method, path, bearer: &str| {
+        server.send(method, path, &[("authorization", bearer)], "").await.status
+    };
+    let event = r#"{"event_id":"e-77","type":"submitted","testee_id":"t-77"}"#;
+    let sent =
+        server.send(Method::POST, "/api/v1/statistics/events", &[("authorization", &caller)], event).await;
+    assert_eq!(sent.status, StatusCode::OK);
+    assert_eq!(ask(Method::POST, SYNC, &caller).await, StatusCode::OK);
+    assert_eq!(ask(Method::GET, "/api/v1/statistics/runs/x-77", &caller).await, StatusCode::NOT_FOUND);
+    ask(Method::GET, "/api/v1/path-77", &caller).await;
+    ask(Method::POST, SYNC, &bearer(json!({"exp": now() - 3_600}))).await;
+    server.send(Method::POST, SYNC, &[], "").await;
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while ask(Method::GET, "/api/v1/statistics/system", &caller).await != StatusCode::TOO_MANY_REQUESTS {
+        assert!(std::time::Instant::now() < deadline, "nothing held the caller back");
+    }
+    let text = metrics(&server).await;
+    for line in [
+        r#"qs_http_requests_total{method="POST",route="/api/v1/statistics/sync/daily",status="200"} 1"#,
+        r#"qs_http_requests_total{method="POST",route="/api/v1/statistics/sync/daily",status="401"} 2"#,
+        r#"qs_http_requests_total{method="GET",route="/api/v1/statistics/runs/{id}",status="404"} 1"#,
+        r#"qs_http_requests_total{method="GET",route="unknown",status="404"} 1"#,
+        r#"qs_http_request_duration_seconds_count{method="POST",route="/api/v1/statistics/sync/daily"} 3"#,
+        r#"qs_sync_runs_total{kind="daily",status="succeeded"} 1"#,
+        r#"qs_sync_items_total{kind="daily",outcome="written"} 1"#,
+        r#"qs_sync_items_total{kind="daily",outcome="failed"} 0"#,
+        r#"qs_sync_duration_seconds_count{kind="daily"} 1"#,
+        r#"qs_auth_failures_total{reason="expired"} 1"#,
+        r#"qs_auth_failures_total{reason="missing"} 1"#,
+        "qs_rate_limited_total 1",
+    ] {
+        holds(&text, line);
+    }
+    let success = text.lines().find(|line| line.starts_with("qs_sync_last_success_timestamp_seconds{"));
+    let at: f64 = success.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
+    assert!((now() as f64 - at).abs() < 60.0, "{at}");
+    assert!(!text.contains("77") && !text.contains("who-calls"), "labels have a bound: {text}");
+}
+
+#[tokio::test]
+async fn elsewhere_than_on_loopback_the_metrics_take_a_token() {
+    let key = Key::ec();
+    let iam = FakeIam::start(key_set(&[key.jwk("k")]));
+    let server = start(&iam, &[("QS_SERVER__ADDR", "0.0.0.0:0")]);
+    let refused = server.send(Method::GET, "/metrics", &[], "").await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    for (role, status) in [("viewer", StatusCode::OK), ("nothing", StatusCode::FORBIDDEN)] {
+        let token = key.token("k", &claims(&json!({"roles": [role]})));
+        let asked = http_client().get(format!("{}/metrics", server.base)).bearer_auth(token);
+        assert_eq!(asked.send().await.unwrap().status(), status, "{role}");
+    }
+}
