@@ -35,7 +35,7 @@ use crate::metrics::{Metrics, SyncEnd};
 use crate::secret::Secret;
 use crate::telemetry::{self, Telemetry};
 
-/// How often the house is kept.
+/// How often the house is kept at least.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
 /// Serves until SIGTERM or SIGINT.
@@ -117,7 +117,9 @@ async fn start(config: &ApiserverConfig, output: Output) -> Result<(), Failure> 
     let housekeeper = housekeeper(config, &clock, &stores, &runs);
     announce(output, &config.dev_iam.username, generated.as_ref(), addr)?;
     tracing::info!(%addr, "listening");
-    let housekeeping = tokio::spawn(keep_house(housekeeper));
+    // A lease that has run out is noticed one lease later at most: the record of a killed server's sync does not say
+    // for long that it is running.
+    let housekeeping = tokio::spawn(keep_house(housekeeper, HOUSEKEEPING.min(config.sync.lease)));
     let ended = serve(listener, http::router(api), runs, shutdown.any(), config.server.shutdown_grace).await;
     housekeeping.abort();
     stores.db.close().await;
@@ -230,8 +232,9 @@ fn housekeeper(
 }
 
 /// Keeps house until the end. What could not be done is done the next time.
-async fn keep_house(mut housekeeper: Housekeeper) {
-    let mut ticks = tokio::time::interval(HOUSEKEEPING);
+async fn keep_house(mut housekeeper: Housekeeper, every: Duration) {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         match housekeeper.tick().await {
