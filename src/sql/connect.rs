@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use sqlx::Executor;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, Executor};
 
 use super::Db;
 use crate::secret::Secret;
@@ -94,6 +94,14 @@ async fn sqlite(options: SqliteConnectOptions, connections: u32) -> Result<Db, C
     SqlitePoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(BUSY)
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                // A full disk ends a transaction without being asked to, and the driver goes on to believe in it: no
+                // other one could begin on this connection. The ping comes after the rollback that was ordered.
+                connection.ping().await?;
+                Ok(!connection.is_in_transaction())
+            })
+        })
         .connect_with(options)
         .await
         .map(Db::Sqlite)
