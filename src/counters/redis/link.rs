@@ -42,6 +42,19 @@ pub(super) struct Link {
     manager: Mutex<(u64, ConnectionManager)>,
 }
 
+/// Sends, and once more when there was no connection: a manager without one first tells why the last attempt failed,
+/// however long ago that was, and only then makes another. Nothing was sent meanwhile.
+macro_rules! sent {
+    ($link:expr, $manager:ident => $send:expr) => {{
+        let (age, mut $manager) = $link.current();
+        let mut answer = $send.await;
+        if answer.as_ref().is_err_and(RedisError::is_connection_refusal) {
+            answer = $send.await;
+        }
+        answer.map_err(|error| $link.failed(age, &error))
+    }};
+}
+
 impl Link {
     pub(super) async fn connect(url: &Secret) -> Result<Self, LinkError> {
         // The parser's own text may repeat a part of the URL, and that part may be the password.
@@ -63,15 +76,12 @@ impl Link {
 
     /// All answers, errors of single commands among them.
     pub(super) async fn answers(&self, pipeline: &Pipeline) -> Result<Vec<Value>, LinkError> {
-        let (age, mut manager) = self.current();
-        let answers = manager.req_packed_commands(pipeline, 0, pipeline.len()).await;
-        answers.map_err(|error| self.failed(age, &error))
+        sent!(self, manager => manager.req_packed_commands(pipeline, 0, pipeline.len()))
     }
 
     /// The answers as values; an error of one command is the error of all.
     pub(super) async fn query<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, LinkError> {
-        let (age, mut manager) = self.current();
-        pipeline.query_async(&mut manager).await.map_err(|error| self.failed(age, &error))
+        sent!(self, manager => pipeline.query_async(&mut manager))
     }
 
     /// Runs a script, which is uploaded if the server does not have it.
@@ -79,8 +89,7 @@ impl Link {
         &self,
         script: &ScriptInvocation<'_>,
     ) -> Result<T, LinkError> {
-        let (age, mut manager) = self.current();
-        script.invoke_async(&mut manager).await.map_err(|error| self.failed(age, &error))
+        sent!(self, manager => script.invoke_async(&mut manager))
     }
 
     /// The error of one of several answers.
