@@ -133,11 +133,13 @@ impl Comparison<'_> {
         self.progress.unchanged += 1;
     }
 
-    /// A row whose source changed after the last sync.
-    fn pending(&mut self) {
+    /// A row whose source changed after the last sync: left to the next one, unless it is about to be written.
+    fn pending(&mut self, written: bool) {
         self.progress.scanned += 1;
-        self.progress.skipped += 1;
         self.found.pending += 1;
+        if !(written && self.repairs()) {
+            self.progress.skipped += 1;
+        }
     }
 
     /// A row that is not as it should be: listed, unless it is about to be repaired.
@@ -154,6 +156,8 @@ impl Comparison<'_> {
         match outcome {
             Ok(changed) => {
                 self.progress.written += changed;
+                // Somebody else was quicker with the others.
+                self.progress.unchanged += rows.saturating_sub(changed);
                 self.found.repaired += rows;
             }
             Err(error) => self.progress.fail(rows, format!("{table}, {rows} rows"), error.to_string()),

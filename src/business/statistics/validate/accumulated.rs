@@ -44,7 +44,7 @@ impl Comparison<'_> {
                 continue;
             }
             if began.is_none_or(|began| changed_at >= began) {
-                self.pending();
+                self.pending(true);
             } else {
                 self.differs(ACCUMULATED, &total.subject, describe(&total, row));
             }

@@ -92,14 +92,15 @@ impl Comparison<'_> {
         let mut repairs = Vec::new();
         for (counter, again) in suspects.into_iter().zip(again) {
             if again.as_ref() != Some(&counter) {
-                self.pending();
+                self.pending(false);
                 continue;
             }
             let row = rows.get(&counter.count.key);
             if self.is_pending(&counter, row, since) {
-                self.pending();
                 // Before the first sync everything is pending, and a repair makes the rows that are missing.
-                if since.is_none() {
+                let first = since.is_none();
+                self.pending(first);
+                if first {
                     repairs.push(counter.count);
                 }
                 continue;
@@ -137,7 +138,6 @@ impl Comparison<'_> {
             if self.repairs() && !missing.is_empty() {
                 let restored = self.context.counters.restore(self.org_id, &missing).await;
                 let outcome = restored
-                    .map(|_| 0)
                     .map_err(|error| StoreError::Database { verb: "restore", source: Box::new(error) });
                 self.repaired(DAILY, missing.len() as u64, outcome);
             }

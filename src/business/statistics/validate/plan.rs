@@ -36,7 +36,7 @@ impl Comparison<'_> {
                     continue;
                 }
                 if began.is_none_or(|began| changed_at >= began) {
-                    self.pending();
+                    self.pending(true);
                 } else {
                     self.differs(PLAN, format!("plan {}", counts.plan_id), describe(&counts, row));
                 }
