@@ -31,19 +31,22 @@ impl PlanCountStore for SqlStore {
         limit: u32,
     ) -> Answer<'_, Vec<PlanTotals>> {
         Box::pin(async move {
-            // primary key of assessment_plan, idx_assessment_task_plan
+            // primary key of assessment_plan, idx_assessment_task_plan; a task that was deleted counts no more, but its
+            // end is a change
             let query = sql(
-                "select p.id, count(t.id), \
-                 cast(coalesce(sum(case when t.status = 'completed' then 1 else 0 end), 0) as signed), \
-                 cast(coalesce(sum(case when t.status in ('pending', 'opened') then 1 else 0 end), 0) as signed), \
-                 cast(coalesce(sum(case when t.status = 'expired' then 1 else 0 end), 0) as signed), \
-                 count(distinct t.testee_id), \
-                 count(distinct case when t.status = 'completed' then t.testee_id end), \
-                 cast(max(p.updated_at) as char), cast(max(t.updated_at) as char) \
+                "select p.id, count(t.present), \
+                 cast(coalesce(sum(case when t.present = 'completed' then 1 else 0 end), 0) as signed), \
+                 cast(coalesce(sum(case when t.present in ('pending', 'opened') then 1 else 0 end), 0) as signed), \
+                 cast(coalesce(sum(case when t.present = 'expired' then 1 else 0 end), 0) as signed), \
+                 count(distinct case when t.present is not null then t.testee_id end), \
+                 count(distinct case when t.present = 'completed' then t.testee_id end), \
+                 cast(max(p.updated_at) as char), cast(max(t.changed_at) as char) \
                  from (select id, updated_at from assessment_plan \
                  where org_id = ? and deleted_at is null and id > ? and (? is null or id = ?) \
                  order by id limit ?) p \
-                 left join assessment_task t on t.plan_id = p.id and t.deleted_at is null \
+                 left join (select plan_id, testee_id, case when deleted_at is null then status end as present, \
+                 case when deleted_at > updated_at then deleted_at else updated_at end as changed_at \
+                 from assessment_task) t on t.plan_id = p.id \
                  group by p.id order by p.id",
             )
             .bind(org_id)
