@@ -87,7 +87,7 @@ pub(crate) const ACCOUNT: [(&str, &str); 2] =
     [("QS_DEV_IAM__USERNAME", "amy"), ("QS_DEV_IAM__PASSWORD", "s3cret\"\\&%")];
 
 impl Server {
-    fn start(env: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(env: &[(&str, &str)]) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), env)
     }
 
@@ -137,10 +137,26 @@ impl Server {
         self.send(Method::POST, path, &[("authorization", &format!("Bearer {token}"))], body).await
     }
 
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// Ends it without a chance to say goodbye.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn lives(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// Asks for an orderly stop and tells the exit code and what was still printed.
     fn terminate(&mut self, signal: &str) -> (Option<i32>, String) {
-        let killed = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
-        assert!(killed.success());
+        self.signal(signal);
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).unwrap();
         (self.child.wait().unwrap().code(), rest)

@@ -24,6 +24,7 @@ mod demo;
 mod docs;
 #[cfg(feature = "server")]
 mod due_tasks;
+mod faults;
 mod help;
 mod herd;
 #[cfg(feature = "server")]

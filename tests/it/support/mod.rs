@@ -8,6 +8,10 @@ pub mod golden;
 #[cfg(feature = "server")]
 pub mod iam;
 #[cfg(feature = "server")]
+pub mod mariadb;
+#[cfg(feature = "server")]
 pub mod services;
 pub mod tls;
+#[cfg(feature = "server")]
+pub mod wait;
 pub mod world;
