@@ -17,6 +17,8 @@ mod canary;
 #[cfg(feature = "server")]
 mod conformance;
 #[cfg(feature = "server")]
+mod consistency;
+#[cfg(feature = "server")]
 mod counters;
 mod crash;
 #[cfg(feature = "server")]
@@ -24,6 +26,7 @@ mod demo;
 mod docs;
 #[cfg(feature = "server")]
 mod due_tasks;
+#[cfg(feature = "server")]
 mod faults;
 mod help;
 mod herd;
@@ -38,6 +41,8 @@ mod openapi;
 mod panic;
 #[cfg(feature = "server")]
 mod plans;
+#[cfg(feature = "server")]
+mod statistics_defects;
 #[cfg(feature = "server")]
 mod sync_runs;
 mod token;

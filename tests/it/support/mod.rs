@@ -2,6 +2,8 @@
 //! a world of its own, and the texts that are kept in the repository.
 
 #[cfg(feature = "server")]
+pub mod business;
+#[cfg(feature = "server")]
 pub mod databases;
 pub mod fake;
 pub mod golden;
