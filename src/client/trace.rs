@@ -11,7 +11,7 @@ pub fn traceparent(parent: Option<&str>, run_id: RunId, span_id: u64) -> String 
 }
 
 /// Trace id and flags of a valid `traceparent` of version 00, or of a later version that begins like it.
-fn parse(header: &str) -> Option<(String, String)> {
+pub fn parse(header: &str) -> Option<(String, String)> {
     let mut parts = header.trim().split('-');
     let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let is_hex = |text: &str, length| {

@@ -117,7 +117,7 @@ async fn enroll(
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct ListInput {
-    #[param(schema_with = schema::scale_code, required = false)]
+    #[param(schema_with = schema::text, required = false)]
     scale_code: Option<String>,
     #[param(schema_with = schema::plan_status, required = false)]
     status: Option<String>,

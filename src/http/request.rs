@@ -7,11 +7,13 @@ use axum::http::HeaderMap;
 use axum::http::header::{HeaderName, HeaderValue, USER_AGENT};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::envelope::Envelope;
 use super::error::{ApiError, KEPT};
 use super::{Shared, metrics};
+use crate::client::trace;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -24,13 +26,16 @@ pub(super) async fn frame(State(api): State<Shared>, request: Request, next: Nex
     let id = request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let route = metrics::route(request.extensions());
-    let (mut response, cause) = written(next.run(request).await, &id);
+    // Of the highest level, so that every line inside it tells the trace, whatever level is written.
+    let span = tracing::error_span!("request", trace_id = trace_id(request.headers()));
+    let (mut response, cause) = written(next.run(request).instrument(span.clone()).await, &id);
     api.metrics.request(metrics::method(&method), &route, response.status().as_u16(), started.elapsed());
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     let status = response.status();
     let duration_ms = crate::domain::duration::millis(started.elapsed());
+    let _entered = span.enter();
     if status.is_server_error() {
         tracing::error!(%method, path, status = status.as_u16(), duration_ms, request_id = id, cause, "request failed");
     } else if matches!(path.as_str(), "/health" | "/ready" | "/metrics") {
@@ -61,6 +66,14 @@ fn written(mut response: Response, id: &str) -> (Response, Option<String>) {
         }
     }
     (envelope.write(id), cause)
+}
+
+/// The trace that the caller's `traceparent` (W3C) belongs to, or a new one.
+fn trace_id(headers: &HeaderMap) -> String {
+    let parent = headers.get("traceparent").and_then(|value| value.to_str().ok());
+    parent
+        .and_then(trace::parse)
+        .map_or_else(|| Uuid::new_v4().simple().to_string(), |(trace_id, _)| trace_id)
 }
 
 /// The caller's id if it is harmless, or a new one.

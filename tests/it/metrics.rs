@@ -1,4 +1,4 @@
-//! What the real server counts about itself.
+//! What the real server counts about itself, and which trace its log tells.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -72,7 +72,8 @@ async fn requests_syncs_and_refusals_are_counted() {
     }
     let success = text.lines().find(|line| line.starts_with("qs_sync_last_success_timestamp_seconds{"));
     let at: f64 = success.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
-    assert!((now() as f64 - at).abs() < 60.0, "{at}");
+    let at = std::time::Duration::from_secs_f64(at).as_secs();
+    assert!(now().unsigned_abs().abs_diff(at) < 60, "{at}");
     assert!(!text.contains("77") && !text.contains("who-calls"), "labels have a bound: {text}");
 }
 
@@ -87,5 +88,29 @@ async fn elsewhere_than_on_loopback_the_metrics_take_a_token() {
         let token = key.token("k", &claims(&json!({"roles": [role]})));
         let asked = http_client().get(format!("{}/metrics", server.base)).bearer_auth(token);
         assert_eq!(asked.send().await.unwrap().status(), status, "{role}");
+    }
+}
+
+#[tokio::test]
+async fn the_trace_of_the_caller_stands_in_the_lines_of_the_request_and_of_its_sync() {
+    let key = Key::ec();
+    let iam = FakeIam::start(key_set(&[key.jwk("k")]));
+    let server = start(&iam, &[("QS_LOG__FORMAT", "json")]);
+    let bearer = format!("Bearer {}", key.token("k", &claims(&json!({}))));
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let parent = format!("00-{trace}-00f067aa0ba902b7-01");
+    for traceparent in [parent.as_str(), "garbage"] {
+        let headers = [("authorization", bearer.as_str()), ("traceparent", traceparent)];
+        assert_eq!(server.send(Method::POST, SYNC, &headers, "").await.status, StatusCode::OK);
+    }
+    let lines: Vec<serde_json::Value> =
+        server.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let trace_of = |line: &serde_json::Value| line["spans"][0]["trace_id"].as_str().map(str::to_owned);
+    for message in ["sync ended", "request"] {
+        let traces: Vec<_> =
+            lines.iter().filter(|line| line["message"] == message).map(|l| trace_of(l).unwrap()).collect();
+        let [known, new] = traces.as_slice() else { panic!("{message}: {traces:?}") };
+        assert_eq!(known, trace);
+        assert!(new.len() == 32 && new != trace, "{new}");
     }
 }

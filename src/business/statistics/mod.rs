@@ -69,11 +69,10 @@ impl fmt::Display for StatisticsError {
 impl std::error::Error for StatisticsError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Invalid { .. } => None,
+            Self::Invalid { .. } | Self::NotFound { .. } => None,
             Self::Counters(source) => Some(source),
             Self::Store(source) => Some(source),
             Self::Start(source) => Some(source),
-            Self::NotFound { .. } => None,
         }
     }
 }

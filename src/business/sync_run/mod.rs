@@ -16,6 +16,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use tracing::Instrument;
 
 use self::carrier::Carrier;
 use super::organisations::Organisations;
@@ -222,7 +223,9 @@ impl SyncRuns {
         };
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         while tasks.try_join_next().is_some() {}
-        tasks.spawn(task);
+        // A child of the request that asked: its lines tell the same trace.
+        let span = tracing::error_span!("sync", run_id = id);
+        tasks.spawn(task.instrument(span));
         Ok(Started::Running(Running { id, ended }))
     }
 

@@ -238,9 +238,14 @@ pub(in crate::http) fn moment() -> RefOr<Schema> {
     ]}))
 }
 
-/// The code of a scale.
+/// The code of a scale; spaces around it are taken away.
 pub(in crate::http) fn scale_code() -> RefOr<Schema> {
-    schema(json!({ "type": "string", "minLength": 1, "maxLength": 100, "pattern": KEY }))
+    schema(json!({ "type": "string", "minLength": 1, "maxLength": 100, "pattern": r"[^\s\x00\x85]" }))
+}
+
+/// Any text: what nothing equals finds nothing.
+pub(in crate::http) fn text() -> RefOr<Schema> {
+    schema(json!({ "type": "string" }))
 }
 
 /// The token of an entry.
