@@ -117,6 +117,11 @@ async fn mysql(options: MySqlConnectOptions, connections: u32) -> Result<Db, Con
             Box::pin(async move {
                 // Every verb locks the rows that it changes, so gaps between them need no lock of their own.
                 connection.execute("set session transaction isolation level read committed").await?;
+                // A process that was frozen would keep its rows from the one that has taken over. MariaDB ends such a
+                // transaction after so many seconds; MySQL cannot, and reads this as a comment.
+                connection
+                    .execute("set session autocommit = 1 /*M! , session idle_transaction_timeout = 10 */")
+                    .await?;
                 Ok(())
             })
         })

@@ -105,3 +105,31 @@ async fn the_victim_of_a_deadlock_is_tried_again() {
     assert_eq!((run["status"].as_str(), count(&run, "written")), (Some("succeeded"), FEW), "{run}");
     assert_eq!(rig.table().await, filled(rig.today, 2, FEW));
 }
+
+#[tokio::test]
+async fn a_frozen_server_does_not_keep_its_rows() {
+    let Some(rig) = Rig::start("a server is frozen in a transaction", "1s").await else { return };
+    let (frozen, other) = (rig.server().await, rig.server().await);
+    rig.fill(1, FEW);
+    frozen.sync().await;
+    rig.fill(2, FEW);
+    let mut tx = rig.db.begin().await.unwrap();
+    hold(&rig, &mut tx, "k00099").await;
+    let location = frozen.begin().await;
+    until_somebody_waits(&rig).await;
+    frozen.server.signal("-STOP");
+    // Its statement goes on, and nobody ends its transaction.
+    tx.commit().await.unwrap();
+    let taken_over = until("the lease has run out", async || {
+        let reply = other.post(SYNC, "").await;
+        (reply.status != StatusCode::CONFLICT).then_some(reply)
+    });
+    let taken_over = taken_over.await;
+    assert_eq!(taken_over.status, StatusCode::OK, "{taken_over:?}");
+    assert_eq!(count(taken_over.data(), "written"), FEW, "{taken_over:?}");
+    frozen.server.signal("-CONT");
+    let run = frozen.ended(&location).await;
+    assert_eq!(run["status"], "failed", "{run}");
+    assert_eq!(rig.table().await, filled(rig.today, 2, FEW));
+    frozen.sync().await;
+}

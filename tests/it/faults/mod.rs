@@ -91,6 +91,16 @@ impl Rig {
         assert!(rows < MANY, "the sync was over before it could be disturbed");
     }
 
+    /// Waits until a batch is being written: its transaction is open.
+    async fn writing(&self) {
+        until("a statement writes", async || {
+            let query = sql("select count(*) from information_schema.processlist where db = 'qs' \
+                             and left(info, 60) like '%into statistics_daily%'");
+            number(&self.db, query).await.filter(|writing| *writing > 0)
+        })
+        .await;
+    }
+
     async fn table(&self) -> Counts {
         table(&self.db, "qs.statistics_daily").await
     }

@@ -3,8 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use super::{MANY, Rig, Signed, count, number, truthful};
-use crate::support::wait::until;
+use super::{MANY, Rig, Signed, count, truthful};
 use qs_scheduler::sql::sql;
 
 async fn readiness(server: &Signed) -> StatusCode {
@@ -49,12 +48,7 @@ async fn cut_connections_are_a_failure_with_true_counts() {
         rig.fill(round, MANY);
         let location = server.begin().await;
         rig.middle(round).await;
-        until("a statement writes", async || {
-            let query = sql("select count(*) from information_schema.processlist where db = 'qs' \
-                             and left(info, 60) like '%into statistics_daily%'");
-            number(&rig.db, query).await.filter(|writing| *writing > 0)
-        })
-        .await;
+        rig.writing().await;
         let query = sql("select id from information_schema.processlist where db = 'qs'");
         for row in rig.db.fetch_all(query).await.unwrap() {
             let kill = format!("kill connection {}", row.columns().int().unwrap());
