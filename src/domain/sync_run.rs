@@ -206,6 +206,8 @@ pub struct SyncRun {
     pub trigger: String,
     /// Who asked.
     pub caller: String,
+    /// The caller's key for the request.
+    pub idempotency_key: Option<String>,
     /// What was asked.
     pub request: String,
     /// First and last day.

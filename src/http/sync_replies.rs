@@ -26,6 +26,9 @@ pub(super) struct SyncReply {
     trigger: String,
     /// Who asked: the subject of the token.
     caller: String,
+    /// The caller's key for the request.
+    #[schema(required)]
+    idempotency_key: Option<String>,
     /// The days that it covered, once they are known.
     #[schema(required)]
     window: Option<WindowReply>,
@@ -144,6 +147,7 @@ impl From<&SyncRun> for SyncReply {
             org_id: (run.org_id != EVERY_ORGANISATION).then_some(run.org_id),
             trigger: run.trigger.clone(),
             caller: run.caller.clone(),
+            idempotency_key: run.idempotency_key.clone(),
             window: run.window.map(|window| WindowReply {
                 start_date: window.start.to_string(),
                 end_date: window.end.to_string(),

@@ -220,7 +220,7 @@ async fn sync_runs(store: &dyn Store) {
     assert!(!store.renew("r1", &so_far, at(9_000)).await.unwrap(), "it is over");
     let run = store.find(1, "r1").await.unwrap().unwrap();
     assert_eq!((run.status, &run.progress, run.duration_ms()), (SyncStatus::Failed, &failed, Some(2_000)));
-    assert_eq!(run.window, failed.window);
+    assert_eq!((run.window, run.idempotency_key.as_deref()), (failed.window, Some("k")));
     assert_eq!(store.find(2, "r1").await.unwrap(), None, "another organisation does not see it");
     assert!(store.last_marked(1, &daily).await.unwrap().is_none(), "a failed sync leaves no mark");
 

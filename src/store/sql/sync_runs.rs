@@ -9,8 +9,9 @@ use crate::sql::{CellError, Columns, Statement, Tx, sql};
 use crate::store::{Answer, Begun, StoreError, SyncRunStore};
 
 /// The columns that [`sync_run`] reads.
-const COLUMNS: &str = "id, kind, org_id, trigger_type, caller, request, window_start, window_end, status, scanned, \
-                       written, unchanged, skipped, failed, errors, error_message, detail, mark, started_at, finished_at";
+const COLUMNS: &str = "id, kind, org_id, trigger_type, caller, idempotency_key, request, window_start, window_end, status, \
+                       scanned, written, unchanged, skipped, failed, errors, error_message, detail, mark, \
+                       started_at, finished_at";
 
 /// What a sync is told that nobody carried on.
 const ABANDONED: &str = "the server stopped before the sync ended";
@@ -229,7 +230,8 @@ fn sync_run(columns: &mut Columns) -> Result<SyncRun, CellError> {
     let json = |error: serde_json::Error| error.to_string();
     let instant = |ms: i64| Timestamp::from_millisecond(ms).map_err(|error| error.to_string());
     let (id, kind, org_id) = (columns.text()?, columns.parsed()?, columns.int()?);
-    let (trigger, caller, request) = (columns.text()?, columns.text()?, columns.text()?);
+    let (trigger, caller) = (columns.text()?, columns.text()?);
+    let (idempotency_key, request) = (columns.optional_text()?, columns.text()?);
     let window = match (columns.optional_parsed()?, columns.optional_parsed()?) {
         (Some(start), Some(end)) => Some(DayRange { start, end }),
         _ => None,
@@ -240,6 +242,7 @@ fn sync_run(columns: &mut Columns) -> Result<SyncRun, CellError> {
         org_id,
         trigger,
         caller,
+        idempotency_key,
         request,
         window,
         status: columns.parsed()?,
