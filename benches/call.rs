@@ -7,8 +7,10 @@
 #![expect(clippy::print_stdout, reason = "a benchmark talks to the person who runs it")]
 
 mod support {
+    pub(crate) mod machine;
     pub(crate) mod measure;
     pub(crate) mod report;
+    pub(crate) mod section;
     pub(crate) mod server;
     pub(crate) mod world;
 }
@@ -19,10 +21,11 @@ use std::process::{Command, ExitCode};
 
 use anyhow::{Context, bail, ensure};
 
+use crate::support::machine::{machine, version};
 use crate::support::measure::run;
 use crate::support::report::{self, Samples};
-use crate::support::server;
-use crate::support::world::{ENDPOINT, Wire, World, build, version};
+use crate::support::world::{ENDPOINT, Wire, World, build};
+use crate::support::{section, server};
 
 /// Rounds that warm caches and are not counted.
 const WARM_UP: usize = 3;
@@ -143,7 +146,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let (text, missed) = report::render(&facts(&world, options.rounds)?, &samples);
     println!("{text}");
     if !options.print {
-        report::write(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/benchmarks.md"), &text)?;
+        section::write("bench-call", "qs-api-call", &text)?;
     }
     for target in &missed {
         println!("target missed: {target}");
@@ -182,16 +185,6 @@ fn floor_is_low(samples: &Samples) -> bool {
 
 /// The machine, the tools and the build.
 fn facts(world: &World, rounds: usize) -> anyhow::Result<Vec<(&'static str, String)>> {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let after = |text: &str, key: &str| {
-        let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
-        line.split_once(':').map_or_else(|| "unknown".to_owned(), |(_, value)| value.trim().to_owned())
-    };
-    let memory = after(&read("/proc/meminfo"), "MemTotal");
-    let memory: u64 = memory.split(' ').next().unwrap_or_default().parse().unwrap_or_default();
-    let cores = std::thread::available_parallelism()?;
-    let cpu = after(&read("/proc/cpuinfo"), "model name");
-    let kernel = read("/proc/sys/kernel/osrelease");
     let tools = ["curl", "bash", "rustc"].map(|tool| {
         let version = version(tool).unwrap_or_else(|| format!("{tool} unknown"));
         let words: Vec<&str> = version.split(" (").next().unwrap_or_default().split(' ').collect();
@@ -201,7 +194,7 @@ fn facts(world: &World, rounds: usize) -> anyhow::Result<Vec<(&'static str, Stri
     let megabytes = std::fs::metadata(&world.program)?.len() as f64 / 1e6;
     Ok(vec![
         ("command", "`make bench-call`".to_owned()),
-        ("machine", format!("{cpu}, {cores} cores, {} GiB, Linux {}", memory >> 20, kernel.trim())),
+        ("machine", machine()?),
         ("tools", tools.join("; ")),
         (
             "rounds",

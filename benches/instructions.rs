@@ -7,6 +7,8 @@
 #![expect(clippy::print_stdout, reason = "a benchmark talks to the person who runs it")]
 
 mod support {
+    #[expect(dead_code, reason = "the count does not depend on the machine")]
+    pub(crate) mod machine;
     pub(crate) mod server;
     #[expect(dead_code, reason = "the paired benchmark needs more of it")]
     pub(crate) mod world;
@@ -19,8 +21,9 @@ use std::process::ExitCode;
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 
+use crate::support::machine::version;
 use crate::support::server;
-use crate::support::world::{Wire, World, build, version};
+use crate::support::world::{Wire, World, build};
 
 /// What is counted: the two wires whose cost does not depend on what the machine trusts.
 const WIRES: [(&str, Wire); 2] = [("http", Wire::Http), ("https_one_ca", Wire::OneCa)];

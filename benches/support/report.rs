@@ -1,14 +1,10 @@
 //! The result as Markdown, for people and for `docs/benchmarks.md`, and whether the targets are met.
 
 use std::fmt::Write;
-use std::path::Path;
 
 use super::measure::{Sample, quantile};
 use super::world::Wire;
 use crate::Client;
-
-const BEGIN: &str = "<!-- bench-call:begin -->";
-const END: &str = "<!-- bench-call:end -->";
 
 /// All samples: of each wire and client, one a round, in order of rounds.
 pub(crate) type Samples = std::collections::BTreeMap<(Wire, Client), Vec<Sample>>;
@@ -81,16 +77,4 @@ pub(crate) fn render(facts: &[(&str, String)], samples: &Samples) -> (String, Ve
 fn ratios(samples: &Samples, wire: Wire, target: &Target) -> Vec<f64> {
     let (ours, theirs) = (&samples[&(wire, Client::ApiCall)], &samples[&(wire, target.other)]);
     ours.iter().zip(theirs).map(|(ours, theirs)| (target.metric)(ours) / (target.metric)(theirs)).collect()
-}
-
-/// Replaces the section of `path` between the markers; a file without them gets them at its end.
-pub(crate) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let section = format!("{BEGIN}\n{text}{END}");
-    let old = std::fs::read_to_string(path).unwrap_or_else(|_| "# Benchmarks\n".to_owned());
-    let new = match (old.find(BEGIN), old.find(END)) {
-        (Some(begin), Some(end)) => format!("{}{section}{}", &old[..begin], &old[end + END.len()..]),
-        _ => format!("{old}\n## qs-api-call\n\n{section}\n"),
-    };
-    std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-    Ok(std::fs::write(path, new)?)
 }

@@ -162,9 +162,3 @@ pub(crate) fn build(name: &str, options: &[&str]) -> anyhow::Result<PathBuf> {
     ensure!(cargo.wait()?.success(), "cargo could not build {name}");
     executable.with_context(|| format!("cargo built no {name}"))
 }
-
-/// First line that a tool prints about itself; `None` when the tool is absent.
-pub(crate) fn version(tool: &str) -> Option<String> {
-    let output = Command::new(tool).arg("--version").stderr(Stdio::null()).output().ok()?;
-    String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned)
-}
