@@ -133,6 +133,11 @@ impl Tx {
         on!(self, tx => (&mut **tx).execute(statement).await)
     }
 
+    /// Runs a text with a `?` for every value of these rows.
+    async fn execute_rows(&mut self, text: String, rows: &[Vec<Value>]) -> Result<u64, sqlx::Error> {
+        on!(self, tx => (&mut **tx).execute_rows(text, rows).await)
+    }
+
     /// See [`Db::fetch_all`].
     pub async fn fetch_all(&mut self, statement: Statement) -> Result<Vec<Row>, sqlx::Error> {
         on!(self, tx => (&mut **tx).fetch_all(statement).await)

@@ -142,18 +142,19 @@ impl Statement {
 /// What runs a statement: a pool, or the connection of a transaction.
 pub(super) trait Runs: Sized {
     async fn execute(self, statement: Statement) -> Result<u64, sqlx::Error>;
+    /// The same with rows that the caller keeps.
+    async fn execute_rows(self, text: String, rows: &[Vec<Value>]) -> Result<u64, sqlx::Error>;
     async fn fetch_all(self, statement: Statement) -> Result<Vec<Row>, sqlx::Error>;
 }
 
 macro_rules! bound {
-    ($statement:ident, $database:ty) => {{
-        let Statement { text, values, keep } = $statement;
-        let mut query = sqlx::query::<$database>(AssertSqlSafe(text)).persistent(keep);
-        for value in values {
+    ($text:expr, $values:expr, $keep:expr, $database:ty) => {{
+        let mut query = sqlx::query::<$database>(AssertSqlSafe($text)).persistent($keep);
+        for value in $values {
             query = match value {
-                Value::Null => query.bind(None::<String>),
-                Value::Int(number) => query.bind(number),
-                Value::Text(text) => query.bind(text),
+                Value::Null => query.bind(None::<&str>),
+                Value::Int(number) => query.bind(*number),
+                Value::Text(text) => query.bind(text.as_str()),
             };
         }
         query
@@ -164,12 +165,17 @@ macro_rules! runs {
     ($target:ty, $database:ty, $cell:ident) => {
         impl Runs for $target {
             async fn execute(self, statement: Statement) -> Result<u64, sqlx::Error> {
-                let query = bound!(statement, $database);
+                let query = bound!(statement.text, &statement.values, statement.keep, $database);
+                Ok(query.execute(self).await?.rows_affected())
+            }
+
+            async fn execute_rows(self, text: String, rows: &[Vec<Value>]) -> Result<u64, sqlx::Error> {
+                let query = bound!(text, rows.iter().flatten(), true, $database);
                 Ok(query.execute(self).await?.rows_affected())
             }
 
             async fn fetch_all(self, statement: Statement) -> Result<Vec<Row>, sqlx::Error> {
-                let query = bound!(statement, $database);
+                let query = bound!(statement.text, &statement.values, statement.keep, $database);
                 let rows = query.fetch_all(self).await?;
                 rows.iter()
                     .map(|row| (0..row.len()).map(|i| $cell(row, i)).collect::<Result<_, _>>().map(Row))
@@ -215,6 +221,11 @@ fn mysql_cell(row: &MySqlRow, index: usize) -> Result<Value, sqlx::Error> {
 pub struct Row(Vec<Value>);
 
 impl Row {
+    /// Its cells.
+    pub(super) fn values(&self) -> &[Value] {
+        &self.0
+    }
+
     /// Reads it from the first cell on.
     pub fn columns(self) -> Columns {
         Columns { cells: self.0.into_iter(), index: 0 }

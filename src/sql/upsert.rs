@@ -1,18 +1,27 @@
 //! Rows that shall say exactly this: inserted where they are missing, changed where they differ, left alone where they
 //! are right, and counted accordingly.
 
+use std::collections::HashSet;
+
 use super::statement::{Value, sql};
 use super::{Db, Dialect, Tx};
 
-/// Values of one statement: MySQL takes 65,535 and SQLite 32,766.
-const VALUES: usize = 32_000;
+/// Rows of one statement: any number of rows is a sum of these. A text that comes again stays prepared on its
+/// connection, so there are few. Times the columns, the most is less than SQLite's 32,766 values and MySQL's 65,535.
+const SIZES: [usize; 6] = [2_048, 512, 128, 32, 8, 1];
+
+/// Keys of one look into MySQL: more would leave its plan by ranges.
+const LOOK: usize = 500;
+
+/// Rows of a sample that tells whether looking is worth its time.
+const SAMPLE: usize = 16;
 
 /// The rows of one table that an upsert writes.
 #[derive(Clone, Copy, Debug)]
 pub struct Upsert {
     /// The table.
     pub table: &'static str,
-    /// The columns of its unique key.
+    /// The columns of its unique key. The first one says the same in all rows of one run.
     pub key: &'static [&'static str],
     /// The columns that say something: a row in which one differs is changed.
     pub facts: &'static [&'static str],
@@ -23,29 +32,74 @@ pub struct Upsert {
 }
 
 impl Upsert {
-    /// Writes the rows, each with the values of `key`, `facts`, `stamps` and `created` in this order, in one transaction.
-    /// Answers how many were inserted or changed.
-    pub async fn run(&self, db: &Db, rows: Vec<Vec<Value>>) -> Result<u64, sqlx::Error> {
+    /// Writes the rows, each with the values of `key`, `facts`, `stamps` and `created` in this order and no key twice, in
+    /// one transaction. Answers how many were inserted or changed.
+    pub async fn run(&self, db: &Db, mut rows: Vec<Vec<Value>>) -> Result<u64, sqlx::Error> {
         if rows.is_empty() {
             return Ok(0);
         }
         let mut tx = db.begin().await?;
-        let width = self.key.len() + self.facts.len() + self.stamps.len() + 1;
-        let mut changed = 0;
-        let mut rows = rows.into_iter().peekable();
-        while rows.peek().is_some() {
-            let chunk: Vec<Vec<Value>> = rows.by_ref().take(VALUES / width).collect();
+        if db.dialect() == Dialect::MySql {
+            self.drop_right(&mut tx, &mut rows).await?;
+        }
+        let (mut changed, mut rest) = (0, rows.as_slice());
+        while let Some(size) = SIZES.into_iter().find(|size| *size <= rest.len()) {
+            let (chunk, after) = rest.split_at(size);
             changed += match db.dialect() {
                 Dialect::Sqlite => self.sqlite(&mut tx, chunk).await?,
                 Dialect::MySql => self.mysql(&mut tx, chunk).await?,
             };
+            rest = after;
         }
         tx.commit().await?;
         Ok(changed)
     }
 
+    /// Leaves out rows that the table holds as they are. InnoDB finds an equal row by inserting another one and undoing
+    /// that, which takes several times as long as a look. Where a sample finds no row at all, nobody looks.
+    async fn drop_right(&self, tx: &mut Tx, rows: &mut Vec<Vec<Value>>) -> Result<(), sqlx::Error> {
+        let step = rows.len().div_ceil(SAMPLE);
+        let sample: Vec<&[Value]> = rows.iter().step_by(step).map(Vec::as_slice).collect();
+        if self.held(tx, &sample, SAMPLE).await?.is_empty() {
+            return Ok(());
+        }
+        let mut right = HashSet::with_capacity(rows.len());
+        for part in rows.chunks(LOOK) {
+            let keys: Vec<&[Value]> = part.iter().map(Vec::as_slice).collect();
+            right.extend(self.held(tx, &keys, LOOK).await?);
+        }
+        rows.retain(|row| !right.contains(&texts(&row[..self.key.len() + self.facts.len()])));
+        Ok(())
+    }
+
+    /// Keys and facts, as texts, of the rows that exist under these keys. There are at most `size` of them; the last one
+    /// fills the rest, so that the text of the statement stays the same.
+    async fn held(
+        &self,
+        tx: &mut Tx,
+        rows: &[&[Value]],
+        size: usize,
+    ) -> Result<HashSet<Vec<Option<String>>>, sqlx::Error> {
+        let columns = self.key.iter().chain(self.facts).map(|column| format!("cast({column} as char)"));
+        // MariaDB looks for tuples one by one only when the column that is the same in all of them is not in them.
+        let (common, own) = (self.key[0], &self.key[1..]);
+        let tuple = format!("({})", vec!["?"; own.len()].join(", "));
+        let text = format!(
+            "select {} from {} where {common} = ? and deleted_at is null and ({}) in ({})",
+            join(columns, ", "),
+            self.table,
+            own.join(", "),
+            vec![tuple; size].join(", "),
+        );
+        let last = rows[rows.len() - 1];
+        let keys = rows.iter().copied().chain(std::iter::repeat_n(last, size - rows.len()));
+        let own = keys.flat_map(|row| row[1..self.key.len()].iter().cloned());
+        let found = tx.fetch_all(sql(text).bind(last[0].clone()).bind_all(own)).await?;
+        Ok(found.iter().map(|row| texts(row.values())).collect())
+    }
+
     /// The condition leaves equal rows alone, so the number of affected rows is the number of changes.
-    async fn sqlite(&self, tx: &mut Tx, rows: Vec<Vec<Value>>) -> Result<u64, sqlx::Error> {
+    async fn sqlite(&self, tx: &mut Tx, rows: &[Vec<Value>]) -> Result<u64, sqlx::Error> {
         let assign = |column: &&str| format!("{column} = excluded.{column}");
         let differs = |column: &&str| format!("{column} is not excluded.{column}");
         let text = format!(
@@ -56,18 +110,17 @@ impl Upsert {
             join(self.facts.iter().chain(self.stamps).map(assign), ", "),
             join(self.facts.iter().map(differs), " or "),
         );
-        tx.execute(sql(text).bind_all(rows.into_iter().flatten())).await
+        tx.execute_rows(text, rows).await
     }
 
     /// The connection counts rows that were found, so an equal row counts like an inserted one. Hence two steps: the
     /// first inserts what is missing and counts just that; the second, if anything was there, counts a changed row
     /// twice and every other one once.
-    async fn mysql(&self, tx: &mut Tx, rows: Vec<Vec<Value>>) -> Result<u64, sqlx::Error> {
+    async fn mysql(&self, tx: &mut Tx, rows: &[Vec<Value>]) -> Result<u64, sqlx::Error> {
         let count = rows.len();
-        let values: Vec<Value> = rows.into_iter().flatten().collect();
         // `ignore` also turns values that do not fit into warnings; the adapters check lengths and words before.
         let insert = self.insert("insert ignore into", count);
-        let inserted = tx.execute(sql(insert).bind_all(values.clone())).await?;
+        let inserted = tx.execute_rows(insert, rows).await?;
         if inserted == count as u64 {
             return Ok(inserted);
         }
@@ -84,7 +137,7 @@ impl Upsert {
             join(first, ", "),
             join(then, ", "),
         );
-        let touched = tx.execute(sql(text).bind_all(values)).await?;
+        let touched = tx.execute_rows(text, rows).await?;
         Ok(inserted + touched.saturating_sub(count as u64))
     }
 
@@ -94,6 +147,16 @@ impl Upsert {
         let row = format!("({})", vec!["?"; columns.len()].join(", "));
         format!("{verb} {} ({}) values {}", self.table, columns.join(", "), vec![row; rows].join(", "))
     }
+}
+
+/// As the database casts them: what says the same is the same text.
+fn texts(values: &[Value]) -> Vec<Option<String>> {
+    let text = |value: &Value| match value {
+        Value::Null => None,
+        Value::Int(number) => Some(number.to_string()),
+        Value::Text(text) => Some(text.clone()),
+    };
+    values.iter().map(text).collect()
 }
 
 fn join(parts: impl Iterator<Item = String>, between: &str) -> String {
