@@ -1,5 +1,5 @@
 # Every target is one command; `make ci` is what CI runs.
-.PHONY: demo test ci bench bench-call build fmt lint clean
+.PHONY: demo test ci bench bench-call bench-sync build fmt lint clean
 
 demo:
 	cargo run -- demo
@@ -7,10 +7,12 @@ test:
 	cargo test
 ci:
 	.ci/run
-bench: bench-call
+bench: bench-call bench-sync
 	cargo bench --bench instructions
 bench-call:
 	cargo bench --bench call
+bench-sync:
+	cargo bench --bench sync
 build:
 	cargo build --release
 fmt:
