@@ -68,7 +68,8 @@ impl Data {
     /// So many of them from everywhere, in no order.
     pub(crate) fn sample(self, size: u32) -> impl Iterator<Item = Counter> {
         let place = move |index: u32| u64::from(index) * 1_000_003 % u64::from(self.rows);
-        (0..size.min(self.rows)).map(move |index| Self::counter(u32::try_from(place(index)).unwrap()))
+        (0..size.min(self.rows))
+            .map(move |index| Self::counter(u32::try_from(place(index)).unwrap_or(u32::MAX)))
     }
 
     /// The sum of the submissions of these.

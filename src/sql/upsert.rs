@@ -55,7 +55,7 @@ impl Upsert {
         Ok(changed)
     }
 
-    /// Leaves out rows that the table holds as they are. InnoDB finds an equal row by inserting another one and undoing
+    /// Leaves out rows that the table holds as they are. `InnoDB` finds an equal row by inserting another one and undoing
     /// that, which takes several times as long as a look. Where a sample finds no row at all, nobody looks.
     async fn drop_right(&self, tx: &mut Tx, rows: &mut Vec<Vec<Value>>) -> Result<(), sqlx::Error> {
         let step = rows.len().div_ceil(SAMPLE);
