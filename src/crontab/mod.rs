@@ -1,3 +1,9 @@
 //! L0 · The crontab file and the calls in it.
 
+pub mod call;
+pub mod call_line;
+pub mod command;
+pub mod environment;
+pub mod file;
 pub mod invocation;
+pub mod problem;

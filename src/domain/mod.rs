@@ -1,5 +1,6 @@
 //! L0 · Pure nouns and functions: no async, no I/O, no clock reads. Imports nothing of ours.
 
+pub mod cron;
 pub mod duration;
 #[cfg(feature = "server")]
 pub mod entry;
@@ -12,6 +13,7 @@ pub mod plan;
 #[cfg(feature = "server")]
 pub mod plan_task;
 pub mod retry;
+pub mod schedule;
 pub mod size;
 #[cfg(feature = "server")]
 pub mod statistics;

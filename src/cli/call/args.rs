@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
+use crate::crontab::call_line::{COMMANDS, CallLine, CallOptions, Common};
 use crate::crontab::invocation::Invocation;
 use crate::domain::exit::Exit;
 
@@ -67,58 +68,6 @@ fn plain(args: &[OsString]) -> Option<Invocation> {
     let log_file = log_file.map(PathBuf::from);
     let is_plain = log_file.as_ref().is_none_or(|path| path.is_absolute());
     is_plain.then(|| Invocation { endpoint: Some(endpoint), log_file, ..Invocation::default() })
-}
-
-/// Every word that is a command.
-const COMMANDS: [&str; 9] =
-    ["token", "check", "status", "history", "explain", "config", "completions", "man", "help"];
-
-/// [`Cli`] without commands.
-#[derive(Debug, Parser)]
-#[command(name = "qs-api-call", version)]
-struct CallLine {
-    #[command(flatten)]
-    invocation: Invocation,
-    #[command(flatten)]
-    call: CallOptions,
-    #[command(flatten)]
-    common: Common,
-}
-
-/// Options of a call that are not policy: they do not belong into a crontab line.
-#[derive(Args, Clone, Debug, Default)]
-pub struct CallOptions {
-    /// Print one JSON object about the outcome on standard output
-    #[arg(long, help_heading = "Output")]
-    pub json: bool,
-
-    /// Show progress and the reply; -vv shows more
-    #[arg(short, long, action = ArgAction::Count, help_heading = "Output")]
-    pub verbose: u8,
-
-    /// Show what would be sent, and send nothing
-    #[arg(long, help_heading = "Output")]
-    pub dry_run: bool,
-
-    /// Log in although the last login with this credential was rejected
-    #[arg(long, help_heading = "Connection")]
-    pub force_login: bool,
-}
-
-/// Options of every command.
-#[derive(Args, Clone, Debug, Default)]
-pub struct Common {
-    /// Read only this configuration file
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Configuration")]
-    pub config: Option<PathBuf>,
-
-    /// Directory of run records and locks
-    #[arg(long, global = true, value_name = "DIR", help_heading = "Configuration")]
-    pub state_dir: Option<PathBuf>,
-
-    /// Accept token, password and key files that others may read
-    #[arg(long, global = true, help_heading = "Configuration")]
-    pub allow_insecure_permissions: bool,
 }
 
 /// Commands for humans.

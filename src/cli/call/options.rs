@@ -1,8 +1,8 @@
 //! The strongest layer of the configuration: the options of the command line.
 
-use super::args::Common;
 use crate::config::call::{CallConfig, LogFormat};
 use crate::config::{Bytes, Loaded, Origin, SecretText};
+use crate::crontab::call_line::Common;
 use crate::crontab::invocation::Invocation;
 use crate::secret::Secret;
 

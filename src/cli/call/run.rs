@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 use tracing_subscriber::prelude::*;
 
-use super::args::CallOptions;
 use super::ended::Ended;
 use super::progress::Progress;
 use super::request;
@@ -20,6 +19,7 @@ use crate::client::transport::Transport;
 use crate::client::wait::{self, WaitOptions};
 use crate::client::{CallOutcome, Caller, Request, address};
 use crate::clock::SharedClock;
+use crate::crontab::call_line::CallOptions;
 use crate::crontab::invocation::{Invocation, check_task_name};
 use crate::domain::duration::millis;
 use crate::domain::exit::Exit;

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use tracing::{error, info};
 use tracing_subscriber::prelude::*;
 
-use super::args::{CallOptions, Common};
 use super::run::CallProgram;
 use super::settings::Settings;
 use super::token;
 use crate::cli::output::{Failure, Output};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Env;
+use crate::crontab::call_line::{CallOptions, Common};
 use crate::crontab::invocation::Invocation;
 use crate::domain::exit::Exit;
 use crate::journal::log::{Events, LogFile, LogLayer};

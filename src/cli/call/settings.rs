@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use directories::ProjectDirs;
 
-use super::args::Common;
 use super::options;
 use crate::cli::config_files;
 use crate::cli::output::Failure;
@@ -15,6 +14,7 @@ use crate::client::token_file::TokenFile;
 use crate::client::transport::{TransportOptions, proxies_of};
 use crate::config::call::{CallConfig, SETTINGS};
 use crate::config::{Env, Loaded, load};
+use crate::crontab::call_line::Common;
 use crate::crontab::invocation::{Invocation, default_log};
 use crate::domain::exit::Exit;
 use crate::domain::retry::RetryPolicy;

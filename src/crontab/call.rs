@@ -1,0 +1,250 @@
+//! Whether the command of an entry is a call, and if so, which.
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+use super::call_line::{COMMANDS, CallLine};
+
+/// The program, and the names that the scripts had.
+const PROGRAMS: [&str; 2] = ["qs-api-call", "qs-api-call.sh"];
+
+/// A command that is one call and nothing else.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The program as it is named.
+    pub program: String,
+    /// What stands before it: `NAME=value`, for this call alone.
+    pub assignments: Vec<(String, String)>,
+    /// Its arguments, as words.
+    pub arguments: Vec<String>,
+    /// What they mean.
+    pub line: CallLine,
+    /// What the shell does with its output, as written (`>> file 2>&1`); empty when nothing.
+    pub redirection: String,
+}
+
+/// What a command is.
+#[derive(Clone, Debug)]
+pub enum Reading {
+    /// One call.
+    Call(Box<Call>),
+    /// A command of the program that is not a call (`qs-api-call token refresh`).
+    Command,
+    /// It names the program, but the shell decides what its arguments are.
+    Unclear(&'static str),
+    /// A call with wrong arguments.
+    Wrong {
+        /// What the program would say, without its usage.
+        reason: String,
+    },
+    /// Something else.
+    Other,
+}
+
+/// Reads the text that the shell gets.
+pub fn read(shell: &str) -> Reading {
+    let (command, redirection, rest) = split(shell);
+    let Some(words) = shlex::split(command) else {
+        return if names_program(shell) { Reading::Unclear("a quote is not closed") } else { Reading::Other };
+    };
+    let assigned = words.iter().take_while(|word| assignment(word).is_some()).count();
+    let assignments = words[..assigned].iter().filter_map(|word| assignment(word)).collect();
+    let Some((program, arguments)) = words[assigned..].split_first() else {
+        return if names_program(shell) {
+            Reading::Unclear("it is part of a larger shell command")
+        } else {
+            Reading::Other
+        };
+    };
+    if !is_program(program) {
+        return if names_program(shell) {
+            Reading::Unclear("it is part of a larger shell command")
+        } else {
+            Reading::Other
+        };
+    }
+    if !rest.is_empty() {
+        return Reading::Unclear("it is part of a larger shell command");
+    }
+    if let Some(why) = expands(command) {
+        return Reading::Unclear(why);
+    }
+    if is_command(arguments) {
+        return Reading::Command;
+    }
+    let line = std::iter::once("qs-api-call").chain(arguments.iter().map(String::as_str));
+    match CallLine::try_parse_from(line) {
+        Ok(line) if line.invocation.endpoint.is_none() => {
+            Reading::Wrong { reason: "no endpoint is given".to_owned() }
+        }
+        Ok(line) => Reading::Call(Box::new(Call {
+            program: program.clone(),
+            assignments,
+            arguments: arguments.to_vec(),
+            line,
+            redirection: redirection.trim().to_owned(),
+        })),
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            Reading::Command
+        }
+        Err(error) => Reading::Wrong { reason: reason(&error) },
+    }
+}
+
+/// The sentence of a clap error that says what is wrong.
+fn reason(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let end = text.find("\n\nUsage").or_else(|| text.find("\n\nFor more")).unwrap_or(text.len());
+    text[..end].split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn is_command(arguments: &[String]) -> bool {
+    arguments.iter().any(|word| COMMANDS.contains(&word.as_str()))
+}
+
+fn is_program(word: &str) -> bool {
+    let name = word.rsplit('/').next().unwrap_or(word);
+    PROGRAMS.contains(&name)
+}
+
+/// Whether the program is named anywhere, as a word of its own.
+fn names_program(shell: &str) -> bool {
+    shell.split(|c: char| c.is_whitespace() || ";|&()`'\"=".contains(c)).any(is_program)
+}
+
+fn assignment(word: &str) -> Option<(String, String)> {
+    let (name, value) = word.split_once('=')?;
+    let mut chars = name.chars();
+    let first = chars.next()?;
+    let is_name =
+        (first.is_ascii_alphabetic() || first == '_') && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
+    is_name.then(|| (name.to_owned(), value.to_owned()))
+}
+
+/// Splits a command line at its first redirection and at its first operator, outside of quotes.
+fn split(shell: &str) -> (&str, &str, &str) {
+    let mut redirection = None;
+    let (mut quote, mut escaped, mut word_start) = (None, false, 0);
+    for (at, c) in shell.char_indices() {
+        if escaped {
+            escaped = false;
+            continue;
+        }
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some('"') | None, '\\') => escaped = true,
+            (None, '\'' | '"') => quote = Some(c),
+            (None, ' ' | '\t') => word_start = at + 1,
+            (None, '<' | '>') if redirection.is_none() => {
+                let digits = shell[word_start..at].bytes().all(|byte| byte.is_ascii_digit());
+                redirection = Some(if digits { word_start } else { at });
+            }
+            // `2>&1` and `&>` are redirections, not operators.
+            (None, '&') if shell[..at].ends_with(['>', '<']) || shell[at..].starts_with("&>") => {
+                redirection = redirection.or(Some(at));
+            }
+            (None, ';' | '|' | '&' | '(' | ')' | '\n') => {
+                let end = redirection.unwrap_or(at);
+                return (&shell[..end], &shell[end..at], &shell[at..]);
+            }
+            (None, '#') if at == word_start => {
+                let end = redirection.unwrap_or(at);
+                return (&shell[..end], &shell[end..at], "");
+            }
+            _ => {}
+        }
+    }
+    let end = redirection.unwrap_or(shell.len());
+    (&shell[..end], &shell[end..], "")
+}
+
+/// Why the shell would change a word, if it would.
+fn expands(command: &str) -> Option<&'static str> {
+    let (mut quote, mut escaped) = (None, false);
+    for c in command.chars() {
+        if escaped {
+            escaped = false;
+            continue;
+        }
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some('"') | None, '\\') => escaped = true,
+            (None, '\'' | '"') => quote = Some(c),
+            (Some('"') | None, '$' | '`') => {
+                return Some("the shell puts a variable or the output of a command into it");
+            }
+            (None, '*' | '?' | '[') => return Some("the shell looks for files that match a word of it"),
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(shell: &str) -> Box<Call> {
+        match read(shell) {
+            Reading::Call(call) => call,
+            other => panic!("{shell}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_call_is_read_by_the_struct_that_runs_it() {
+        let plain = call("/usr/local/bin/qs-api-call --idempotent --timeout 2m /api/v1/a /var/log/a.log");
+        assert_eq!(plain.program, "/usr/local/bin/qs-api-call");
+        assert!(plain.line.invocation.idempotent);
+        assert_eq!(plain.line.invocation.task_name(), "a");
+        let quoted = call("A=1 B='2 3' qs-api-call.sh -d '{\"a\": 1}' /x >> /tmp/log 2>&1");
+        assert_eq!(
+            quoted.assignments,
+            [("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2 3".to_owned())]
+        );
+        assert_eq!(quoted.line.invocation.data.as_deref(), Some("{\"a\": 1}"));
+        assert_eq!(quoted.redirection, ">> /tmp/log 2>&1");
+        assert_eq!(call("qs-api-call /x # why").redirection, "");
+    }
+
+    #[test]
+    fn what_the_shell_decides_is_not_guessed() {
+        for shell in [
+            "cd /tmp && qs-api-call /x",
+            "qs-api-call /x; true",
+            "qs-api-call /x | tee log",
+            "qs-api-call /x/$(date +%F)",
+            "qs-api-call \"$ENDPOINT\"",
+            "qs-api-call /x /tmp/*.log",
+            "flock -n /tmp/l qs-api-call /x",
+            "bash -c 'qs-api-call /x'",
+            "qs-api-call '/x",
+        ] {
+            assert!(matches!(read(shell), Reading::Unclear(_)), "{shell}: {:?}", read(shell));
+        }
+        for shell in ["true", "/usr/bin/backup --all", "my-qs-api-call /x", ""] {
+            assert!(matches!(read(shell), Reading::Other), "{shell}");
+        }
+        for shell in ["qs-api-call token refresh", "qs-api-call check /x", "qs-api-call --version"] {
+            assert!(matches!(read(shell), Reading::Command), "{shell}");
+        }
+    }
+
+    #[test]
+    fn wrong_arguments_are_told_in_one_sentence() {
+        for (shell, expected) in [
+            ("qs-api-call --retry 3 /x", "unexpected argument '--retry' found"),
+            ("qs-api-call --timeout soon /x", "invalid value 'soon' for '--timeout <DURATION>'"),
+            ("qs-api-call", "no endpoint"),
+            ("qs-api-call /a /b /c", "unexpected argument '/c' found"),
+        ] {
+            match read(shell) {
+                Reading::Wrong { reason } => {
+                    assert!(reason.starts_with(expected) && !reason.contains('\n'), "{reason}")
+                }
+                other => panic!("{shell}: {other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What is wrong with a crontab: where, how bad, what was found, what was expected, and a fix.
+
+use std::fmt;
+use std::ops::Range;
+
+/// How bad a problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Worth knowing.
+    Note,
+    /// It runs, but perhaps not as it was meant.
+    Warning,
+    /// It does not run, or not what is written.
+    Error,
+}
+
+impl Severity {
+    /// The word in output.
+    pub fn word(self) -> &'static str {
+        match self {
+            Severity::Note => "note",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        }
+    }
+}
+
+macro_rules! rules {
+    ($($(#[doc = $doc:literal])+ $name:ident $code:literal $severity:ident;)+) => {
+        /// A rule that a crontab can break. Its code is stable.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Rule {
+            $($(#[doc = $doc])+ $name,)+
+        }
+
+        impl Rule {
+            /// Every rule, in the order of the documentation.
+            pub const ALL: &'static [Rule] = &[$(Rule::$name),+];
+
+            /// The stable code, for output and for `# qs: allow=`.
+            pub fn code(self) -> &'static str {
+                match self { $(Rule::$name => $code),+ }
+            }
+
+            /// How bad it is to break it.
+            pub fn severity(self) -> Severity {
+                match self { $(Rule::$name => Severity::$severity),+ }
+            }
+
+            /// What the rule says, in one sentence.
+            pub fn summary(self) -> &'static str {
+                match self { $(Rule::$name => concat!($($doc),+).trim_ascii()),+ }
+            }
+        }
+    };
+}
+
+rules! {
+    /// A time field must be one that cron can read.
+    BadTime "bad-time" Error;
+    /// A time field must mean what it says: cron skips some text without a word.
+    MisreadTime "misread-time" Error;
+    /// A line must fire at some time.
+    NeverFires "never-fires" Error;
+    /// Cron has five time fields; six, with seconds first, are for qs-scheduler alone.
+    SixFields "six-fields" Error;
+    /// A line must have one reading: with five fields or with six.
+    AmbiguousFields "ambiguous-fields" Error;
+    /// A file for cron.d has the user behind the time.
+    NoUser "no-user" Error;
+    /// The user must exist.
+    UnknownUser "unknown-user" Error;
+    /// A line must have a command.
+    NoCommand "no-command" Error;
+    /// A command has fewer than 999 bytes.
+    LongCommand "long-command" Error;
+    /// A line that is neither an entry, a setting nor a comment makes cron ignore the whole file.
+    NotALine "not-a-line" Error;
+    /// The last line must end with a newline.
+    NoNewline "no-newline" Error;
+    /// Lines end with a newline alone.
+    CarriageReturn "carriage-return" Error;
+    /// There must be no NUL byte.
+    NulByte "nul-byte" Error;
+    /// There must be no byte order mark.
+    ByteOrderMark "byte-order-mark" Error;
+    /// A crontab has at most 10,000 lines.
+    TooManyLines "too-many-lines" Error;
+    /// Cron ends a command at `%` and feeds it the rest; a literal one is `\%`.
+    Percent "percent" Error;
+    /// Cron does not expand variables in a setting.
+    NotExpanded "not-expanded" Error;
+    /// A setting must be kept as it is written.
+    MisreadSetting "misread-setting" Error;
+    /// Debian's cron knows one time zone, that of the machine.
+    CronTz "cron-tz" Error;
+    /// A time zone must be in the tz database.
+    UnknownZone "unknown-zone" Error;
+    /// A `# qs:` comment must be one that is known.
+    UnknownDirective "unknown-directive" Error;
+    /// Cron ignores a file whose name has anything but letters, digits, `-` and `_`.
+    FileName "file-name" Error;
+    /// Cron ignores a file that group or others may write.
+    FileMode "file-mode" Error;
+    /// Cron ignores a file that is not root's.
+    FileOwner "file-owner" Error;
+    /// Cron ignores what is not a regular file, and a file with a second name.
+    FileKind "file-kind" Error;
+    /// The arguments of a call must be right.
+    CallArguments "call-arguments" Error;
+    /// The program must be named by its full path and exist.
+    Program "program" Error;
+    /// An endpoint must be one that the server has.
+    UnknownEndpoint "unknown-endpoint" Error;
+    /// No secret belongs in a crontab.
+    Secret "secret" Error;
+    /// A file with a secret must be readable by its owner alone.
+    SecretReadable "secret-readable" Error;
+    /// A task belongs to one line of one scheduler.
+    TwoOwners "two-owners" Error;
+    /// A call inside of a larger shell command cannot be checked.
+    Unchecked "unchecked" Warning;
+    /// A command names its program by its full path, or the file sets PATH.
+    Path "path" Warning;
+    /// MAILTO says who is told about failures.
+    MailTo "mail-to" Warning;
+    /// A call leaves its log in a file.
+    NoLog "no-log" Note;
+    /// Calls that start in the same minute compete.
+    SameMinute "same-minute" Warning;
+    /// The zone that the file states must be that of the machine.
+    ZoneDiffers "zone-differs" Warning;
+    /// With both days given, one is enough.
+    EitherDay "either-day" Warning;
+    /// With `*` before one of the days, both must match.
+    BothDays "both-days" Warning;
+    /// A step longer than its range leaves one value.
+    LoneStep "lone-step" Warning;
+    /// A time that a change of the clocks skips or repeats.
+    ClockChange "clock-change" Note;
+    /// Text that is not UTF-8 is shown with replacements.
+    NotUtf8 "not-utf8" Warning;
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The rule that is broken.
+    pub rule: Rule,
+    /// How bad it is here; the rule's own unless the reader of the file makes less of it.
+    pub severity: Severity,
+    /// The line, from 1; 0 is the file as a whole.
+    pub line: usize,
+    /// The columns, in characters, from 1, the end excluded. Empty when it is about the whole line.
+    pub columns: Range<usize>,
+    /// What was found.
+    pub found: String,
+    /// What was expected, if the rule alone does not say it.
+    pub expected: String,
+    /// What to write or to do instead.
+    pub fix: String,
+}
+
+impl Problem {
+    /// A problem of a whole line, or with line 0 of the file.
+    pub fn new(rule: Rule, line: usize, found: impl Into<String>) -> Self {
+        Self {
+            rule,
+            severity: rule.severity(),
+            line,
+            columns: 0..0,
+            found: found.into(),
+            expected: String::new(),
+            fix: String::new(),
+        }
+    }
+
+    /// The same at columns of the line.
+    #[must_use]
+    pub fn at(self, columns: Range<usize>) -> Self {
+        Self { columns, ..self }
+    }
+
+    /// The same with what was expected.
+    #[must_use]
+    pub fn expected(self, expected: impl Into<String>) -> Self {
+        Self { expected: expected.into(), ..self }
+    }
+
+    /// The same with a fix.
+    #[must_use]
+    pub fn fix(self, fix: impl Into<String>) -> Self {
+        Self { fix: fix.into(), ..self }
+    }
+
+    /// What was found and what was expected, in one sentence.
+    pub fn message(&self) -> String {
+        if self.expected.is_empty() {
+            return self.found.clone();
+        }
+        format!("found {}, expected {}", self.found, self.expected)
+    }
+}
+
+/// `line 3, column 5: error: found …, expected … [bad-time]`.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "line {}", self.line)?;
+            if !self.columns.is_empty() {
+                write!(f, ", column {}", self.columns.start)?;
+            }
+            f.write_str(": ")?;
+        }
+        write!(f, "{}: {} [{}]", self.severity.word(), self.message(), self.rule.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_words_and_differ() {
+        for (index, rule) in Rule::ALL.iter().enumerate() {
+            assert!(
+                rule.code().bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'-' | b'8')),
+                "{rule:?}"
+            );
+            assert!(Rule::ALL[..index].iter().all(|other| other.code() != rule.code()), "{rule:?}");
+            assert!(rule.summary().ends_with('.'), "{rule:?}");
+        }
+    }
+}

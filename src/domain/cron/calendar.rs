@@ -1,0 +1,117 @@
+//! Which times of the wall clock a rule names. Time zones come in [`super::next`].
+
+use jiff::civil::{Date, DateTime};
+
+/// The sets of an expression.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Rule {
+    pub(super) seconds: u64,
+    pub(super) minutes: u64,
+    pub(super) hours: u32,
+    /// Bits 1 to 31.
+    pub(super) days: u32,
+    /// Bits 1 to 12.
+    pub(super) months: u16,
+    /// Bit 0 is Sunday.
+    pub(super) weekdays: u8,
+    /// A day matches by its number *or* its weekday: neither field begins with `*`.
+    pub(super) either_day: bool,
+}
+
+/// Days of the longest form of each month, from January.
+const LONGEST: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
+impl Rule {
+    /// Whether some day of some year matches. Every date, 29 February too, falls on every weekday in the 400 years after
+    /// which the calendar repeats, so only the length of months can rule a day out.
+    pub(super) fn fires(&self) -> bool {
+        let month = |m: u32| self.months & 1 << m != 0;
+        let days = (1..=12).any(|m| month(m) && self.days & all_days(LONGEST[m as usize - 1]) != 0);
+        let some_time = self.seconds != 0 && self.minutes != 0 && self.hours != 0;
+        let weekdays = self.weekdays != 0;
+        some_time && self.months != 0 && if self.either_day { days || weekdays } else { days && weekdays }
+    }
+
+    /// The first time from `from` on, itself included; none when the calendar ends, in the year 9999.
+    pub(super) fn at_or_after(&self, from: DateTime) -> Option<DateTime> {
+        let (date, time) = (from.date(), from.time());
+        if self.has_day(date)
+            && let Some((h, m, s)) = self.time_from(time.hour(), time.minute(), time.second())
+        {
+            return Some(date.at(h, m, s, 0));
+        }
+        let date = self.day_from(date.tomorrow().ok()?)?;
+        let (h, m, s) = self.time_from(0, 0, 0)?;
+        Some(date.at(h, m, s, 0))
+    }
+
+    fn has_day(&self, date: Date) -> bool {
+        self.month_days(date.year(), date.month()) & 1 << date.day() != 0
+    }
+
+    fn time_from(&self, hour: i8, minute: i8, second: i8) -> Option<(i8, i8, i8)> {
+        let hours = |from| first_from(self.hours.into(), from);
+        let minutes = |from| first_from(self.minutes, from);
+        let seconds = |from| first_from(self.seconds, from);
+        if hours(hour) == Some(hour) {
+            if minutes(minute) == Some(minute)
+                && let Some(second) = seconds(second)
+            {
+                return Some((hour, minute, second));
+            }
+            if let Some(minute) = minutes(minute + 1) {
+                return Some((hour, minute, seconds(0)?));
+            }
+        }
+        Some((hours(hour + 1)?, minutes(0)?, seconds(0)?))
+    }
+
+    fn day_from(&self, from: Date) -> Option<Date> {
+        let (mut year, mut month, mut day) = (from.year(), from.month(), from.day());
+        loop {
+            let rest = self.month_days(year, month) >> day << day;
+            if rest != 0 {
+                return Date::new(year, month, i8::try_from(rest.trailing_zeros()).ok()?).ok();
+            }
+            day = 1;
+            month += 1;
+            if month > 12 {
+                (year, month) = (year + 1, 1);
+            }
+            if year > 9999 {
+                return None;
+            }
+        }
+    }
+
+    /// The matching days of a month, as bits 1 to 31.
+    fn month_days(&self, year: i16, month: i8) -> u32 {
+        if self.months & 1 << month == 0 {
+            return 0;
+        }
+        let Ok(first) = Date::new(year, month, 1) else { return 0 };
+        let length = all_days(u32::from(first.days_in_month().unsigned_abs()));
+        if self.weekdays == 0x7f && !self.either_day {
+            return self.days & length;
+        }
+        let week = u32::from(self.weekdays);
+        // Bit d of five weeks in a row is the weekday of day d + 1 when the month begins on a Sunday.
+        let weeks = u64::from(week | week << 7 | week << 14 | week << 21)
+            | u64::from(week) << 28
+            | u64::from(week) << 35;
+        let begins = u32::from(first.weekday().to_sunday_zero_offset().unsigned_abs());
+        let by_weekday = u32::try_from((weeks >> begins & 0x7fff_ffff) << 1).unwrap_or_default();
+        length & if self.either_day { self.days | by_weekday } else { self.days & by_weekday }
+    }
+}
+
+/// Bits 1 to `last`.
+fn all_days(last: u32) -> u32 {
+    u32::try_from((1_u64 << (last + 1)) - 2).unwrap_or(u32::MAX)
+}
+
+/// The lowest value from `from` on.
+fn first_from(set: u64, from: i8) -> Option<i8> {
+    let rest = set.checked_shr(from.unsigned_abs().into())?;
+    (rest != 0).then(|| from + i8::try_from(rest.trailing_zeros()).unwrap_or_default())
+}

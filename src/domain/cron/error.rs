@@ -1,0 +1,49 @@
+//! What is wrong with a cron expression: where, what was found, what was expected, and how to put it right.
+
+use std::fmt;
+use std::ops::Range;
+
+use super::Field;
+
+/// The class of a mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CronErrorKind {
+    /// There are too few fields, or too many.
+    FieldCount,
+    /// A field cannot be read.
+    Field,
+    /// A field is read by cron, but not as it is written: what follows is skipped, or a range is empty.
+    Misread,
+    /// The nickname is unknown.
+    Nickname,
+    /// Every field is right and no day ever matches all of them.
+    NeverFires,
+}
+
+/// A mistake in a cron expression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CronError {
+    /// Its class.
+    pub kind: CronErrorKind,
+    /// The field that it is in, if it is in one.
+    pub field: Option<Field>,
+    /// Where it is in the expression, in bytes.
+    pub at: Range<usize>,
+    /// What stands there.
+    pub found: String,
+    /// What may stand there.
+    pub expected: String,
+    /// What to write instead.
+    pub fix: String,
+}
+
+impl fmt::Display for CronError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(field) = self.field {
+            write!(f, "{field}: ")?;
+        }
+        write!(f, "found {}, expected {}", self.found, self.expected)
+    }
+}
+
+impl std::error::Error for CronError {}
