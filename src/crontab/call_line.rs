@@ -8,8 +8,8 @@ use clap::{ArgAction, Args, Parser};
 use super::invocation::Invocation;
 
 /// Every word that is a command of the program, so that a line with it is no call.
-pub const COMMANDS: [&str; 9] =
-    ["token", "check", "status", "history", "explain", "config", "completions", "man", "help"];
+pub const COMMANDS: [&str; 10] =
+    ["token", "check", "status", "history", "explain", "crontab", "config", "completions", "man", "help"];
 
 /// The arguments of a line that makes a call.
 #[derive(Clone, Debug, Parser)]

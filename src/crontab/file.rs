@@ -26,6 +26,8 @@ pub struct Format {
     pub user_column: bool,
     /// The zone of the times.
     pub zone: TimeZone,
+    /// Whether that stands, whatever the file states.
+    pub fixed_zone: bool,
 }
 
 /// One line that runs something.
@@ -97,13 +99,21 @@ pub struct Crontab {
     pub problems: Vec<Problem>,
     /// How it was read.
     pub format: Format,
+    /// The zone that a `# qs: zone=` states, and its line.
+    pub stated_zone: Option<(usize, String)>,
 }
 
 impl Crontab {
     /// Reads a file. Reading goes on after a mistake, so that every one is reported.
     pub fn parse(source: &[u8], format: Format) -> Self {
         let mut reader = Reader {
-            crontab: Self { lines: Vec::new(), texts: Vec::new(), problems: Vec::new(), format },
+            crontab: Self {
+                lines: Vec::new(),
+                texts: Vec::new(),
+                problems: Vec::new(),
+                format,
+                stated_zone: None,
+            },
             environment: Vec::new(),
             zone: None,
             seconds: None,
@@ -227,18 +237,36 @@ impl Reader {
         self.entry(number, text).map_or(Line::Broken, |entry| Line::Entry(Box::new(entry)))
     }
 
-    /// `# qs: fields=6` settles what a line with six words that could be fields is.
+    /// `# qs: fields=6` settles what a line with six words that could be fields is; `# qs: zone=…` states the zone in
+    /// which the times are meant.
     fn directive(&mut self, number: usize, comment: &str) {
-        let Some(directive) = comment.strip_prefix("# qs:") else { return };
-        self.seconds = match directive.trim() {
-            "fields=5" => Some(false),
-            "fields=6" => Some(true),
-            other => {
-                let problem = Problem::new(Rule::UnknownDirective, number, format!("{other:?}"));
-                self.problem(problem.expected("# qs: fields=5 or # qs: fields=6").fix("# qs: fields=5"));
-                return;
+        let Some(directive) = comment.strip_prefix("# qs:").map(str::trim) else { return };
+        let zone = directive.strip_prefix("zone=");
+        match (directive, zone.map(TimeZone::get)) {
+            ("fields=5", _) => self.seconds = Some(false),
+            ("fields=6", _) => self.seconds = Some(true),
+            (_, Some(Ok(zone))) => {
+                self.crontab.stated_zone = Some((number, directive["zone=".len()..].to_owned()));
+                if !self.crontab.format.fixed_zone {
+                    self.crontab.format.zone = zone;
+                }
             }
-        };
+            (_, Some(Err(_))) => {
+                self.unknown_zone(number, &directive["zone=".len()..], "# qs: zone=Asia/Shanghai")
+            }
+            (other, None) => {
+                let problem = Problem::new(Rule::UnknownDirective, number, format!("{other:?}"));
+                let expected = "# qs: fields=5, # qs: fields=6 or # qs: zone=NAME";
+                self.problem(
+                    problem.expected(expected).fix("remove it, or begin the comment with another word"),
+                );
+            }
+        }
+    }
+
+    fn unknown_zone(&mut self, number: usize, name: &str, fix: &str) {
+        let problem = Problem::new(Rule::UnknownZone, number, format!("the zone {name:?}"));
+        self.problem(problem.expected("a name of the tz database").fix(fix));
     }
 
     fn setting(&mut self, number: usize, text: &str, setting: &Setting) {
@@ -276,11 +304,7 @@ impl Reader {
         }
         match TimeZone::get(&setting.value) {
             Ok(zone) => self.zone = Some((setting.value.clone(), zone)),
-            Err(_) => {
-                let problem =
-                    Problem::new(Rule::UnknownZone, number, format!("the zone {:?}", setting.value));
-                self.problem(problem.expected("a name of the tz database").fix("CRON_TZ=Asia/Shanghai"));
-            }
+            Err(_) => self.unknown_zone(number, &setting.value, "CRON_TZ=Asia/Shanghai"),
         }
     }
 
@@ -291,28 +315,24 @@ impl Reader {
         let time = &text[start..end];
         let seed = seed(text);
         let schedule = if time == "@reboot" {
-            Some(Schedule::Reboot)
+            Schedule::Reboot
         } else {
-            match CronExpr::parse(time, self.dialect(), seed) {
-                Ok(expr) => {
-                    let zone = self.zone.as_ref().map_or(&self.crontab.format.zone, |(_, zone)| zone).clone();
-                    Some(Schedule::Cron { expr, zone })
-                }
-                Err(error) => {
-                    self.time_error(number, text, start, &error);
-                    None
-                }
-            }
+            // A line whose time is wrong may have its words in other places than they seem; one problem is enough.
+            let expr = CronExpr::parse(time, self.dialect(), seed)
+                .inspect_err(|error| self.time_error(number, text, start, error))
+                .ok()?;
+            let zone = self.zone.as_ref().map_or(&self.crontab.format.zone, |(_, zone)| zone).clone();
+            Schedule::Cron { expr, zone }
         };
         let (user, command_at) = self.user(number, text, &words, count)?;
-        let command = self.command(number, text, command_at);
+        let command = self.command(number, text, command_at)?;
         Some(Entry {
             line: number,
-            schedule: schedule?,
+            schedule,
             zone: self.zone.as_ref().map(|(name, _)| name.clone()),
             user,
-            reading: call::read(&command.as_ref()?.shell),
-            command: command?,
+            reading: call::read(&command.shell),
+            command,
             command_column: column(text, command_at),
             environment: self.environment.clone(),
             time_columns: columns(text, start, end),
@@ -401,8 +421,8 @@ impl Reader {
             CronErrorKind::Misread => Rule::MisreadTime,
             CronErrorKind::NeverFires => Rule::NeverFires,
         };
-        let field = error.field.map(|field: Field| format!("{field}: ")).unwrap_or_default();
-        let problem = Problem::new(rule, number, format!("{field}{}", error.found));
+        let about = error.field.map_or("", Field::name);
+        let problem = Problem::new(rule, number, error.found.clone()).about(about);
         let at =
             columns(text, start + error.at.start, (start + error.at.end).max(start + error.at.start + 1));
         self.problem(problem.at(at).expected(error.expected.clone()).fix(error.fix.clone()));

@@ -6,4 +6,5 @@ pub mod command;
 pub mod environment;
 pub mod file;
 pub mod invocation;
+pub mod lint;
 pub mod problem;

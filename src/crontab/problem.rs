@@ -123,9 +123,11 @@ rules! {
     /// A command names its program by its full path, or the file sets PATH.
     Path "path" Warning;
     /// MAILTO says who is told about failures.
-    MailTo "mail-to" Warning;
+    MailTo "mail-to" Note;
     /// A call leaves its log in a file.
     NoLog "no-log" Note;
+    /// Lines with the same task share its lock, its records and its metrics.
+    SameTask "same-task" Warning;
     /// Calls that start in the same minute compete.
     SameMinute "same-minute" Warning;
     /// The zone that the file states must be that of the machine.
@@ -153,6 +155,8 @@ pub struct Problem {
     pub line: usize,
     /// The columns, in characters, from 1, the end excluded. Empty when it is about the whole line.
     pub columns: Range<usize>,
+    /// The part of the line that it is about (`minute`), if that is not the line.
+    pub about: &'static str,
     /// What was found.
     pub found: String,
     /// What was expected, if the rule alone does not say it.
@@ -169,6 +173,7 @@ impl Problem {
             severity: rule.severity(),
             line,
             columns: 0..0,
+            about: "",
             found: found.into(),
             expected: String::new(),
             fix: String::new(),
@@ -179,6 +184,12 @@ impl Problem {
     #[must_use]
     pub fn at(self, columns: Range<usize>) -> Self {
         Self { columns, ..self }
+    }
+
+    /// The same about a part of the line.
+    #[must_use]
+    pub fn about(self, about: &'static str) -> Self {
+        Self { about, ..self }
     }
 
     /// The same with what was expected.
@@ -195,10 +206,11 @@ impl Problem {
 
     /// What was found and what was expected, in one sentence.
     pub fn message(&self) -> String {
+        let about = if self.about.is_empty() { String::new() } else { format!("{}: ", self.about) };
         if self.expected.is_empty() {
-            return self.found.clone();
+            return format!("{about}{}", self.found);
         }
-        format!("found {}, expected {}", self.found, self.expected)
+        format!("{about}found {}, expected {}", self.found, self.expected)
     }
 }
 

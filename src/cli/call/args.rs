@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::crontab::CrontabCommand;
 use crate::crontab::call_line::{COMMANDS, CallLine, CallOptions, Common};
 use crate::crontab::invocation::Invocation;
 use crate::domain::exit::Exit;
@@ -94,6 +95,9 @@ pub enum Command {
         after_help = "Examples:\n  qs-api-call explain 124\n  qs-api-call explain try_later\n  qs-api-call explain"
     )]
     Explain(ExplainArgs),
+    /// Check, explain, render and deploy the crontab that makes the calls
+    #[command(subcommand)]
+    Crontab(CrontabCommand),
     /// Show the settings in force, or the commented default file
     #[command(subcommand)]
     Config(ConfigCommand),

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod config;
+mod crontab;
 mod ended;
 mod explain;
 mod login;
@@ -80,6 +81,7 @@ async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
         Some(Command::Status(args)) => status::status(args.json, &settings()?, output, &*clock),
         Some(Command::History(args)) => status::history(args, &settings()?, output, &*clock),
         Some(Command::Explain(args)) => explain::run(args, output),
+        Some(Command::Crontab(command)) => crontab::run(command, env, output, &*clock).await,
         Some(Command::Config(ConfigCommand::Default)) => config::default(output),
         Some(Command::Config(command)) => config::show(command, &settings()?, output),
         Some(Command::Completions { shell }) => {

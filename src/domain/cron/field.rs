@@ -35,6 +35,18 @@ impl Field {
     pub const ALL: [Field; 6] =
         [Field::Second, Field::Minute, Field::Hour, Field::DayOfMonth, Field::Month, Field::DayOfWeek];
 
+    /// Its name in messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Field::Second => "second",
+            Field::Minute => "minute",
+            Field::Hour => "hour",
+            Field::DayOfMonth => "day of month",
+            Field::Month => "month",
+            Field::DayOfWeek => "day of week",
+        }
+    }
+
     /// Lowest and highest value.
     pub fn bounds(self) -> (u8, u8) {
         match self {
@@ -78,14 +90,7 @@ impl Field {
 
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Field::Second => "second",
-            Field::Minute => "minute",
-            Field::Hour => "hour",
-            Field::DayOfMonth => "day of month",
-            Field::Month => "month",
-            Field::DayOfWeek => "day of week",
-        })
+        f.write_str(self.name())
     }
 }
 

@@ -1,0 +1,32 @@
+//! `crontab …`: the file that says what is called, and when.
+
+mod args;
+mod check;
+mod explain;
+mod host;
+mod next;
+mod openapi;
+mod report;
+mod source;
+mod timeline;
+
+pub use self::args::CrontabCommand;
+
+use crate::cli::output::{Failure, Output};
+use crate::clock::Clock;
+use crate::config::Env;
+
+/// Runs one of the commands.
+pub(super) async fn run(
+    command: &CrontabCommand,
+    env: &Env,
+    output: Output,
+    clock: &dyn Clock,
+) -> Result<(), Failure> {
+    match command {
+        CrontabCommand::Check(args) => check::run(args, env, output, clock).await,
+        CrontabCommand::Explain(args) => explain::run(args, output, clock),
+        CrontabCommand::Next(args) => next::run(args, output, clock),
+        CrontabCommand::Timeline(args) => timeline::run(args, output, clock),
+    }
+}

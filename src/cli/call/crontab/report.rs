@@ -1,0 +1,215 @@
+//! The problems of a crontab, for people and for programs.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::args::Runner;
+use super::source;
+use crate::crontab::file::Crontab;
+use crate::crontab::problem::{Problem, Rule, Severity};
+
+/// What was checked and what was found.
+pub(super) struct Checked<'a> {
+    pub(super) path: &'a Path,
+    pub(super) crontab: &'a Crontab,
+    pub(super) problems: &'a [Problem],
+    pub(super) runner: Runner,
+}
+
+impl Checked<'_> {
+    /// How many problems are this bad.
+    pub(super) fn count(&self, severity: Severity) -> usize {
+        self.problems.iter().filter(|problem| problem.severity == severity).count()
+    }
+
+    /// Each problem with its line, then the sum.
+    pub(super) fn text(&self, colour: bool) -> String {
+        let mut text: String = self.problems.iter().map(|problem| self.one(problem, colour)).collect();
+        let entries = self.crontab.entries().count();
+        let calls = self.crontab.entries().filter(|entry| entry.call().is_some()).count();
+        let name = source::shown(self.path);
+        let sum = match (self.count(Severity::Error), self.count(Severity::Warning)) {
+            (0, 0) => "no problems".to_owned(),
+            (errors, warnings) => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
+        };
+        text += &format!(
+            "{name}: {}, {} of them calls, for {}: {sum}",
+            plural_y(entries),
+            calls,
+            self.runner.name()
+        );
+        text
+    }
+
+    fn one(&self, problem: &Problem, colour: bool) -> String {
+        let paint = |code: &str, text: &str| {
+            if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        };
+        let code = match problem.severity {
+            Severity::Error => "31",
+            Severity::Warning => "33",
+            Severity::Note => "36",
+        };
+        let word = paint(code, problem.severity.word());
+        let place = match (problem.line, problem.columns.start) {
+            (0, _) => source::shown(self.path),
+            (line, 0) => format!("{}:{line}", source::shown(self.path)),
+            (line, column) => format!("{}:{line}:{column}", source::shown(self.path)),
+        };
+        let mut text = format!("{place}: {word}: {} [{}]\n", problem.message(), problem.rule.code());
+        let secret = matches!(problem.rule, Rule::Secret);
+        if let Some(line) = self.crontab.texts.get(problem.line.wrapping_sub(1)).filter(|_| !secret) {
+            text += &excerpt(line, problem, &|mark| paint(code, mark));
+        }
+        if !problem.fix.is_empty() {
+            text += &format!("    fix: {}\n", problem.fix);
+        }
+        text
+    }
+
+    /// Everything, with stable codes.
+    pub(super) fn json(&self) -> Value {
+        let problems: Vec<Value> = self
+            .problems
+            .iter()
+            .map(|problem| {
+                json!({
+                    "rule": problem.rule.code(),
+                    "severity": problem.severity.word(),
+                    "line": problem.line,
+                    "column": problem.columns.start,
+                    "end_column": problem.columns.end,
+                    "message": problem.message(),
+                    "found": problem.found,
+                    "expected": problem.expected,
+                    "fix": problem.fix,
+                })
+            })
+            .collect();
+        json!({
+            "file": source::shown(self.path),
+            "for": self.runner.name(),
+            "entries": self.crontab.entries().count(),
+            "errors": self.count(Severity::Error),
+            "warnings": self.count(Severity::Warning),
+            "problems": problems,
+        })
+    }
+
+    /// SARIF 2.1.0 (OASIS), with the rules that were broken.
+    pub(super) fn sarif(&self) -> Value {
+        let level = |severity| match severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Note => "note",
+        };
+        let broken =
+            Rule::ALL.iter().filter(|rule| self.problems.iter().any(|problem| problem.rule == **rule));
+        let rules: Vec<Value> = broken
+            .map(|rule| {
+                json!({
+                    "id": rule.code(),
+                    "shortDescription": {"text": rule.summary()},
+                    "defaultConfiguration": {"level": level(rule.severity())},
+                })
+            })
+            .collect();
+        let results: Vec<Value> = self
+            .problems
+            .iter()
+            .map(|problem| {
+                let mut region = json!({"startLine": problem.line.max(1)});
+                if !problem.columns.is_empty() {
+                    region["startColumn"] = problem.columns.start.into();
+                    region["endColumn"] = problem.columns.end.into();
+                }
+                let fix =
+                    if problem.fix.is_empty() { String::new() } else { format!(". Fix: {}", problem.fix) };
+                json!({
+                    "ruleId": problem.rule.code(),
+                    "level": level(problem.severity),
+                    "message": {"text": format!("{}{fix}", problem.message())},
+                    "locations": [{"physicalLocation": {
+                        "artifactLocation": {"uri": self.path.to_string_lossy()},
+                        "region": region,
+                    }}],
+                })
+            })
+            .collect();
+        json!({
+            "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+            "version": "2.1.0",
+            "runs": [{
+                "tool": {"driver": {"name": "qs-api-call crontab check", "version": env!("CARGO_PKG_VERSION"), "rules": rules}},
+                "results": results,
+            }],
+        })
+    }
+
+    /// Workflow commands of GitHub Actions, one a problem.
+    pub(super) fn github(&self) -> String {
+        let lines: Vec<String> = self
+            .problems
+            .iter()
+            .map(|problem| {
+                let kind = match problem.severity {
+                    Severity::Error => "error",
+                    Severity::Warning => "warning",
+                    Severity::Note => "notice",
+                };
+                let column = if problem.columns.is_empty() {
+                    String::new()
+                } else {
+                    format!(",col={},endColumn={}", problem.columns.start, problem.columns.end)
+                };
+                let file = property(&self.path.to_string_lossy());
+                let fix =
+                    if problem.fix.is_empty() { String::new() } else { format!(". Fix: {}", problem.fix) };
+                let message = escape(&format!("{}{fix}", problem.message()));
+                format!(
+                    "::{kind} file={file},line={}{column},title={}::{message}",
+                    problem.line.max(1),
+                    problem.rule.code()
+                )
+            })
+            .collect();
+        let sum = format!("{}: {}", source::shown(self.path), plural(self.count(Severity::Error), "error"));
+        [lines, vec![sum]].concat().join("\n")
+    }
+}
+
+/// The line, and below it a mark under the columns. A long line is cut around them.
+fn excerpt(line: &str, problem: &Problem, paint: &dyn Fn(&str) -> String) -> String {
+    const WIDTH: usize = 100;
+    let shown: Vec<char> = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let start = problem.columns.start.saturating_sub(1).min(shown.len());
+    let end = problem.columns.end.saturating_sub(1).clamp(start, shown.len());
+    let from = start.saturating_sub(WIDTH / 2).min(shown.len().saturating_sub(WIDTH));
+    let text: String = shown[from..].iter().take(WIDTH).collect();
+    let cut = if shown.len() > from + WIDTH { "…" } else { "" };
+    let begun = if from > 0 { "…" } else { "" };
+    let mut excerpt = format!("    {begun}{text}{cut}\n");
+    if !problem.columns.is_empty() {
+        let indent = start - from + begun.chars().count();
+        let length = (end - start).clamp(1, WIDTH - (start - from).min(WIDTH - 1));
+        excerpt += &format!("    {}{}\n", " ".repeat(indent), paint(&"^".repeat(length)));
+    }
+    excerpt
+}
+
+fn escape(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    escape(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+fn plural(count: usize, word: &str) -> String {
+    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
+}
+
+fn plural_y(count: usize) -> String {
+    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
+}

@@ -1,0 +1,79 @@
+//! A crontab from a file or from standard input.
+
+use std::io::Read;
+use std::path::Path;
+
+use jiff::tz::TimeZone;
+
+use super::args::{ReadingArgs, SourceArgs};
+use crate::cli::output::{Failure, Output};
+use crate::clock;
+use crate::crontab::file::{Crontab, Format};
+use crate::crontab::problem::Severity;
+use crate::domain::exit::Exit;
+
+/// Largest file that is read.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Reads and parses a file; `-` is standard input.
+pub(super) fn read(args: &SourceArgs) -> Result<Crontab, Failure> {
+    Ok(Crontab::parse(&bytes(&args.file)?, format(&args.reading)?))
+}
+
+/// The same, and nothing in it may be an error: what follows would be about a file that does not run.
+pub(super) fn read_sound(args: &SourceArgs, output: Output) -> Result<Crontab, Failure> {
+    let crontab = read(args)?;
+    sound(&crontab, &args.file, output)?;
+    Ok(crontab)
+}
+
+/// Refuses a crontab with errors, of which the first is told.
+pub(super) fn sound(crontab: &Crontab, path: &Path, output: Output) -> Result<(), Failure> {
+    let errors: Vec<_> =
+        crontab.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+    let Some(first) = errors.first() else { return Ok(()) };
+    let more = if errors.len() == 1 { String::new() } else { format!(" (and {} more)", errors.len() - 1) };
+    let message = format!("{}: {first}{more}", shown(path));
+    Err(Failure::new(Exit::Config, message).with_hint(format!("see {} crontab check", output.program)))
+}
+
+/// The bytes of a file.
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failure = |error: std::io::Error| {
+        let exit = if error.kind() == std::io::ErrorKind::NotFound { Exit::NoInput } else { Exit::Io };
+        Failure::new(exit, format!("{}: {error}", shown(path)))
+    };
+    let mut content = Vec::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(MAX_BYTES + 1).read_to_end(&mut content)
+    } else {
+        std::fs::File::open(path).map_err(failure)?.take(MAX_BYTES + 1).read_to_end(&mut content)
+    };
+    if read.map_err(failure)? as u64 > MAX_BYTES {
+        return Err(Failure::new(Exit::Config, format!("{}: more than 16 MiB is no crontab", shown(path))));
+    }
+    Ok(content)
+}
+
+/// How a file is called in messages.
+pub(super) fn shown(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+/// What the options say about reading.
+pub(super) fn format(args: &ReadingArgs) -> Result<Format, Failure> {
+    let zone = match &args.zone {
+        Some(name) => zone(name)?,
+        None => clock::local_zone(),
+    };
+    let fixed_zone = args.zone.is_some();
+    Ok(Format { dialect: args.runner.dialect(), user_column: !args.user_crontab, zone, fixed_zone })
+}
+
+/// A zone by its name.
+pub(super) fn zone(name: &str) -> Result<TimeZone, Failure> {
+    TimeZone::get(name).map_err(|_| {
+        Failure::new(Exit::Usage, format!("--zone {name}: not in the tz database of this machine"))
+            .with_hint("a name such as Asia/Shanghai or UTC; the package tzdata holds them")
+    })
+}

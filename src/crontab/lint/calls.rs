@@ -1,0 +1,179 @@
+//! The calls: their arguments, their program, their endpoint, their log.
+
+use super::{Endpoint, Facts, Host};
+use crate::crontab::call::Reading;
+use crate::crontab::file::{Crontab, Entry};
+use crate::crontab::invocation::check_task_name;
+use crate::crontab::problem::{Problem, Rule};
+
+/// Where Debian's cron looks for programs when the file sets no PATH.
+const DEFAULT_PATH: &str = "/usr/bin:/bin";
+
+pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Problem>) {
+    let mut calls = 0;
+    for entry in crontab.entries() {
+        let at = entry.command_column..entry.command_column + entry.command.text.chars().count().max(1);
+        match &entry.reading {
+            Reading::Call(call) => {
+                calls += 1;
+                let invocation = &call.line.invocation;
+                program(entry, &call.program, facts.host, problems);
+                endpoint(entry, facts.endpoints, problems);
+                if let Some(wrong) = invocation.task.as_deref().and_then(|name| check_task_name(name).err()) {
+                    let found = format!("the task name {:?}", invocation.task.as_deref().unwrap_or_default());
+                    problems.push(
+                        Problem::new(Rule::CallArguments, entry.line, found)
+                            .expected(wrong.trim_start_matches("expected "))
+                            .fix("--task my-task"),
+                    );
+                }
+                if invocation.log_file.is_none() && entry.setting("LOG_FILE").is_none() {
+                    let found = "a call without a log file writes to api-call.log of the log directory, like every other one";
+                    problems.push(
+                        Problem::new(Rule::NoLog, entry.line, found)
+                            .fix(format!("add /var/log/qs-scheduler/{}.log", invocation.task_name())),
+                    );
+                }
+            }
+            Reading::Wrong { reason } => {
+                let problem = Problem::new(Rule::CallArguments, entry.line, reason.clone());
+                problems.push(problem.at(at).fix(
+                    "qs-api-call --help tells the options and the order: [options] ENDPOINT [LOG_FILE]",
+                ));
+            }
+            Reading::Unclear(why) => {
+                let found = format!("a call that cannot be checked: {why}");
+                problems.push(Problem::new(Rule::Unchecked, entry.line, found).at(at).fix("let the line be the call alone; it has options for a body, a log, a lock and a time limit"));
+            }
+            Reading::Command => program(entry, first_word(&entry.command.shell), facts.host, problems),
+            Reading::Other => {}
+        }
+    }
+    let mails = crontab.entries().all(|entry| entry.setting("MAILTO").is_some());
+    if calls > 0 && !mails {
+        let problem = Problem::new(
+            Rule::MailTo,
+            0,
+            "no MAILTO above every entry: the one line of a failed call goes to the entry's user",
+        );
+        problems.push(problem.fix("MAILTO=root, or an address that somebody reads"));
+    }
+}
+
+fn first_word(shell: &str) -> &str {
+    shell.split_whitespace().next().unwrap_or_default()
+}
+
+fn program(entry: &Entry, program: &str, host: Option<&dyn Host>, problems: &mut Vec<Problem>) {
+    let path = entry.setting("PATH");
+    let places: Vec<String> = if program.contains('/') {
+        vec![program.to_owned()]
+    } else {
+        path.unwrap_or(DEFAULT_PATH).split(':').map(|dir| format!("{dir}/{program}")).collect()
+    };
+    let problem =
+        |rule, found: String| Problem::new(rule, entry.line, found).fix("/usr/local/bin/qs-api-call");
+    if program.contains('/') && !program.starts_with('/') {
+        problems
+            .push(problem(Rule::Program, format!("the relative path {program:?}")).expected("a full path"));
+        return;
+    }
+    match host {
+        Some(host) => {
+            let runs = |place: &String| host.file(place).is_some_and(|file| file.mode & 0o111 != 0);
+            if !places.iter().any(runs) {
+                let found = format!(
+                    "{program:?}, which this machine does not have as a program ({})",
+                    places.join(", ")
+                );
+                problems.push(problem(Rule::Program, found));
+            }
+        }
+        None if !program.contains('/') && path.is_none() => {
+            let found = format!("{program:?} without a directory, and cron looks in {DEFAULT_PATH} alone");
+            problems.push(problem(Rule::Path, found));
+        }
+        None => {}
+    }
+}
+
+fn endpoint(entry: &Entry, endpoints: Option<&[Endpoint]>, problems: &mut Vec<Problem>) {
+    let Some(invocation) = entry.call().map(|call| &call.line.invocation) else { return };
+    let path = invocation.endpoint.as_deref().unwrap_or_default();
+    let column = entry.command.text.find(path).map_or(0, |at| entry.command.text[..at].chars().count());
+    let at = entry.command_column + column..entry.command_column + column + path.chars().count();
+    if !path.starts_with('/') || path.contains("..") || path.contains("://") {
+        let problem = Problem::new(Rule::CallArguments, entry.line, format!("the endpoint {path:?}"));
+        problems.push(problem.at(at).expected("a path that begins with '/'").fix("/api/v1/…"));
+        return;
+    }
+    let Some(endpoints) = endpoints else { return };
+    let bare = path.split(['?', '#']).next().unwrap_or_default();
+    let (same_path, method): (Vec<&Endpoint>, String) =
+        (endpoints.iter().filter(|endpoint| matches(&endpoint.path, bare)).collect(), invocation.method());
+    if same_path.iter().any(|endpoint| endpoint.method == method) {
+        return;
+    }
+    let problem = if same_path.is_empty() {
+        let near = nearest(bare, endpoints);
+        let problem = Problem::new(
+            Rule::UnknownEndpoint,
+            entry.line,
+            format!("{bare}, which the server does not have"),
+        );
+        if let Some(near) = near {
+            problem.fix(near)
+        } else {
+            problem.fix("an endpoint of the server's OpenAPI document")
+        }
+    } else {
+        let methods: Vec<&str> = same_path.iter().map(|endpoint| endpoint.method.as_str()).collect();
+        let found = format!("{method} {bare}, which the server has for {} alone", methods.join(", "));
+        Problem::new(Rule::UnknownEndpoint, entry.line, found).fix(format!("-X {}", methods[0]))
+    };
+    problems.push(problem.at(at));
+}
+
+/// Whether a path is one of a template's.
+fn matches(template: &str, path: &str) -> bool {
+    let (template, path) = (template.trim_end_matches('/').split('/'), path.trim_end_matches('/').split('/'));
+    let (template, path): (Vec<&str>, Vec<&str>) = (template.collect(), path.collect());
+    template.len() == path.len()
+        && template.iter().zip(&path).all(|(expected, part)| {
+            expected == part || (expected.starts_with('{') && expected.ends_with('}') && !part.is_empty())
+        })
+}
+
+/// The endpoint that shares most with the path: segments counted from both ends.
+fn nearest(path: &str, endpoints: &[Endpoint]) -> Option<String> {
+    let wanted: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    let shared = |endpoint: &&Endpoint| {
+        let parts: Vec<&str> = endpoint.path.split('/').filter(|part| !part.is_empty()).collect();
+        let ahead = parts.iter().zip(&wanted).take_while(|(a, b)| a == b).count();
+        let behind = parts.iter().rev().zip(wanted.iter().rev()).take_while(|(a, b)| a == b).count();
+        (ahead + behind, std::cmp::Reverse(parts.len().abs_diff(wanted.len())))
+    };
+    endpoints
+        .iter()
+        .max_by_key(shared)
+        .filter(|endpoint| shared(endpoint).0 > 0)
+        .map(|endpoint| endpoint.path.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_match_paths() {
+        for (template, path, expected) in [
+            ("/api/v1/plans/{id}", "/api/v1/plans/7", true),
+            ("/api/v1/plans/{id}", "/api/v1/plans/", false),
+            ("/api/v1/plans/{id}", "/api/v1/plans/7/tasks", false),
+            ("/a/b", "/a/b/", true),
+            ("/a/b", "/a/c", false),
+        ] {
+            assert_eq!(matches(template, path), expected, "{template} {path}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Days and steps that cron reads in a way that surprises.
+
+use crate::crontab::file::Crontab;
+use crate::crontab::problem::{Problem, Rule};
+
+pub(super) fn check(crontab: &Crontab, problems: &mut Vec<Problem>) {
+    for entry in crontab.entries() {
+        let Some(expr) = entry.schedule.expr() else { continue };
+        let mut report = |rule, found: String, fix: &str| {
+            problems.push(Problem::new(rule, entry.line, found).at(entry.time_columns.clone()).fix(fix));
+        };
+        if expr.day_or_weekday() {
+            let found =
+                format!("a day of the month and a weekday, of which one is enough: {}", expr.describe());
+            report(
+                Rule::EitherDay,
+                found,
+                "write '*' for one of the two, and test the other one in the command",
+            );
+        }
+        if expr.day_and_weekday() {
+            let found = format!("a day of the month and a weekday that must both match: {}", expr.describe());
+            report(Rule::BothDays, found, "write '*' for one of the two, unless this is meant");
+        }
+        if let Some(field) = expr.lone_step() {
+            let found = format!(
+                "a step in the {field} that is longer than its range, so that only the first value is left"
+            );
+            report(Rule::LoneStep, found, "write that value alone");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The file as cron finds it: its name, kind, owner and mode; the users in it; the zone that it states.
+
+use super::Facts;
+use crate::crontab::file::Crontab;
+use crate::crontab::problem::{Problem, Rule};
+
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file, perhaps through links.
+    Regular,
+    /// Anything else.
+    Other,
+}
+
+/// What the file system says about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileFacts {
+    /// What it is.
+    pub kind: FileKind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Number of the owner.
+    pub owner: u32,
+    /// How many names it has.
+    pub links: u64,
+    /// The owner of the link that leads to it, when the path is one.
+    pub link_owner: Option<u32>,
+}
+
+/// Whether cron reads a file of this name in `/etc/cron.d`.
+pub fn is_file_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Problem>) {
+    if let Some(name) = facts.name.filter(|name| !is_file_name(name)) {
+        let plain: String =
+            name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
+        let found = format!("the name {name:?}, which cron ignores without a word");
+        let fix = format!("name it {}, or say with --name how it will be installed", plain.trim_matches('-'));
+        problems
+            .push(Problem::new(Rule::FileName, 0, found).expected("letters, digits, '-' and '_'").fix(fix));
+    }
+    if let Some(file) = facts.file {
+        of_file(file, problems);
+    }
+    let Some(host) = facts.host else { return };
+    for entry in crontab.entries() {
+        if let Some(user) = entry.user.as_deref().filter(|user| !host.has_user(user)) {
+            let found =
+                format!("the user {user:?}, whom this machine does not know; cron ignores the whole file");
+            problems.push(
+                Problem::new(Rule::UnknownUser, entry.line, found)
+                    .fix("name an existing user, for example root"),
+            );
+        }
+    }
+    let machine = host.zone();
+    if let (Some((line, stated)), Some(machine)) = (&crontab.stated_zone, machine)
+        && *stated != machine
+    {
+        let found = format!("times in {stated}, but this machine is in {machine}");
+        let fix = format!("timedatectl set-timezone {stated}, or rewrite the times");
+        problems.push(Problem::new(Rule::ZoneDiffers, *line, found).fix(fix));
+    }
+}
+
+fn of_file(file: &FileFacts, problems: &mut Vec<Problem>) {
+    if file.kind != FileKind::Regular || file.links > 1 {
+        let found = match file.kind {
+            FileKind::Other => "something that is no regular file".to_owned(),
+            FileKind::Regular => format!("a file with {} names (hard links)", file.links),
+        };
+        problems.push(
+            Problem::new(Rule::FileKind, 0, found).expected("a regular file with one name").fix("copy it"),
+        );
+    }
+    let owner = [Some(file.owner), file.link_owner].into_iter().flatten().find(|owner| *owner != 0);
+    if let Some(owner) = owner {
+        let found = format!("a file of user number {owner}, which cron ignores");
+        problems.push(Problem::new(Rule::FileOwner, 0, found).expected("root").fix("chown root:root FILE"));
+    }
+    if file.mode & 0o022 != 0 {
+        let found =
+            format!("mode {:04o}: group or others may write it, so cron ignores it", file.mode & 0o7777);
+        problems.push(Problem::new(Rule::FileMode, 0, found).expected("0644").fix("chmod 644 FILE"));
+    }
+}

@@ -1,0 +1,156 @@
+//! Secrets: none belongs into a crontab, which everybody on the machine can read, and the files that hold them are for
+//! their owner alone. A problem never repeats the secret.
+
+use super::Facts;
+use crate::crontab::file::{Crontab, Entry, Line};
+use crate::crontab::problem::{Problem, Rule};
+
+/// Words in a setting's name that announce a secret.
+const WORDS: [&str; 7] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "PRIVATE_KEY"];
+/// Ends of a name whose value is a place or a property, not the secret itself.
+const HARMLESS: [&str; 5] = ["_FILE", "_PATH", "_DIR", "_URL", "_TTL"];
+
+const FIX: &str = "put it into a file of mode 0600 that the configuration names (iam.password_file)";
+
+pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Problem>) {
+    for (index, line) in crontab.lines.iter().enumerate() {
+        match line {
+            Line::Setting(setting)
+                if is_secret(&setting.name, &setting.value) || has_userinfo(&setting.value) =>
+            {
+                let found = format!("a secret in the setting {}", setting.name);
+                problems.push(Problem::new(Rule::Secret, index + 1, found).fix(FIX));
+            }
+            Line::Setting(setting) => readable(index + 1, &setting.name, &setting.value, facts, problems),
+            Line::Entry(entry) => of_entry(entry, facts, problems),
+            Line::Comment(text) => of_comment(index + 1, text, problems),
+            _ => {}
+        }
+    }
+}
+
+fn of_entry(entry: &Entry, facts: &Facts<'_>, problems: &mut Vec<Problem>) {
+    let mut report = |what: &str| {
+        problems.push(
+            Problem::new(
+                Rule::Secret,
+                entry.line,
+                format!("{what} in the command, which is public while it runs"),
+            )
+            .fix(FIX),
+        );
+    };
+    if let Some(call) = entry.call() {
+        let invocation = &call.line.invocation;
+        if call.assignments.iter().any(|(name, value)| is_secret(name, value)) {
+            report("a secret");
+        } else if invocation.header.iter().any(|header| is_secret_header(header)) {
+            report("a secret header");
+        } else if invocation.ping_url.as_deref().is_some_and(has_userinfo) {
+            report("a password in a URL");
+        }
+        if let Some(key) = &invocation.key {
+            readable(entry.line, "KEY_FILE", &key.to_string_lossy(), facts, problems);
+        }
+        return;
+    }
+    let shell = &entry.command.shell;
+    let words: Vec<String> =
+        shlex::split(shell).unwrap_or_else(|| shell.split_whitespace().map(str::to_owned).collect());
+    let with_value = |pair: &[String]| {
+        matches!(pair[0].as_str(), "-u" | "--user" | "--password")
+            && pair[1].contains(':') | pair[0].ends_with("password")
+    };
+    let named = |word: &String| {
+        word.split_once('=').is_some_and(|(name, value)| is_secret(name.trim_start_matches('-'), value))
+    };
+    if words.iter().any(|word| is_secret_header(word)) {
+        report("a secret header");
+    } else if words.iter().any(|word| has_userinfo(word)) {
+        report("a password in a URL");
+    } else if words.windows(2).any(with_value) || words.iter().any(named) {
+        report("a password");
+    }
+}
+
+/// A setting that was only commented out is still there to be read.
+fn of_comment(line: usize, text: &str, problems: &mut Vec<Problem>) {
+    let body = text.trim_start_matches('#').trim();
+    let Some((name, value)) = body.split_once('=') else { return };
+    let name = name.trim();
+    if name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') && is_secret(name, value.trim()) {
+        let found = format!("a secret in the comment, behind {name}");
+        problems.push(Problem::new(Rule::Secret, line, found).fix("remove it, and change the secret"));
+    }
+}
+
+fn is_secret(name: &str, value: &str) -> bool {
+    let name = name.to_ascii_uppercase().replace('-', "_");
+    let placeholder =
+        value.is_empty() || value.starts_with("${") || value.starts_with('<') || value.starts_with('/');
+    !placeholder
+        && WORDS.iter().any(|word| name.contains(word))
+        && !HARMLESS.iter().any(|end| name.ends_with(end))
+}
+
+fn is_secret_header(word: &str) -> bool {
+    let Some((name, value)) = word.split_once(':') else { return false };
+    let value = value.trim();
+    let name = name.trim().to_ascii_lowercase();
+    let secret = matches!(name.as_str(), "authorization" | "cookie" | "x-api-key" | "proxy-authorization");
+    // `Bearer $(cat token)` and `Bearer $TOKEN` are for the shell to fill in.
+    let last = value.rsplit(' ').next().unwrap_or_default();
+    secret && !last.is_empty() && !value.contains('$') && !value.contains('`')
+}
+
+/// `https://user:password@host`.
+fn has_userinfo(text: &str) -> bool {
+    let Some((_, rest)) = text.split_once("://") else { return false };
+    let authority = rest.split(['/', '?', '#', ' ']).next().unwrap_or_default();
+    authority.rsplit_once('@').is_some_and(|(userinfo, _)| {
+        userinfo.split_once(':').is_some_and(|(_, password)| !password.is_empty())
+    })
+}
+
+/// A file with a secret, named by a setting, that others than its owner can read.
+fn readable(line: usize, name: &str, path: &str, facts: &Facts<'_>, problems: &mut Vec<Problem>) {
+    let Some(host) = facts.host else { return };
+    let upper = name.to_ascii_uppercase();
+    let names_secret =
+        upper.ends_with("_FILE") && (upper == "KEY_FILE" || WORDS.iter().any(|word| upper.contains(word)));
+    if !names_secret {
+        return;
+    }
+    if let Some(mode) = host.file(path).map(|file| file.mode & 0o7777).filter(|mode| mode & 0o077 != 0) {
+        let found = format!("{path}, which has mode {mode:04o}: others can read the secret in it");
+        problems.push(
+            Problem::new(Rule::SecretReadable, line, found).expected("0600").fix(format!("chmod 600 {path}")),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_told_from_their_places() {
+        for (name, value, expected) in [
+            ("IAM_PASSWORD", "x", true),
+            ("IAM_PASSWORD", "", false),
+            ("IAM_PASSWORD_FILE", "/etc/x", false),
+            ("TOKEN_FILE", "/etc/x", false),
+            ("MY_API_KEY", "x", true),
+            ("client-secret", "x", true),
+            ("PATH", "/bin", false),
+            ("IAM_PASSWORD", "${SET_ELSEWHERE}", false),
+        ] {
+            assert_eq!(is_secret(name, value), expected, "{name}={value}");
+        }
+        assert!(is_secret_header("Authorization: Bearer abc"));
+        assert!(!is_secret_header("Authorization: Bearer $TOKEN"));
+        assert!(!is_secret_header("X-Org: 7"));
+        assert!(has_userinfo("https://a:b@host/x"));
+        assert!(!has_userinfo("https://host/a:b@c"));
+    }
+}
