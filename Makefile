@@ -1,5 +1,5 @@
 # Every target is one command; `make ci` is what CI runs.
-.PHONY: demo test ci bench bench-call bench-sync build fmt lint clean
+.PHONY: demo test ci bench bench-call bench-sync oracle build fmt lint clean
 
 demo:
 	cargo run -- demo
@@ -13,6 +13,10 @@ bench-call:
 	cargo bench --bench call
 bench-sync:
 	cargo bench --bench sync
+# Compares the schedules with the real cron of this machine; needs root, cron, faketime, and five minutes.
+oracle:
+	bin/oracle target/oracle/dst.txt
+	QS_ORACLE_TABLE=target/oracle/dst.txt cargo test --test it oracle
 build:
 	cargo build --release
 fmt:
