@@ -275,6 +275,11 @@ impl Reader {
             let problem = Problem::new(Rule::MisreadSetting, number, format!("the name {name:?}"));
             self.problem(problem.expected("a name of letters, digits and '_'").fix("write NAME=value"));
         }
+        if holds_an_entry(&setting.value) {
+            let found = format!("an entry behind {name}=, all of which becomes the value");
+            let problem = Problem::new(Rule::MisreadSetting, number, found).expected("the value alone");
+            self.problem(problem.fix("write the setting and the entry in two lines"));
+        }
         if name == "CRON_TZ" {
             self.zone_setting(number, setting);
         } else if setting.value.contains("$(") || setting.value.contains('`') {
@@ -511,6 +516,15 @@ enum Six {
     Surely,
     /// Either; both readings as sentences.
     Perhaps(String, String),
+}
+
+/// Whether a value goes on with five time fields and more, as other schedulers write a zone before an entry.
+fn holds_an_entry(value: &str) -> bool {
+    let words: Vec<&str> = value.split_whitespace().collect();
+    let is_time = |from: usize| {
+        words.len() > from + 5 && CronExpr::parse(&words[from..from + 5].join(" "), Dialect::Cron, 0).is_ok()
+    };
+    is_time(0) || is_time(1)
 }
 
 /// `$NAME` or `${NAME}` in a value.

@@ -38,6 +38,7 @@ mod matrix;
 mod metrics;
 #[cfg(feature = "server")]
 mod openapi;
+mod oracle;
 mod panic;
 #[cfg(feature = "server")]
 mod plans;

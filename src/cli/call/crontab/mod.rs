@@ -10,7 +10,7 @@ mod report;
 mod source;
 mod timeline;
 
-pub use self::args::CrontabCommand;
+pub(super) use self::args::CrontabCommand;
 
 use crate::cli::output::{Failure, Output};
 use crate::clock::Clock;
