@@ -241,7 +241,7 @@ mod tests {
         ] {
             match read(shell) {
                 Reading::Wrong { reason } => {
-                    assert!(reason.starts_with(expected) && !reason.contains('\n'), "{reason}")
+                    assert!(reason.starts_with(expected) && !reason.contains('\n'), "{reason}");
                 }
                 other => panic!("{shell}: {other:?}"),
             }

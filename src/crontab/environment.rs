@@ -9,18 +9,42 @@ pub struct Setting {
     pub value: String,
 }
 
-/// Longest name and value together with the `=` between them, in bytes.
-pub const MAX_SETTING: usize = 997;
+/// Longest line of a setting, in bytes; cron drops the rest.
+pub const MAX_LINE: usize = 998;
 
 /// Reads a line as a setting. None when cron would try it as an entry instead: there is no `=` where one should be, a
 /// quote is not closed, or nothing stands behind the `=`.
 pub fn setting(line: &str) -> Option<Setting> {
     let line = line.trim_start_matches([' ', '\t']);
+    let line = &line[..line.floor_char_boundary(MAX_LINE)];
     let (name, rest) = name(line)?;
     let rest = rest.trim_start_matches(is_space).strip_prefix('=')?.trim_start_matches(is_space);
-    let value = value(rest)?;
-    (name.len() + 1 + value.len() <= MAX_SETTING)
-        .then(|| Setting { name: name.to_owned(), value: value.to_owned() })
+    let value = unquoted(quoted(rest)?.trim_end_matches(is_space));
+    Some(Setting { name: name.to_owned(), value: value.to_owned() })
+}
+
+/// Why cron keeps another value than the line says, if it does.
+pub fn lost(line: &str, setting: &Setting) -> Option<&'static str> {
+    let body = line.trim_start_matches([' ', '\t']);
+    let written = name(body).and_then(|(_, rest)| rest.trim_start_matches(is_space).strip_prefix('='))?;
+    let written = written.trim_matches(is_space);
+    if body.len() > MAX_LINE {
+        return Some("more than 998 bytes, the rest of which cron drops");
+    }
+    match quoted(written) {
+        Some(inner) if inner.len() < written.len() => {
+            let trimmed = inner.trim_end_matches(is_space);
+            if trimmed.len() < inner.len() {
+                return Some("blanks at the end of a quoted value, which cron drops");
+            }
+            (trimmed != setting.value).then_some("quotes within quotes, both of which cron takes away")
+        }
+        _ if written.starts_with('=') => Some("a second '=', which becomes part of the value"),
+        _ if written.starts_with("# ") || written.contains(" #") => {
+            Some("a comment behind the value, which becomes part of it")
+        }
+        _ => None,
+    }
 }
 
 fn name(line: &str) -> Option<(&str, &str)> {
@@ -32,14 +56,21 @@ fn name(line: &str) -> Option<(&str, &str)> {
     Some(line.split_at(end))
 }
 
-fn value(text: &str) -> Option<&str> {
+/// The value without its quotes.
+fn quoted(text: &str) -> Option<&str> {
     match text.chars().next()? {
         quote @ ('"' | '\'') => {
             let (value, rest) = text[1..].split_once(quote)?;
             rest.chars().all(is_space).then_some(value)
         }
-        _ => Some(text.trim_end_matches(is_space)),
+        _ => Some(text),
     }
+}
+
+/// Cron takes quotes away a second time.
+fn unquoted(value: &str) -> &str {
+    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
+    quote.and_then(|quote| value[1..].strip_suffix(quote)).unwrap_or(value)
 }
 
 /// C's `isspace`.
@@ -52,12 +83,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_cron_does_not_keep_is_told() {
+        for (line, expected) in [
+            ("A=b", None),
+            ("A=\"b c\"", None),
+            ("A=b#c", None),
+            ("A=b # c", Some("a comment")),
+            ("A=# c", Some("a comment")),
+            ("A== b", Some("a second '='")),
+            ("A='b '", Some("blanks")),
+            ("A=\"'b'\"", Some("quotes")),
+        ] {
+            let found = lost(line, &setting(line).unwrap());
+            assert_eq!(found.is_some(), expected.is_some(), "{line}");
+            assert!(found.unwrap_or_default().starts_with(expected.unwrap_or_default()), "{line}: {found:?}");
+        }
+    }
+
+    #[test]
     fn reads_what_cron_reads() {
         for (line, name, value) in [
             ("A=b", "A", "b"),
             ("  A = b c  ", "A", "b c"),
             ("\tA\t=\tb\t", "A", "b"),
-            ("\"A B\" = 'c  '", "A B", "c  "),
+            ("\"A B\" = 'c  '", "A B", "c"),
+            ("A=\"'b'\"", "A", "b"),
+            ("A=\"  b\"", "A", "  b"),
             ("A=\"\"", "A", ""),
             ("A=b # c", "A", "b # c"),
             ("A=x-$(hostname)", "A", "x-$(hostname)"),
@@ -71,17 +122,11 @@ mod tests {
                 "{line:?}"
             );
         }
-        for line in
-            ["", "A", "A=", "A= ", "A b=c", "'A=b'", "A='b", "A='b' c", "A=\"", "0 * * * * root a=b", "# A=b"]
+        for line in ["", "A", "A=", "A= ", "A b=c", "'A=b'", "A='b", "A='b' c", "A=\"", "0 * * * * root a=b"]
         {
-            assert_eq!(
-                setting(line).map(|setting| setting.name),
-                None.filter(|_: &String| line != "# A=b"),
-                "{line:?}"
-            );
+            assert_eq!(setting(line), None, "{line:?}");
         }
-        let long = format!("A={}", "x".repeat(995));
-        assert!(setting(&long).is_some());
-        assert_eq!(setting(&format!("{long}x")), None);
+        let long = format!("A={}", "x".repeat(996));
+        assert_eq!(setting(&format!("{long}x")), setting(&long));
     }
 }

@@ -8,12 +8,12 @@ use jiff::tz::TimeZone;
 use super::call::{self, Reading};
 use super::command::Command;
 use super::environment::{self, Setting};
-use super::problem::{Problem, Rule};
+use super::problem::{Problem, Rule, Severity};
 use crate::domain::cron::{self, CronError, CronErrorKind, CronExpr, Dialect, Field};
 use crate::domain::schedule::Schedule;
 
-/// Most lines of a crontab.
-pub const MAX_LINES: usize = 10_000;
+/// The last line that may say something. crontab(5) allows 10,000; the daemon has three to spare and skips comments.
+pub const MAX_LINES: usize = 10_003;
 /// Longest command, in bytes.
 pub const MAX_COMMAND: usize = 998;
 
@@ -121,7 +121,7 @@ impl Crontab {
         let source = match std::str::from_utf8(source) {
             Ok(text) => std::borrow::Cow::Borrowed(text),
             Err(error) => {
-                let line = source[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
+                let line = source[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
                 reader.problem(
                     Problem::new(Rule::NotUtf8, line, "text that is not UTF-8").fix("save the file as UTF-8"),
                 );
@@ -142,7 +142,7 @@ impl Crontab {
 
     /// Whether nothing is wrong with it that keeps a line from running as it is written.
     pub fn is_sound(&self) -> bool {
-        self.problems.iter().all(|problem| problem.severity < super::problem::Severity::Error)
+        self.problems.iter().all(|problem| problem.severity < Severity::Error)
     }
 }
 
@@ -177,10 +177,6 @@ impl Reader {
             self.problem(problem.fix("save the file as UTF-8 without a byte order mark"));
             rest
         });
-        if source.contains('\0') {
-            let line = source.split('\0').next().unwrap_or_default().matches('\n').count() + 1;
-            self.problem(Problem::new(Rule::NulByte, line, "a NUL byte").fix("remove it"));
-        }
         let mut texts: Vec<&str> = source.split('\n').collect();
         let last = texts.pop().unwrap_or_default();
         if !last.is_empty() {
@@ -193,32 +189,62 @@ impl Reader {
                 );
             }
         }
-        if texts.len() > MAX_LINES {
-            let found = format!("{} lines, of which cron reads none", texts.len());
-            self.problem(
-                Problem::new(Rule::TooManyLines, 0, found)
-                    .expected(format!("at most {MAX_LINES}"))
-                    .fix("split the file"),
-            );
-        }
-        self.carriage_returns(&texts);
         for (index, text) in texts.iter().enumerate() {
             let line = self.line(index + 1, text.strip_suffix('\r').unwrap_or(text));
             self.crontab.lines.push(line);
             self.crontab.texts.push((*text).to_owned());
         }
+        self.carriage_returns();
+        self.length();
+        self.unused_settings();
     }
 
-    /// One problem for the whole file: somebody saved it on Windows.
-    fn carriage_returns(&mut self, texts: &[&str]) {
-        let lines = texts.iter().filter(|text| text.ends_with('\r')).count();
-        if let Some(first) = texts.iter().position(|text| text.ends_with('\r')) {
-            let found = format!(
-                "a carriage return at the end of {lines} lines, which becomes part of the command's last argument"
+    fn length(&mut self) {
+        let says = |line: &Line| !matches!(line, Line::Blank | Line::Comment(_));
+        let last = self.crontab.lines.iter().rposition(says).map_or(0, |index| index + 1);
+        if last > MAX_LINES {
+            let found = format!("{last} lines, for which cron ignores the whole file");
+            self.problem(
+                Problem::new(Rule::TooManyLines, 0, found).expected("at most 10000").fix("split the file"),
             );
-            let fix = "convert the file: sed -i 's/\\r$//' FILE";
-            self.problem(Problem::new(Rule::CarriageReturn, first + 1, found).fix(fix));
         }
+    }
+
+    fn unused_settings(&mut self) {
+        let last_entry =
+            self.crontab.lines.iter().rposition(|line| matches!(line, Line::Entry(_) | Line::Broken));
+        let below = self.crontab.lines.iter().enumerate().skip(last_entry.map_or(0, |index| index + 1));
+        let unused: Vec<(usize, String)> = below
+            .filter_map(|(index, line)| match line {
+                Line::Setting(setting) => Some((index + 1, setting.name.clone())),
+                _ => None,
+            })
+            .collect();
+        for (line, name) in unused.into_iter().filter(|_| last_entry.is_some()) {
+            let found = format!("{name} below every entry, where it counts for none");
+            self.problem(Problem::new(Rule::UnusedSetting, line, found).fix("move it above the entries"));
+        }
+    }
+
+    /// One problem for the whole file: somebody saved it on Windows. Cron drops the character from settings alone.
+    fn carriage_returns(&mut self) {
+        let crontab = &self.crontab;
+        let all = crontab.texts.iter().zip(&crontab.lines).enumerate();
+        let with: Vec<(usize, &Line)> = all
+            .filter(|(_, (text, _))| text.ends_with('\r'))
+            .map(|(index, (_, line))| (index + 1, line))
+            .collect();
+        let hurts = with.iter().find(|(_, line)| !matches!(line, Line::Setting(_) | Line::Comment(_)));
+        let Some((line, _)) = hurts.or(with.first()).copied() else { return };
+        let (severity, effect) = match hurts {
+            Some((_, Line::Blank)) => (Severity::Error, "for which cron ignores the whole file"),
+            Some(_) => (Severity::Error, "which becomes part of the command's last argument"),
+            None => (Severity::Warning, "which becomes part of an argument as soon as an entry has it"),
+        };
+        let lines = if with.len() == 1 { "1 line".to_owned() } else { format!("{} lines", with.len()) };
+        let found = format!("a carriage return at the end of {lines}, {effect}");
+        let problem = Problem { severity, ..Problem::new(Rule::CarriageReturn, line, found) };
+        self.problem(problem.fix("convert the file: sed -i 's/\\r$//' FILE"));
     }
 
     fn line(&mut self, number: usize, text: &str) -> Line {
@@ -229,6 +255,10 @@ impl Reader {
         if body.starts_with('#') {
             self.directive(number, body);
             return Line::Comment(body.to_owned());
+        }
+        if body.contains('\0') {
+            self.problem(Problem::new(Rule::NulByte, number, "a NUL byte").fix("remove it"));
+            return Line::Broken;
         }
         if let Some(setting) = environment::setting(text) {
             self.setting(number, text, &setting);
@@ -252,7 +282,7 @@ impl Reader {
                 }
             }
             (_, Some(Err(_))) => {
-                self.unknown_zone(number, &directive["zone=".len()..], "# qs: zone=Asia/Shanghai")
+                self.unknown_zone(number, &directive["zone=".len()..], "# qs: zone=Asia/Shanghai");
             }
             (other, None) => {
                 let problem = Problem::new(Rule::UnknownDirective, number, format!("{other:?}"));
@@ -270,30 +300,76 @@ impl Reader {
     }
 
     fn setting(&mut self, number: usize, text: &str, setting: &Setting) {
-        let name = &setting.name;
-        if name.is_empty() || name.contains(char::is_whitespace) {
-            let problem = Problem::new(Rule::MisreadSetting, number, format!("the name {name:?}"));
-            self.problem(problem.expected("a name of letters, digits and '_'").fix("write NAME=value"));
-        }
-        if holds_an_entry(&setting.value) {
+        let Setting { name, value } = setting;
+        self.setting_name(number, name);
+        if holds_an_entry(value) {
             let found = format!("an entry behind {name}=, all of which becomes the value");
             let problem = Problem::new(Rule::MisreadSetting, number, found).expected("the value alone");
             self.problem(problem.fix("write the setting and the entry in two lines"));
+        } else if let Some(lost) = environment::lost(text, setting) {
+            self.problem(Problem::new(Rule::MisreadSetting, number, lost).fix(format!("{name}={value}")));
         }
-        if name == "CRON_TZ" {
-            self.zone_setting(number, setting);
-        } else if setting.value.contains("$(") || setting.value.contains('`') {
-            self.not_expanded(number, text, setting, "the output of a command");
-        } else if let Some(variable) = variable(&setting.value) {
-            self.not_expanded(number, text, setting, &format!("the variable {variable}"));
+        match name.as_str() {
+            "CRON_TZ" => self.zone_setting(number, setting),
+            "SHELL" if !value.starts_with('/') || value.contains([' ', '\t']) => {
+                let problem =
+                    Problem::new(Rule::Shell, number, format!("{value:?}, which cron cannot start"));
+                self.problem(
+                    problem.expected("the full path of a shell, without options").fix("SHELL=/bin/sh"),
+                );
+            }
+            "PATH" if value.is_empty() => {
+                let found = "an empty PATH, in which no program is found";
+                self.problem(
+                    Problem::new(Rule::Path, number, found).fix("PATH=/usr/local/bin:/usr/bin:/bin"),
+                );
+            }
+            _ if value.contains("$(") || value.contains('`') => {
+                self.not_expanded(number, text, setting, "the output of a command");
+            }
+            _ if value.starts_with("~/") => self.not_expanded(number, text, setting, "a home directory"),
+            _ => {
+                if let Some(variable) = variable(value) {
+                    self.not_expanded(number, text, setting, &format!("the variable {variable}"));
+                }
+            }
         }
         self.environment.retain(|other| other.name != *name);
         self.environment.push(setting.clone());
     }
 
+    fn setting_name(&mut self, number: usize, name: &str) {
+        let mut chars = name.chars();
+        let first = chars.next().is_some_and(|c| c.is_alphabetic() || c == '_');
+        if !first || !chars.all(|c| c.is_alphanumeric() || c == '_') {
+            let problem = Problem::new(Rule::MisreadSetting, number, format!("the name {name:?}"));
+            self.problem(problem.expected("a name of letters, digits and '_'").fix("write NAME=value"));
+        }
+        let cron = self.dialect() == Dialect::Cron;
+        match name {
+            "RANDOM_DELAY" | "START_HOURS_RANGE" if cron => {
+                let found =
+                    format!("{name}, which is cronie's; Debian's cron passes it on without looking at it");
+                self.problem(Problem::new(Rule::ForeignSetting, number, found).fix("give the call --jitter"));
+            }
+            "LOGNAME" => {
+                let found = "LOGNAME, which cron sets to the entry's user, whatever stands here";
+                self.problem(Problem::new(Rule::ForeignSetting, number, found).fix("remove it"));
+            }
+            "TZ" => {
+                let found =
+                    "TZ is the zone of the command; when it runs is decided in the zone of the machine";
+                self.problem(
+                    Problem::new(Rule::Tz, number, found).fix("remove it, unless the command needs it"),
+                );
+            }
+            _ => {}
+        }
+    }
+
     fn not_expanded(&mut self, number: usize, text: &str, setting: &Setting, what: &str) {
         let found = format!("{what} in {}, which cron passes on as it stands", setting.name);
-        let start = text.find('$').or_else(|| text.find('`')).unwrap_or_default();
+        let start = text.find(['$', '`', '~']).unwrap_or_default();
         let problem =
             Problem::new(Rule::NotExpanded, number, found).at(columns(text, start, text.trim_end().len()));
         self.problem(problem.fix("write the value itself, or set it in the configuration"));
@@ -362,7 +438,7 @@ impl Reader {
         }
         let six = self.six(text, words);
         match (six, self.dialect()) {
-            (Six::No, _) => Some(5),
+            (Six::No, _) | (Six::Perhaps(..), Dialect::Cron) => Some(5),
             (_, Dialect::Scheduler) if self.seconds.is_some() => {
                 Some(if self.seconds == Some(true) { 6 } else { 5 })
             }
@@ -390,7 +466,6 @@ impl Reader {
                 );
                 None
             }
-            (Six::Perhaps(..), Dialect::Cron) => Some(5),
         }
     }
 
@@ -487,7 +562,11 @@ impl Reader {
 
     fn command(&mut self, number: usize, text: &str, at: usize) -> Option<Command> {
         let command = Command::new(&text[at..]);
-        let length = text.len() - at;
+        // Behind a user cron skips one blank; further ones are part of the command.
+        let before = &text[..at];
+        let blanks = before.len() - before.trim_end_matches([' ', '\t']).len();
+        let length =
+            text.len() - at + if self.crontab.format.user_column { blanks.saturating_sub(1) } else { 0 };
         if length > MAX_COMMAND {
             let problem = Problem::new(Rule::LongCommand, number, format!("a command of {length} bytes"));
             self.problem(
@@ -495,16 +574,44 @@ impl Reader {
             );
             return None;
         }
-        if let Some(percent) = command.percent {
-            let found = format!(
-                "an unescaped '%', at which cron ends the command and feeds it {:?}",
-                command.input.as_deref().unwrap_or_default()
-            );
-            let problem =
-                Problem::new(Rule::Percent, number, found).at(columns(text, at + percent, at + percent + 1));
-            self.problem(problem.expected("\\%").fix(text[at..].replace("\\%", "%").replace('%', "\\%")));
-        }
+        self.percent(number, text, at, &command);
+        self.backslashes(number, text, at);
         Some(command)
+    }
+
+    /// Whether a `%` is meant to feed the command is seen by what stands around it; a call takes `--data`.
+    fn percent(&mut self, number: usize, text: &str, at: usize, command: &Command) {
+        let (Some(percent), Some(input)) = (command.percent, &command.input) else { return };
+        let (before, behind) = (&text[at..at + percent], &text[at + percent + 1..]);
+        let date = before.ends_with('+');
+        let words = shlex::split(before);
+        let in_argument = words.as_ref().is_some_and(|words| words.len() > 1);
+        let escape =
+            in_argument && behind.len() >= 2 && behind.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+        let torn = words.is_none_or(|words| words.is_empty());
+        let call = !matches!(call::read(&command.shell), Reading::Other);
+        let severity = if date || escape || torn || call { Severity::Error } else { Severity::Warning };
+        let found = format!("an unescaped '%', at which cron ends the command and feeds it {input:?}");
+        let problem = Problem { severity, ..Problem::new(Rule::Percent, number, found) };
+        let problem = problem.at(columns(text, at + percent, at + percent + 1)).expected("\\%");
+        self.problem(problem.fix(text[at..].replace("\\%", "%").replace('%', "\\%")));
+    }
+
+    fn backslashes(&mut self, number: usize, text: &str, at: usize) {
+        let command = &text[at..];
+        let last = command.len() - command.trim_end_matches('\\').len();
+        let found = if last % 2 == 1 {
+            "a backslash at the end: for cron the next line is another one, and the command ends here"
+        } else if command.contains("\\\\") {
+            "two backslashes, of which cron gives the shell one"
+        } else {
+            return;
+        };
+        let start =
+            if last % 2 == 1 { text.len() - 1 } else { at + command.find("\\\\").unwrap_or_default() };
+        let problem =
+            Problem::new(Rule::Backslash, number, found).at(columns(text, start, text.len().min(start + 2)));
+        self.problem(problem.fix("put the command into a script and call that"));
     }
 }
 

@@ -8,3 +8,4 @@ pub mod file;
 pub mod invocation;
 pub mod lint;
 pub mod problem;
+pub mod render;

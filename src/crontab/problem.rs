@@ -92,6 +92,16 @@ rules! {
     NotExpanded "not-expanded" Error;
     /// A setting must be kept as it is written.
     MisreadSetting "misread-setting" Error;
+    /// A setting is one that Debian's cron knows, or one for the command.
+    ForeignSetting "foreign-setting" Error;
+    /// SHELL is the full path of a program, without options.
+    Shell "shell" Error;
+    /// A setting counts for the entries below it.
+    UnusedSetting "unused-setting" Warning;
+    /// A command must be kept as it is written: no line goes on in the next one, and two backslashes become one.
+    Backslash "backslash" Error;
+    /// TZ is for the command; the times stay in the zone of the machine.
+    Tz "tz" Warning;
     /// Debian's cron knows one time zone, that of the machine.
     CronTz "cron-tz" Error;
     /// A time zone must be in the tz database.

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use qs_scheduler::crontab::file::{Crontab, Format, Line};
+use qs_scheduler::crontab::lint::{Facts, FileFacts, FileKind, Host, lint};
+use qs_scheduler::crontab::problem::{Problem, Rule, Severity};
 use qs_scheduler::domain::cron::{CronErrorKind, CronExpr, Dialect, Field};
 
 const SYNTAX: &str = include_str!("../fixtures/cron/syntax.txt");
@@ -44,8 +46,7 @@ fn unescape(text: &str) -> Vec<u8> {
 }
 
 fn cron_d(text: &[u8]) -> Crontab {
-    let format =
-        Format { dialect: Dialect::Cron, user_column: true, zone: TimeZone::UTC, fixed_zone: true };
+    let format = Format { dialect: Dialect::Cron, user_column: true, zone: TimeZone::UTC, fixed_zone: true };
     Crontab::parse(text, format)
 }
 
@@ -94,8 +95,7 @@ fn what_is_read_means_what_the_real_cron_means() {
         };
         let expr = match CronExpr::parse(&text, Dialect::Cron, 0) {
             Ok(expr) => expr,
-            // Values of 32 bits and more wrap round in cron; here they are out of bounds.
-            Err(error) if error.kind == CronErrorKind::Misread || value.contains("42949672") => {
+            Err(error) if error.kind == CronErrorKind::Misread => {
                 refused += 1;
                 continue;
             }
@@ -130,6 +130,7 @@ fn october(expr: &CronExpr) -> BTreeSet<u8> {
 
 #[test]
 fn it_fires_when_the_real_cron_fires() {
+    #[expect(clippy::disallowed_methods, reason = "the table of a run just now, for `make oracle`")]
     let live = std::env::var("QS_ORACLE_TABLE").ok().map(|path| std::fs::read_to_string(path).unwrap());
     let table = live.as_deref().unwrap_or(DST);
     let mut wrong = Vec::new();
@@ -207,4 +208,201 @@ impl Edge {
         }
         found
     }
+}
+
+/// Files that Debian's cron takes and that do something else than they seem to say, at which we only warn, or which we
+/// take as they are; each with the reason.
+const TOLERATED: [(&str, &str); 12] = [
+    ("day-and-weekday", "warned of: either day is enough, as crontab(5) says"),
+    ("star-step-and-weekday", "warned of: both days must match"),
+    ("step-beyond-the-range", "warned of"),
+    ("tz", "warned of: the command may need it"),
+    ("variable-after-the-job", "warned of"),
+    ("variable-path-empty", "warned of"),
+    ("byte-ff-in-command", "warned of: not UTF-8"),
+    ("comment-after-command", "the shell reads it as a comment"),
+    ("percent-escaped-in-single-quotes", "what the shell gets is what was meant"),
+    ("no-user-command-is-a-user-name", "no parser can tell that `mail` was meant as the command"),
+    ("variable-shell-missing", "refused where the machine is known"),
+    ("variable-home-missing", "the command decides whether that matters"),
+];
+
+/// The users of the machine on which the verdicts were recorded.
+struct Debian;
+
+impl Host for Debian {
+    fn has_user(&self, name: &str) -> bool {
+        ["root", "daemon", "bin", "sys", "games", "man", "mail", "news", "backup", "nobody"].contains(&name)
+    }
+
+    fn file(&self, path: &str) -> Option<FileFacts> {
+        let program = ["/bin/sh", "/bin/bash"].contains(&path);
+        program.then_some(FileFacts {
+            kind: FileKind::Regular,
+            mode: 0o755,
+            owner: 0,
+            links: 1,
+            link_owner: None,
+        })
+    }
+
+    fn zone(&self) -> Option<String> {
+        None
+    }
+}
+
+/// One row of `verdicts.txt` with what ran.
+#[derive(Default)]
+struct Verdict {
+    file: String,
+    options: Vec<String>,
+    verdict: String,
+    runs: Vec<Run>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Run {
+    user: String,
+    shell: Vec<u8>,
+    input: Option<Vec<u8>>,
+    env: BTreeSet<Vec<u8>>,
+}
+
+fn verdicts() -> Vec<Verdict> {
+    let table = include_str!("../fixtures/crontab/verdicts.txt");
+    let mut found: Vec<Verdict> = Vec::new();
+    for line in table.lines().filter(|line| !matches!(*line, "" | "#") && !line.starts_with("# ")) {
+        let Some(said) = line.strip_prefix("  ") else {
+            let (what, verdict) = line.split_once(" |").unwrap();
+            let mut words = what.split(' ').filter(|word| !word.is_empty()).map(str::to_owned);
+            let file = words.next().unwrap();
+            found.push(Verdict {
+                file,
+                options: words.collect(),
+                verdict: verdict.trim().to_owned(),
+                runs: vec![],
+            });
+            continue;
+        };
+        let (kind, text) = said.split_once(" | ").unwrap_or((said.trim_end_matches(" |"), ""));
+        let last = found.last_mut().unwrap();
+        if let Some(user) = kind.strip_prefix("run ") {
+            last.runs.push(Run { user: user.to_owned(), shell: unescape(text), ..Run::default() });
+        } else if kind == "stdin" {
+            last.runs.last_mut().unwrap().input = Some(unescape(text));
+        } else {
+            last.runs.last_mut().unwrap().env.insert(unescape(text));
+        }
+    }
+    found
+}
+
+impl Verdict {
+    fn option(&self, name: &str) -> Option<&str> {
+        let at = self.options.iter().position(|option| option == name)?;
+        self.options.get(at + 1).map(String::as_str)
+    }
+
+    fn source(&self) -> Vec<u8> {
+        let path =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/crontab").join(&self.file);
+        if path.is_dir() {
+            return Vec::new();
+        }
+        let source = std::fs::read(path).unwrap();
+        let Some(lines) = self.options.iter().find_map(|option| option.strip_prefix("lines=")) else {
+            return source;
+        };
+        let (lines, now): (usize, usize) =
+            (lines.parse().unwrap(), source.iter().filter(|byte| **byte == b'\n').count());
+        let first = source.split_inclusive(|byte| *byte == b'\n').next().unwrap();
+        [first.repeat(lines - now), source.clone()].concat()
+    }
+
+    fn problems(&self, crontab: &Crontab) -> Vec<Problem> {
+        let name = self.option("--name").unwrap_or("qs-test");
+        let number = |user: Option<&str>| if user.is_some() { 65534 } else { 0 };
+        let has = |name: &str| self.options.iter().any(|option| option == name);
+        let file = FileFacts {
+            kind: if self.file.contains('/') { FileKind::Regular } else { FileKind::Other },
+            mode: u32::from_str_radix(self.option("--mode").unwrap_or("0644"), 8).unwrap(),
+            owner: number(self.option("--owner")),
+            links: if has("--hard-link") { 2 } else { 1 },
+            link_owner: (has("--link") || has("--link-owner")).then(|| number(self.option("--link-owner"))),
+        };
+        let facts = Facts { name: Some(name), file: Some(&file), host: Some(&Debian), ..Facts::default() };
+        // Programs are the recorder's business: the files name some that no machine has.
+        lint(crontab, &facts).into_iter().filter(|problem| problem.rule != Rule::Program).collect()
+    }
+
+    /// What we say would run at the minute for which the verdict was taken.
+    fn ours(&self, crontab: &Crontab) -> Vec<Run> {
+        let minute = self.option("--at").unwrap_or("04:30");
+        let due: Timestamp = format!("2026-01-02T{minute}:00Z").parse().unwrap();
+        let before = due - SignedDuration::from_secs(1);
+        let due = crontab
+            .entries()
+            .filter(|entry| entry.schedule.next_after(before).is_some_and(|next| next.at == due));
+        due.map(|entry| {
+            let by_default = |name: &str, value: &str| {
+                matches!(name, "LOGNAME" | "HOME")
+                    || (name, value) == ("SHELL", "/bin/sh")
+                    || (name, value) == ("PATH", "/usr/bin:/bin")
+            };
+            let settings =
+                entry.environment.iter().filter(|setting| !by_default(&setting.name, &setting.value));
+            Run {
+                user: entry.user.clone().unwrap_or_default(),
+                shell: entry.command.shell.trim_start_matches([' ', '\t']).as_bytes().to_vec(),
+                input: entry.command.input.as_ref().map(|input| input.as_bytes().to_vec()),
+                env: settings
+                    .map(|setting| format!("{}={}", setting.name, setting.value).into_bytes())
+                    .collect(),
+            }
+        })
+        .collect()
+    }
+}
+
+#[test]
+fn whole_files_get_the_verdict_of_the_real_cron() {
+    let mut wrong = Vec::new();
+    let (mut passed, mut refused, mut runs) = (0, 0, 0);
+    for verdict in verdicts() {
+        let crontab = cron_d(&verdict.source());
+        let problems = verdict.problems(&crontab);
+        let errors = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+        let name = verdict.file.rsplit('/').next().unwrap();
+        let misread = verdict.file.starts_with("bad/");
+        let tolerated = TOLERATED.iter().any(|(file, _)| *file == name);
+        let accepted = verdict.verdict == "accepted";
+        if verdict.verdict.is_empty() {
+            continue;
+        }
+        let row = format!("{} {:?} | {}", verdict.file, verdict.options, verdict.verdict);
+        match (accepted, misread && !tolerated, errors) {
+            (true, false, 0) => passed += 1,
+            (false, _, 1..) | (true, true, 1..) => refused += 1,
+            (true, false, _) => {
+                wrong.push(format!("{row}: runs as it is written, and we refuse: {problems:?}"))
+            }
+            (_, _, 0) => wrong.push(format!("{row}: we let it pass: {problems:?}")),
+        }
+        if accepted && errors == 0 {
+            let trimmed = |run: &Run| Run { shell: run.shell.trim_ascii_start().to_vec(), ..run.clone() };
+            let mut theirs: Vec<Run> = verdict.runs.iter().map(trimmed).collect();
+            let mut ours = verdict.ours(&crontab);
+            for run in theirs.iter_mut().chain(&mut ours) {
+                run.env.retain(|setting| !setting.starts_with(b"HOME=") && !setting.starts_with(b"LOGNAME="));
+            }
+            theirs.sort();
+            ours.sort();
+            runs += theirs.len();
+            if theirs != ours && !["variable-shell-missing", "byte-ff-in-command"].contains(&name) {
+                wrong.push(format!("{row}: cron runs {theirs:?}, we say {ours:?}"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n{} wrong", wrong.join("\n"), wrong.len());
+    assert!(passed > 100 && refused > 100 && runs > 80, "{passed} {refused} {runs}");
 }

@@ -84,7 +84,7 @@ impl CronExpr {
     }
 
     /// The step of a field whose values are spread evenly over its whole range.
-    fn rhythm(&self, field: Field) -> Option<u8> {
+    pub fn rhythm(&self, field: Field) -> Option<u8> {
         let values = self.values(field);
         let (low, high) = field.bounds();
         let [first, second, ..] = values.as_slice() else { return None };

@@ -26,6 +26,12 @@ pub enum Field {
     DayOfWeek,
 }
 
+/// The biggest number that cron does not read as another one: it keeps 32 bits.
+const BIGGEST: u64 = 0x7fff_ffff;
+
+/// Most characters of a number or a name.
+const LONGEST: usize = 999;
+
 const MONTHS: [&str; 12] =
     ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
@@ -58,6 +64,12 @@ impl Field {
         }
     }
 
+    /// Lowest and highest value, each value once.
+    fn extremes(self) -> (u8, u8) {
+        let (low, high) = self.bounds();
+        (low, if self == Field::DayOfWeek { 6 } else { high })
+    }
+
     /// The names of its values, the first of which is the lowest value.
     fn names(self) -> &'static [&'static str] {
         match self {
@@ -69,13 +81,8 @@ impl Field {
 
     /// Every value, as bits. Sunday is bit 0 alone.
     pub(super) fn every(self) -> u64 {
-        match self {
-            Field::DayOfWeek => 0x7f,
-            _ => {
-                let (low, high) = self.bounds();
-                (low..=high).fold(0, |set, value| set | 1 << value)
-            }
-        }
+        let (low, high) = self.extremes();
+        (low..=high).fold(0, |set, value| set | 1 << value)
     }
 
     fn expected(self) -> String {
@@ -196,28 +203,34 @@ impl Reader<'_> {
         if low <= high {
             return Ok((low, high));
         }
-        let (least, most) = self.field.bounds();
-        let most = if self.field == Field::DayOfWeek { 6 } else { most };
+        let (bottom, top) = self.field.extremes();
         let here = at..last_at + last.len();
         let found = format!("a range from {first} to {last}, which holds nothing");
-        Err(self.misread(here, &found, "a range that rises", &format!("{first}-{most},{least}-{last}")))
+        Err(self.misread(here, &found, "a range that rises", &format!("{first}-{top},{bottom}-{last}")))
     }
 
     fn step(&self, step: &str, at: usize) -> Result<u8, CronError> {
         let here = at..at + step.len();
         let expected = "a step of 1 or more";
-        let digits = !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit());
-        if !digits {
-            let found = if step.is_empty() { "nothing".to_owned() } else { format!("{step:?}") };
-            return Err(self.error(here, &found, expected, self.text.replace(&format!("/{step}"), "")));
-        }
-        match step.parse::<u64>() {
-            Ok(0) => {
-                Err(self.error(here, "a step of 0", expected, self.text.replace(&format!("/{step}"), "")))
+        let without = self.text.replace(&format!("/{step}"), "");
+        let digits = &step[..step.find(|c: char| !c.is_ascii_digit()).unwrap_or(step.len())];
+        let rest = &step[digits.len()..];
+        match digits.parse::<u64>() {
+            Ok(0) if rest.is_empty() => Err(self.error(here, "a step of 0", expected, without)),
+            Ok(value) if rest.is_empty() && value <= BIGGEST => Ok(u8::try_from(value).unwrap_or(u8::MAX)),
+            // The end of the number ends what cron reads of the field.
+            Ok(value) if value > 0 && !rest.starts_with(|c: char| c.is_ascii_alphanumeric()) => {
+                let found = format!("the step {step:?}, which cron reads as another number");
+                let fix = if rest.is_empty() { "1" } else { digits };
+                Err(self.misread(here, &found, "a step of at most 2147483647, and nothing behind it", fix))
             }
-            // Cron keeps the number in 32 bits; a bigger one is another number there.
-            Ok(step) if step <= 0x7fff_ffff => Ok(u8::try_from(step).unwrap_or(u8::MAX)),
-            _ => Err(self.misread(here, &format!("the step {step}"), "a step of at most 2147483647", "1")),
+            Err(_) if !digits.is_empty() => {
+                Err(self.misread(here, &format!("the step {digits}"), "a step of at most 2147483647", "1"))
+            }
+            _ => {
+                let found = if step.is_empty() { "nothing".to_owned() } else { format!("{step:?}") };
+                Err(self.error(here, &found, expected, without))
+            }
         }
     }
 
@@ -225,10 +238,18 @@ impl Reader<'_> {
         let (low, high) = self.field.bounds();
         let here = at..at + text.len();
         let expected = self.field.expected();
+        if text.len() > LONGEST {
+            let found = format!("{} characters", text.len());
+            return Err(self.error(here, &found, &expected, low.to_string()));
+        }
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
             let value = text.parse::<u64>().unwrap_or(u64::MAX);
             return match u8::try_from(value) {
                 Ok(value) if (low..=high).contains(&value) => Ok(value),
+                _ if value > BIGGEST => {
+                    let found = format!("{text}, which cron reads as another number");
+                    Err(self.misread(here, &found, &expected, &high.to_string()))
+                }
                 _ => {
                     let fix = if value < low.into() { low } else { high };
                     Err(self.error(here, text, &expected, fix.to_string()))
@@ -261,18 +282,17 @@ impl Reader<'_> {
         values: &mut Values,
     ) -> Result<(), CronError> {
         let (first, last) = range.split_once('~').unwrap_or((range, ""));
-        let (least, most) = self.field.bounds();
-        let most = if self.field == Field::DayOfWeek { 6 } else { most };
+        let (bottom, top) = self.field.extremes();
         if self.dialect == Dialect::Cron {
             let found = format!(
                 "{range:?}: Debian's cron has no random values and would read only what stands before '~'"
             );
-            let fix = if first.is_empty() { least.to_string() } else { first.to_owned() };
+            let fix = if first.is_empty() { bottom.to_string() } else { first.to_owned() };
             return Err(self.misread(here.clone(), &found, "a value, a range or '*'", &fix));
         }
-        let low = if first.is_empty() { least } else { self.value(first, here.start)? };
+        let low = if first.is_empty() { bottom } else { self.value(first, here.start)? };
         let last_at = here.start + first.len() + 1;
-        let high = if last.is_empty() { most } else { self.value(last, last_at)? };
+        let high = if last.is_empty() { top } else { self.value(last, last_at)? };
         if low > high {
             let fix = format!("{high}~{low}");
             return Err(self.error(here.clone(), &format!("{range:?}"), "the lower bound first", fix));
@@ -307,7 +327,7 @@ impl Reader<'_> {
     }
 }
 
-/// A number that is the same on every host and in every version (SplitMix64 of the seed and the field).
+/// A number that is the same on every host and in every version (`SplitMix64` of the seed and the field).
 fn spread(seed: u64, field: Field) -> u64 {
     let mut x = seed.wrapping_add((field as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);

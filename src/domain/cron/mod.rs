@@ -143,6 +143,11 @@ impl CronExpr {
         self.rule.either_day && self.restricts_both_days()
     }
 
+    /// Whether a day matches by either of its two fields; true of all expressions of which neither begins with `*`.
+    pub fn either_day(&self) -> bool {
+        self.rule.either_day
+    }
+
     /// Whether a day must match by number *and* weekday although both say something, because one begins with `*`.
     pub fn day_and_weekday(&self) -> bool {
         !self.rule.either_day && self.restricts_both_days()

@@ -70,7 +70,7 @@ fn mistakes_are_told_with_their_place() {
         ("*-5 * * * *", Kind::Misread, 0..3, "*"),
         ("0~10 * * * *", Kind::Misread, 0..4, "0"),
         ("1.5 * * * *", Kind::Misread, 0..3, "1"),
-        ("4294967301 * * * *", Kind::Field, 0..10, "59"),
+        ("4294967301 * * * *", Kind::Misread, 0..10, "59"),
         ("0 2 * *", Kind::FieldCount, 0..7, "0 2 * * *"),
         ("@every 30s", Kind::Nickname, 0..10, "use the five fields, for example */5 * * * *"),
         ("@DAILY", Kind::Nickname, 0..6, "@daily"),

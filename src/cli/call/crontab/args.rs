@@ -1,5 +1,7 @@
 //! The command line of `crontab …`.
 
+#![expect(clippy::doc_markdown, reason = "the comments are the help text")]
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};

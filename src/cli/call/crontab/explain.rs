@@ -50,25 +50,21 @@ pub(super) fn run(args: &ExplainArgs, output: Output, clock: &dyn Clock) -> Resu
 fn text(entry: &Entry, problems: &[&Problem], crontab: &Crontab, now: jiff::Timestamp) -> String {
     let user = entry.user.as_ref().map(|user| format!(", as {user}")).unwrap_or_default();
     let zone = zone_name(crontab, entry).map(|zone| format!(" ({zone})")).unwrap_or_default();
-    let mut text = format!(
-        "line {}: {}\n  when  {}{zone}{user}\n",
-        entry.line,
-        entry.schedule,
-        entry.schedule.describe()
-    );
-    text += &format!("  what  {}\n", what(entry));
+    let mut lines = vec![
+        format!("line {}: {}", entry.line, entry.schedule),
+        format!("  when  {}{zone}{user}", entry.schedule.describe()),
+        format!("  what  {}", what(entry)),
+    ];
     if let Some(next) = entry.schedule.next_after(now) {
         let mark = next::mark(next.dst);
         let mark = if mark.is_empty() { mark } else { format!(" ({mark})") };
-        text += &format!("  next  {}{mark}\n", next::local(next, &entry.schedule));
+        lines.push(format!("  next  {}{mark}", next::local(next, &entry.schedule)));
     }
-    for problem in problems.iter().filter(|problem| problem.severity > Severity::Note) {
-        text += &format!("  {}  {}\n", problem.severity.word(), problem.message());
-    }
-    for problem in problems.iter().filter(|problem| problem.severity == Severity::Note) {
-        text += &format!("  note  {}\n", problem.message());
-    }
-    text
+    let (notes, worse): (Vec<&Problem>, Vec<&Problem>) =
+        problems.iter().partition(|problem| problem.severity == Severity::Note);
+    let said = worse.into_iter().chain(notes);
+    lines.extend(said.map(|problem| format!("  {}  {}", problem.severity.word(), problem.message())));
+    lines.join("\n") + "\n"
 }
 
 fn zone_name(crontab: &Crontab, entry: &Entry) -> Option<String> {

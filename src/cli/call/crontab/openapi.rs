@@ -65,5 +65,5 @@ async fn fetch(url: Url, env: &Env) -> Result<Vec<u8>, Failure> {
         return Err(Failure::new(Exit::TryLater, format!("{url}: HTTP {}", reply.status))
             .with_hint("`qs-apiserver openapi` prints the document without a server"));
     }
-    Ok(reply.body.to_vec())
+    Ok(reply.body)
 }

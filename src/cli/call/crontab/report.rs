@@ -25,7 +25,7 @@ impl Checked<'_> {
 
     /// Each problem with its line, then the sum.
     pub(super) fn text(&self, colour: bool) -> String {
-        let mut text: String = self.problems.iter().map(|problem| self.one(problem, colour)).collect();
+        let problems: String = self.problems.iter().map(|problem| self.one(problem, colour)).collect();
         let entries = self.crontab.entries().count();
         let calls = self.crontab.entries().filter(|entry| entry.call().is_some()).count();
         let name = source::shown(self.path);
@@ -33,13 +33,8 @@ impl Checked<'_> {
             (0, 0) => "no problems".to_owned(),
             (errors, warnings) => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
         };
-        text += &format!(
-            "{name}: {}, {} of them calls, for {}: {sum}",
-            plural_y(entries),
-            calls,
-            self.runner.name()
-        );
-        text
+        let (entries, runner) = (plural_y(entries), self.runner.name());
+        format!("{problems}{name}: {entries}, {calls} of them calls, for {runner}: {sum}")
     }
 
     fn one(&self, problem: &Problem, colour: bool) -> String {
@@ -63,7 +58,7 @@ impl Checked<'_> {
             text += &excerpt(line, problem, &|mark| paint(code, mark));
         }
         if !problem.fix.is_empty() {
-            text += &format!("    fix: {}\n", problem.fix);
+            text = format!("{text}    fix: {}\n", problem.fix);
         }
         text
     }
@@ -193,7 +188,7 @@ fn excerpt(line: &str, problem: &Problem, paint: &dyn Fn(&str) -> String) -> Str
     if !problem.columns.is_empty() {
         let indent = start - from + begun.chars().count();
         let length = (end - start).clamp(1, WIDTH - (start - from).min(WIDTH - 1));
-        excerpt += &format!("    {}{}\n", " ".repeat(indent), paint(&"^".repeat(length)));
+        excerpt = format!("{excerpt}    {}{}\n", " ".repeat(indent), paint(&"^".repeat(length)));
     }
     excerpt
 }

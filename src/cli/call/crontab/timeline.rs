@@ -27,18 +27,20 @@ pub(super) fn run(args: &TimelineArgs, output: Output, clock: &dyn Clock) -> Res
     let width =
         entries.iter().map(|entry| entry.task().chars().count()).max().unwrap_or_default().min(WIDEST);
     let hours = end.timestamp().duration_since(begin.timestamp()).as_secs() / 3600;
-    let mut text =
-        format!("{date}, {}, {hours} hours\n", begin.time_zone().iana_name().unwrap_or("local time"));
-    text += &format!("{:width$}  {}\n", "", axis(&columns));
+    let name = begin.time_zone().iana_name().unwrap_or("local time");
+    let mut lines =
+        vec![format!("{date}, {name}, {hours} hours"), format!("{:width$}  {}", "", axis(&columns))];
     for entry in &entries {
         let starts: Vec<Timestamp> = day(entry, begin.timestamp(), end.timestamp());
         let row: String = columns.iter().map(|column| cell(&starts, column.timestamp())).collect();
         let name: String = entry.task().chars().take(WIDEST).collect();
-        text += &format!("{name:width$}  {row}  {}\n", sum(&starts));
+        lines.push(format!("{name:width$}  {row}  {}", sum(&starts)));
     }
-    text +=
-        &format!("{:width$}  a column is 30 minutes; a digit counts the starts in it, # is ten or more", "");
-    output.data(&text)
+    lines.push(format!(
+        "{:width$}  a column is 30 minutes; a digit counts the starts in it, # is ten or more",
+        ""
+    ));
+    output.data(&lines.join("\n"))
 }
 
 /// The starts from `begin` on, before `end`.
@@ -58,7 +60,8 @@ fn axis(columns: &[Zoned]) -> String {
     let mut axis = String::new();
     for (index, column) in columns.iter().enumerate() {
         if column.minute() == 0 && column.hour() % 3 == 0 && axis.len() <= index {
-            axis += &format!("{:width$}{:02}", "", column.hour(), width = index - axis.len());
+            let gap = " ".repeat(index - axis.len());
+            axis = format!("{axis}{gap}{:02}", column.hour());
         }
     }
     axis

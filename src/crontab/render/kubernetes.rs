@@ -1,0 +1,198 @@
+//! A `CronJob` of Kubernetes for each line.
+
+use super::{
+    Options, Rendered, Unrenderable, each, fill, lines, longest, mark, runs, settings, unique, zone,
+};
+use crate::crontab::call::Call;
+use crate::crontab::file::{Crontab, Entry};
+use crate::domain::cron::{CronExpr, Field};
+use crate::domain::duration;
+use crate::domain::overlap::Overlap;
+use crate::domain::schedule::Schedule;
+
+const CRONJOB: &str = include_str!("templates/cronjob.yaml");
+/// Longest name of a `CronJob`: its Jobs append eleven characters.
+const LONGEST_NAME: usize = 52;
+/// What a pod may need to start.
+const START: u64 = 60;
+/// Shortest and longest time after which a start that could not be made is left out. The controller looks every ten
+/// seconds, so that less loses runs.
+const DEADLINE: (u64, u64) = (60, 300);
+/// How many occurrences are looked at for the shortest distance between two.
+const SAMPLE: usize = 200;
+
+/// The manifest of every line.
+///
+/// # Errors
+/// The first line that Kubernetes cannot run as it is.
+pub fn kubernetes(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>, Unrenderable> {
+    let mut files = Vec::new();
+    for (entry, call) in each(crontab)? {
+        let no = |why: &str| Unrenderable { line: entry.line, why: why.to_owned() };
+        let Schedule::Cron { expr, .. } = &entry.schedule else {
+            return Err(no("@reboot has no counterpart in Kubernetes"));
+        };
+        let schedule = schedule(expr).map_err(no)?;
+        let name = unique(object_name(&entry.task()), &files, ".yaml");
+        let component = name.trim_start_matches("qs-").to_owned();
+        let zone = zone(entry, options);
+        let zone_line = zone.map(|zone| format!("  timeZone: {zone}\n")).unwrap_or_default();
+        let values = [
+            ("mark", mark(options, entry, "kubernetes")),
+            ("name", name.clone()),
+            ("component", component),
+            ("schedule", schedule),
+            ("zone", zone_line),
+            ("overlap", overlap(call)),
+            ("starting", starting(entry).to_string()),
+            ("limits", limits(call)),
+            ("disruption", disruption(call).to_owned()),
+            ("arguments", arguments(call)),
+            ("environment", environment(entry, call, zone)),
+        ];
+        let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        files.push(Rendered { name: format!("{name}.yaml"), content: fill(CRONJOB, &values) });
+    }
+    Ok(files)
+}
+
+/// The expression in the dialect of the controller: Sunday is 0 alone, ranges rise, and a day matches by either of the
+/// two unless one of them is `*` itself; a step takes the star's meaning away.
+pub(super) fn schedule(expr: &CronExpr) -> Result<String, &'static str> {
+    if expr.has_seconds() {
+        return Err("Kubernetes has no seconds");
+    }
+    if expr.day_and_weekday() {
+        return Err("Kubernetes would fire when either day matches, cron when both do");
+    }
+    let (day, weekday) = (Field::DayOfMonth, Field::DayOfWeek);
+    let any_day = expr.either_day() && (expr.is_every(day) || expr.is_every(weekday));
+    let fields = [Field::Minute, Field::Hour, day, Field::Month, weekday];
+    let words: Vec<String> = fields
+        .into_iter()
+        .map(|field| match field {
+            Field::DayOfMonth | Field::DayOfWeek if any_day => "*".to_owned(),
+            _ => list(expr, field),
+        })
+        .collect();
+    Ok(words.join(" "))
+}
+
+fn list(expr: &CronExpr, field: Field) -> String {
+    if expr.is_every(field) {
+        return "*".to_owned();
+    }
+    if let Some(step) = expr.rhythm(field).filter(|_| !matches!(field, Field::DayOfMonth | Field::DayOfWeek))
+    {
+        return format!("*/{step}");
+    }
+    let parts: Vec<String> = runs(expr, field)
+        .into_iter()
+        .map(|(first, last)| match last - first {
+            0 => first.to_string(),
+            1 => format!("{first},{last}"),
+            _ => format!("{first}-{last}"),
+        })
+        .collect();
+    parts.join(",")
+}
+
+/// A DNS label: lower case, digits and `-`, and not too long; a digest keeps two long names apart.
+fn object_name(task: &str) -> String {
+    let lower: String =
+        task.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
+    let name = format!("qs-{}", lower.trim_matches('-'));
+    if name.len() <= LONGEST_NAME {
+        return name;
+    }
+    let digest =
+        task.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    format!("{}-{digest:08x}", name[..LONGEST_NAME - 9].trim_end_matches('-'))
+}
+
+fn overlap(call: &Call) -> String {
+    let policy = call.line.invocation.overlap.unwrap_or_default();
+    let (comment, word) = match policy {
+        Overlap::Skip => ("--overlap skip", "Forbid"),
+        Overlap::Parallel => ("--overlap parallel", "Allow"),
+        Overlap::Sequential => {
+            ("--overlap sequential: Kubernetes cannot wait, so a start is left out", "Forbid")
+        }
+        Overlap::Fail => ("--overlap fail: Kubernetes leaves a start out, and counts it as missed", "Forbid"),
+    };
+    format!("  # {comment}\n  concurrencyPolicy: {word}\n")
+}
+
+/// After how many seconds a start that could not be made is left out: less than the time to the next one.
+fn starting(entry: &Entry) -> u64 {
+    let times: Vec<i64> = entry
+        .schedule
+        .after(jiff::Timestamp::UNIX_EPOCH)
+        .take(SAMPLE)
+        .map(|next| next.at.as_second())
+        .collect();
+    let shortest = times.windows(2).map(|pair| (pair[1] - pair[0]).unsigned_abs()).min().unwrap_or(u64::MAX);
+    shortest.saturating_sub(1).clamp(DEADLINE.0, DEADLINE.1)
+}
+
+/// A second pod only for a call that may be repeated: the first one may have sent its request.
+fn limits(call: &Call) -> String {
+    let once = longest(call).as_secs() + START;
+    let each = duration::show(longest(call));
+    let (comment, retries, pods) = if call.line.invocation.idempotent {
+        (format!("Two pods at most, each with the call's {each} and a minute to start."), 1, 2)
+    } else {
+        (
+            format!("One pod, with the call's {each} and a minute to start: this call must not be repeated."),
+            0,
+            1,
+        )
+    };
+    format!(
+        "      # {comment}\n      backoffLimit: {retries}\n      activeDeadlineSeconds: {}\n",
+        once * pods
+    )
+}
+
+fn disruption(call: &Call) -> &'static str {
+    if call.line.invocation.idempotent {
+        "          # A pod that was moved away is replaced, since this call may be repeated (--idempotent).
+          - action: Ignore
+            onPodConditions:
+              - type: DisruptionTarget
+                status: \"True\"
+"
+    } else {
+        "          # A pod that was moved away is not replaced: its request may have arrived, and this call must not be repeated.
+          - action: FailJob
+            onPodConditions:
+              - type: DisruptionTarget
+                status: \"True\"
+"
+    }
+}
+
+fn arguments(call: &Call) -> String {
+    let json = (!call.line.call.json).then(|| "--json".to_owned());
+    let all = json.iter().chain(&call.arguments);
+    lines(all.map(|argument| format!("                - {}", scalar(argument))))
+}
+
+fn environment(entry: &Entry, call: &Call, zone: Option<&str>) -> String {
+    let zone = zone.map(|zone| ("TZ", zone));
+    let all = zone.into_iter().chain(settings(entry, call));
+    lines(all.map(|(name, value)| {
+        format!("                - name: {name}\n                  value: {}", scalar(value))
+    }))
+}
+
+/// A YAML scalar. Plain where nothing can be meant but the text, else quoted as JSON, which is YAML.
+fn scalar(text: &str) -> String {
+    let begins = text.starts_with(|c: char| c == '/' || c.is_ascii_alphabetic()) || text.starts_with("--");
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/-_.?=&".contains(c);
+    let word = ["true", "false", "yes", "no", "on", "off", "null", "y", "n"];
+    if begins && text.chars().all(plain) && !word.contains(&text.to_ascii_lowercase().as_str()) {
+        return text.to_owned();
+    }
+    serde_json::Value::from(text).to_string()
+}

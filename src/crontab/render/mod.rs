@@ -1,0 +1,139 @@
+//! The crontab as files for other runners. The file stays the one source: what is rendered says so in its first line,
+//! and whoever changes it by hand is told by `--check`.
+
+mod cron_d;
+mod kubernetes;
+mod systemd;
+mod table;
+
+pub use cron_d::cron_d;
+pub use kubernetes::kubernetes;
+pub use systemd::systemd;
+pub use table::table;
+
+use std::time::Duration;
+
+use super::call::Call;
+use super::file::{Crontab, Entry};
+use crate::domain::cron::{CronExpr, Field};
+
+/// How every rendered file begins.
+pub const MARK: &str = "# Rendered from ";
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendered {
+    /// Its name, without a directory.
+    pub name: String,
+    /// Its content.
+    pub content: String,
+}
+
+/// What the files need beside the crontab.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What the crontab is called in the first line of each file.
+    pub source: String,
+    /// The zone to write down; none leaves it to the runner.
+    pub zone: Option<String>,
+}
+
+/// A line that has no counterpart in what is rendered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unrenderable {
+    /// The line.
+    pub line: usize,
+    /// Why.
+    pub why: String,
+}
+
+/// Total budget of a call that names none.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(330);
+/// Settings of cron itself, which mean nothing elsewhere.
+const CRONS_OWN: [&str; 7] = ["SHELL", "PATH", "MAILTO", "MAILFROM", "HOME", "LOGNAME", "CRON_TZ"];
+
+/// The call of a line, if it is one that another runner can make: a command of its own, without a shell around it.
+fn call_of(entry: &Entry) -> Result<&Call, Unrenderable> {
+    let no = |why: &str| Unrenderable { line: entry.line, why: why.to_owned() };
+    let call = entry.call().ok_or_else(|| no("it is not a call of qs-api-call alone"))?;
+    if !call.redirection.is_empty() {
+        return Err(no(
+            "its redirection needs a shell; name the log file as the call's last argument instead",
+        ));
+    }
+    if entry.command.input.is_some() {
+        return Err(no("its standard input comes from cron; use --data"));
+    }
+    Ok(call)
+}
+
+/// Settings above a line and before its call, without cron's own.
+fn settings<'a>(entry: &'a Entry, call: &'a Call) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let above = entry.environment.iter().map(|setting| (setting.name.as_str(), setting.value.as_str()));
+    let before = call.assignments.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    above.filter(|(name, _)| !CRONS_OWN.contains(name)).chain(before)
+}
+
+/// The whole time that a call may take: its wait and its budget.
+fn longest(call: &Call) -> Duration {
+    let invocation = &call.line.invocation;
+    invocation.jitter.unwrap_or_default() + invocation.timeout.unwrap_or(DEFAULT_TIMEOUT)
+}
+
+/// The first line of a file.
+fn mark(options: &Options, entry: &Entry, target: &str) -> String {
+    let Options { source, .. } = options;
+    format!(
+        "{MARK}{source}, line {}: qs-api-call crontab render {target} {source} -o deploy/{target}",
+        entry.line
+    )
+}
+
+/// The zone of a line: the one that a setting above it names, else the one to write down.
+fn zone<'a>(entry: &'a Entry, options: &'a Options) -> Option<&'a str> {
+    entry.zone.as_deref().or(options.zone.as_deref())
+}
+
+/// Fills `{{name}}` in a template.
+fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    values
+        .iter()
+        .fold(template.to_owned(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value))
+}
+
+/// Each with a newline behind it.
+fn lines(lines: impl Iterator<Item = String>) -> String {
+    lines.map(|line| line + "\n").collect()
+}
+
+/// The values of a field as runs: first and last of each.
+fn runs(expr: &CronExpr, field: Field) -> Vec<(u8, u8)> {
+    let mut runs: Vec<(u8, u8)> = Vec::new();
+    for value in expr.values(field) {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == value => *last = value,
+            _ => runs.push((value, value)),
+        }
+    }
+    runs
+}
+
+/// A name for files and objects, unique among `taken`: two lines may have one task.
+fn unique(name: String, taken: &[Rendered], suffix: &str) -> String {
+    let free = |name: &str| !taken.iter().any(|file| file.name == format!("{name}{suffix}"));
+    let mut candidate = name.clone();
+    let mut number = 1;
+    while !free(&candidate) {
+        number += 1;
+        candidate = format!("{name}-{number}");
+    }
+    candidate
+}
+
+/// Every line that can be rendered, or why the first one cannot.
+fn each(crontab: &Crontab) -> Result<Vec<(&Entry, &Call)>, Unrenderable> {
+    crontab.entries().map(|entry| Ok((entry, call_of(entry)?))).collect()
+}
+
+#[cfg(test)]
+mod tests;

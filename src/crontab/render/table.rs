@@ -1,0 +1,30 @@
+//! The entries as a table for a document.
+
+use crate::crontab::file::Crontab;
+
+/// A Markdown table, a row for each line.
+pub fn table(crontab: &Crontab) -> String {
+    let rows = crontab.entries().map(|entry| {
+        let (what, log) = match entry.call() {
+            Some(call) => {
+                let invocation = &call.line.invocation;
+                let log = invocation
+                    .log_file
+                    .as_ref()
+                    .map_or_else(String::new, |log| format!("`{}`", log.display()));
+                (
+                    format!(
+                        "`{} {}`",
+                        invocation.method(),
+                        invocation.endpoint.as_deref().unwrap_or_default()
+                    ),
+                    log,
+                )
+            }
+            None => (format!("`{}`", entry.command.shell.replace('|', "\\|")), String::new()),
+        };
+        let (when, cron) = (entry.schedule.describe(), entry.schedule.to_string());
+        format!("| {when} | `{cron}` | {} | {what} | {log} |\n", entry.task())
+    });
+    format!("| when | cron | task | call | log |\n|---|---|---|---|---|\n{}", rows.collect::<String>())
+}
