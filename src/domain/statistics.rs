@@ -72,6 +72,31 @@ pub struct Subject {
     pub key: String,
 }
 
+/// Longest key of a subject and longest id of an event, in characters: the width of the columns.
+pub const MAX_KEY: usize = 255;
+
+/// The one rule for what a key may be, whoever wrote it: any character but NUL may stand in it, and no space at its
+/// ends, because databases overlook those.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_key(key: &str, longest: usize) -> Result<(), String> {
+    let length = key.chars().count();
+    if length == 0 {
+        return Err("must not be empty".to_owned());
+    }
+    if length > longest {
+        return Err(format!("must not be longer than {longest} characters, has {length}"));
+    }
+    if key.trim() != key {
+        return Err("must not begin or end with a space".to_owned());
+    }
+    if key.contains('\u{0}') {
+        return Err("must not hold a NUL character".to_owned());
+    }
+    Ok(())
+}
+
 /// By word, not by the place in the enum: databases and Redis sort words.
 impl Ord for Subject {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
@@ -417,6 +442,16 @@ mod tests {
 
     fn subject(key: &str) -> Subject {
         Subject { statistic: StatisticType::Questionnaire, key: key.to_owned() }
+    }
+
+    #[test]
+    fn keys_keep_colons_and_globs_and_are_as_long_in_every_script() {
+        for key in ["a:*?[b", "x", &"x".repeat(255), &"问".repeat(255)] {
+            assert_eq!(check_key(key, MAX_KEY), Ok(()), "{key:?}");
+        }
+        for key in ["", " ", " a", "a ", "a\u{0}b", &"x".repeat(256), &"问".repeat(256)] {
+            assert!(check_key(key, MAX_KEY).is_err(), "{key:?}");
+        }
     }
 
     #[test]

@@ -4,10 +4,7 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Statistics, StatisticsError, invalid};
-use crate::domain::statistics::{EventType, StatisticType, StatisticsEvent, Subject};
-
-/// Longest id of an event and longest key of a count, in characters: the width of the columns.
-const MAX_KEY: usize = 255;
+use crate::domain::statistics::{EventType, MAX_KEY, StatisticType, StatisticsEvent, Subject, check_key};
 
 /// Longest origin and risk level, in characters.
 const MAX_WORD: usize = 50;
@@ -92,32 +89,7 @@ impl Statistics {
     }
 }
 
-/// Any character but NUL may stand in a key; spaces at its ends are refused, because databases overlook them.
 fn check_text(field: &'static str, text: String, longest: usize) -> Result<String, StatisticsError> {
-    if text.is_empty() {
-        return Err(invalid(field, "must not be empty"));
-    }
-    if text.chars().count() > longest {
-        return Err(invalid(field, format!("must not be longer than {longest} characters")));
-    }
-    if text.trim() != text {
-        return Err(invalid(field, "must not begin or end with a space"));
-    }
-    if text.contains('\u{0}') {
-        return Err(invalid(field, "must not hold a NUL character"));
-    }
+    check_key(&text, longest).map_err(|reason| invalid(field, reason))?;
     Ok(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_keep_colons_and_globs_but_are_neither_empty_nor_padded() {
-        assert_eq!(check_text("plan_id", "a:*?[b".to_owned(), 255).unwrap(), "a:*?[b");
-        for wrong in ["", " ", " a", "a ", "a\u{0}b", &"x".repeat(256)] {
-            assert!(check_text("plan_id", wrong.to_owned(), 255).is_err(), "{wrong:?}");
-        }
-    }
 }

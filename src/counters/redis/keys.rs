@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 
-use crate::domain::statistics::{DailyKey, StatisticType, Subject};
+use crate::domain::statistics::{DailyKey, MAX_KEY, StatisticType, Subject, check_key};
 
 /// Random text that is lost with the counters.
 pub(super) const GENERATION: &str = "qs:counters:generation";
@@ -15,9 +15,6 @@ const DAILY: &str = "stats:daily:";
 
 /// The organisation whose events are marked without its number, as existing workers do.
 const FIRST_ORG: i64 = 1;
-
-/// The longest statistic key that the tables of the store hold, in bytes.
-const MAX_KEY: usize = 255;
 
 /// The most characters of a foreign key that a report shows.
 const SHOWN: usize = 120;
@@ -84,11 +81,8 @@ pub(super) fn subject(prefix: &str, key: &[u8]) -> Result<Subject, String> {
     let (statistic, key) =
         text.split_once(':').ok_or_else(|| "expected a key that names type, key and day".to_owned())?;
     let statistic: StatisticType = statistic.parse()?;
-    match key.len() {
-        0 => Err("expected a statistic key, found none".to_owned()),
-        1..=MAX_KEY => Ok(Subject { statistic, key: key.to_owned() }),
-        length => Err(format!("expected a statistic key of at most {MAX_KEY} bytes, found {length}")),
-    }
+    check_key(key, MAX_KEY).map_err(|reason| format!("the statistic key {reason}"))?;
+    Ok(Subject { statistic, key: key.to_owned() })
 }
 
 /// A key that may be anything, for a report.

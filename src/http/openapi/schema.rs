@@ -7,6 +7,7 @@ use crate::business::due_tasks::{MAX_LIMIT, MAX_TESTEES};
 use crate::business::statistics::Mode;
 use crate::domain::plan::{PlanStatus, ScheduleType};
 use crate::domain::plan_task::TaskStatus;
+use crate::domain::statistics::MAX_KEY;
 use crate::domain::sync_run::{SyncKind, SyncStatus};
 
 /// Text that becomes part of a key: no space at its ends, no NUL.
@@ -129,13 +130,13 @@ pub(in crate::http) fn number() -> RefOr<Schema> {
 pub(in crate::http) fn id() -> RefOr<Schema> {
     schema(json!({ "oneOf": [
         { "type": "integer", "format": "int64", "minimum": i64::MIN, "maximum": i64::MAX },
-        { "type": "string", "minLength": 1, "maxLength": 255, "pattern": KEY },
+        { "type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": KEY },
     ]}))
 }
 
 /// A key as text.
 pub(in crate::http) fn key() -> RefOr<Schema> {
-    schema(json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": KEY }))
+    schema(json!({ "type": "string", "minLength": 1, "maxLength": MAX_KEY, "pattern": KEY }))
 }
 
 /// A short word such as an origin.

@@ -101,6 +101,7 @@ async fn what_cannot_be_read_is_reported_and_hides_nothing() {
     hash("stats:daily:1:plan:a:2026-02-30", "submission_count", "1");
     hash("stats:daily:1:plan:2026-01-01", "submission_count", "1");
     hash("stats:daily:1:plan::2026-01-01", "submission_count", "1");
+    hash("stats:daily:1:plan: padded:2026-01-01", "submission_count", "1");
     hash(&long, "submission_count", "1");
     let raw: [&[u8]; 4] = [b"HSET", b"stats:daily:1:plan:\xff\xfe:2026-01-01", b"submission_count", b"1"];
     redis.run::<()>(&raw);
@@ -114,11 +115,12 @@ async fn what_cannot_be_read_is_reported_and_hides_nothing() {
         page.unreadable.into_iter().map(|error| (error.item, error.message)).collect();
     found.sort();
     let expected = [
+        ("stats:daily:1:plan: padded:2026-01-01", "the statistic key must not begin or end with a space"),
         ("stats:daily:1:plan:2026-01-01", "expected a key that names type, key and day"),
-        ("stats:daily:1:plan::2026-01-01", "expected a statistic key, found none"),
+        ("stats:daily:1:plan::2026-01-01", "the statistic key must not be empty"),
         ("stats:daily:1:plan:a:2026-02-30", "expected a key that ends in :YYYY-MM-DD"),
         ("stats:daily:1:plan:half:2026-01-01", "expected a whole number in the field completion_count"),
-        (&long[..120], "expected a statistic key of at most 255 bytes, found 256"),
+        (&long[..120], "the statistic key must not be longer than 255 characters, has 256"),
         ("stats:daily:1:plan:origin:2026-01-01", "expected a whole number in the field origin:adhoc"),
         ("stats:daily:1:plan:rev:2026-01-01", "expected a whole number in the field rev"),
         ("stats:daily:1:plan:text:2026-01-01", "expected a hash, found a value of another kind"),

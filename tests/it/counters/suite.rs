@@ -58,9 +58,9 @@ async fn counts_once(counters: &dyn Counters, org_id: i64, other: i64, few: u32)
 }
 
 async fn keeps_any_key(counters: &dyn Counters, org_id: i64, few: u32) {
-    let long = "x".repeat(255);
-    let keys =
-        ["a:b", ":", "a:2026-01-01", "*", "k?[a-z]\\", "%_'\"", "问卷 1", "{tag}", "two\nlines", &long];
+    let (long, wide) = ("x".repeat(255), "问".repeat(255));
+    let odd = ["a:b", ":", "a:2026-01-01", "*", "k?[a-z]\\", "%_'\"", "问卷 1", "{tag}", "two\nlines"];
+    let keys = [&odd[..], &[&long, &wide]].concat();
     assert!(counters.count(org_id, &submitted("k", "2026-01-01", &keys), at(1)).await.unwrap());
     let expected: BTreeSet<DailyKey> = keys.iter().map(|text| key("2026-01-01", text)).collect();
     let found = all(counters, org_id, &Days::All, few.max(3)).await;
