@@ -71,6 +71,50 @@ async fn the_same_runs_on_mysql_and_redis_and_leaves_nothing() {
     assert_eq!(mine, "1");
 }
 
+/// What cannot be removed is said, never "everything is removed": by the failure of a demonstration that came to its
+/// end, beside the failure of one that was stopped.
+#[tokio::test]
+async fn what_is_left_is_told() {
+    let Some(mysql) = service("mysql", "QS_TEST_MYSQL_URL") else { return };
+    let Some(redis) = PrivateRedis::start("a demonstration that cannot clean up") else { return };
+    redis.run::<()>(&["ACL", "SETUSER", "default", "-flushdb"]);
+    let temporary = tempfile::tempdir().unwrap();
+    let on_servers = || {
+        let mut demo = demo(temporary.path());
+        demo.env("QS_DEMO_MYSQL_URL", &mysql).env("QS_DEMO_REDIS_URL", redis.url());
+        demo
+    };
+    let mut stopped = on_servers().spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(stopped.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert!(Command::new("kill").arg(stopped.id().to_string()).status().unwrap().success());
+    let stopped = stopped.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&stopped.stderr);
+    assert_eq!(stopped.status.code(), Some(143), "{line}{told}");
+    assert!(told.contains("could not be removed: QS_DEMO_REDIS_URL: "), "{told}");
+    assert!(told.contains("stopped by SIGTERM"), "{told}");
+
+    redis.run::<()>(&["FLUSHALL"]);
+    let ended = on_servers().output().unwrap();
+    let told = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(74), "{told}");
+    assert_eq!(told.matches("could not be removed: QS_DEMO_REDIS_URL: ").count(), 1, "{told}");
+    let stdout = String::from_utf8_lossy(&ended.stdout);
+    assert_eq!(stdout.lines().filter(|line| line.starts_with(" ok ")).count(), 8 + 15 + 5, "{stdout}");
+    assert!(!stdout.contains("removed"), "{stdout}");
+    let db = Db::connect(&Address::Url(Secret::new(&mysql)), 2).await.unwrap();
+    for text in [line.as_str(), &stdout] {
+        let (_, told) = text.split_once("with the database ").unwrap();
+        let database = told.split_whitespace().next().unwrap();
+        let left = sql("select 1 from information_schema.schemata where schema_name = ?").bind(database);
+        assert!(
+            db.fetch_all(left).await.unwrap().is_empty(),
+            "{database} is left although it could be removed"
+        );
+    }
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
 #[test]
 fn a_demonstration_that_is_stopped_cleans_up_too() {
     let temporary = tempfile::tempdir().unwrap();

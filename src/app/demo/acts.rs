@@ -1,6 +1,5 @@
 //! What the demonstration does, step by step, and what must come of each.
 
-use jiff::ToSpan;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use tokio::time::Duration;
@@ -103,8 +102,10 @@ impl Acts {
         let plan =
             json!({ "scale_code": "PHQ-9", "schedule_type": "by_day", "interval": 1, "total_times": 3 });
         let plan = self.made("make a plan: three days", SUCCESS, stage.post(PLANS, &plan).await?);
-        let yesterday = SystemClock.now().to_zoned(TimeZone::system()).date().checked_sub(1.day());
-        let start = yesterday.map(|day| day.to_string()).unwrap_or_default();
+        let yesterday = SystemClock.now().to_zoned(TimeZone::system()).date().yesterday();
+        let yesterday = yesterday
+            .map_err(|_| Failure::new(Exit::Internal, "the clock stands on the first day of the calendar"))?;
+        let start = yesterday.to_string();
         let enrolment = json!({ "plan_id": plan["id"], "testee_id": 42, "start_date": start });
         let called = stage.post(&format!("{PLANS}/enroll"), &enrolment).await?;
         self.made("enrol a person as of yesterday: two of the three tasks are due", SUCCESS, called);
@@ -120,6 +121,7 @@ impl Acts {
         self.made("an assessment is interpreted", SUCCESS, called);
         let opened = stage.get(&format!("{PLANS}/tasks?status=opened")).await?;
         let opened = self.made("list the opened tasks", SUCCESS, opened);
+        // Without a task in the list the next path names none: both steps are shown as what they are.
         let task = opened["items"][0]["id"].as_str().unwrap_or_default().to_owned();
         let called =
             stage.post(&format!("{PLANS}/tasks/{task}/complete"), &json!({ "assessment_id": 7 })).await?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokio::process::Command;
 
-use crate::cli::output::Failure;
+use crate::cli::output::{Failure, Output};
 use crate::config::Env;
 use crate::domain::exit::Exit;
 use crate::secret::Secret;
@@ -23,19 +23,23 @@ pub(super) enum Backing {
     Servers(Servers),
 }
 
-/// Removed when dropped: the database, and what was written into Redis.
+/// The database, and what was written into Redis. [`Backing::remove`] is their end; whoever never comes to it removes
+/// them by dropping this.
 pub(super) struct Servers {
     server: Secret,
     database: String,
     redis: Secret,
+    output: Output,
+    /// Their end was reached, well or not.
+    ended: bool,
 }
 
 impl Backing {
     /// Looks at the environment; makes the database if servers are named.
-    pub(super) async fn of(env: &Env) -> Result<Self, Failure> {
+    pub(super) async fn of(env: &Env, output: Output) -> Result<Self, Failure> {
         match (env.get(MYSQL), env.get(REDIS)) {
             (None, None) => Ok(Self::Embedded),
-            (Some(mysql), Some(redis)) => Servers::make(mysql, redis).await.map(Self::Servers),
+            (Some(mysql), Some(redis)) => Servers::make(mysql, redis, output).await.map(Self::Servers),
             (Some(_), None) => Err(wrong(format!("{REDIS} is required together with {MYSQL}"))),
             (None, Some(_)) => Err(wrong(format!("{MYSQL} is required together with {REDIS}"))),
         }
@@ -58,16 +62,24 @@ impl Backing {
                 server.env("QS_DATABASE__URL", format!("sqlite:{}", dir.join("qs.db").display()));
             }
             Self::Servers(servers) => {
-                let Servers { server: mysql, database, redis } = servers;
+                let Servers { server: mysql, database, redis, .. } = servers;
                 server.env("QS_DATABASE__URL", format!("{}/{database}", mysql.expose()));
                 server.env("QS_REDIS__URL", redis.expose());
             }
         }
     }
+
+    /// Removes what was written into servers; files go with their directory.
+    pub(super) async fn remove(&mut self) -> Result<(), Failure> {
+        let Self::Servers(servers) = self else { return Ok(()) };
+        let removed = servers.remove().await;
+        servers.ended = true;
+        removed
+    }
 }
 
 impl Servers {
-    async fn make(mysql: &str, redis: &str) -> Result<Self, Failure> {
+    async fn make(mysql: &str, redis: &str, output: Output) -> Result<Self, Failure> {
         let (server, redis) = (Secret::new(mysql.trim_end_matches('/')), Secret::new(redis));
         let mut connection = connect(&redis).await?;
         let keys: i64 =
@@ -78,16 +90,29 @@ impl Servers {
         }
         let database = format!("qs_demo_{:08x}", fastrand::u32(..));
         administer(&server, &format!("create database {database}")).await?;
-        Ok(Self { server, database, redis })
+        Ok(Self { server, database, redis, output, ended: false })
     }
 
+    /// Tries both, and tells of whatever is left.
     async fn remove(&self) -> Result<(), Failure> {
-        administer(&self.server, &format!("drop database if exists {}", self.database)).await?;
-        let mut connection = connect(&self.redis).await?;
-        // It was empty before, so everything in it is ours.
-        let flushed: Result<String, _> = redis::cmd("FLUSHDB").query_async(&mut connection).await;
-        flushed.map(|_| ()).map_err(|error| unreachable(REDIS, &error))
+        let dropped =
+            administer(&self.server, &format!("drop database if exists {}", self.database)).await.err();
+        let flushed = flush(&self.redis).await.err();
+        let wrong: Vec<String> = [dropped, flushed].into_iter().flatten().map(|one| one.message).collect();
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let message = format!("the demonstration's data could not be removed: {}", wrong.join("; "));
+        let hint = format!("drop the database {} and empty the one of {REDIS}", self.database);
+        Err(Failure::new(Exit::Io, message).with_hint(hint))
     }
+}
+
+/// It was empty before, so everything in it is ours.
+async fn flush(redis: &Secret) -> Result<(), Failure> {
+    let mut connection = connect(redis).await?;
+    let flushed: Result<String, _> = redis::cmd("FLUSHDB").query_async(&mut connection).await;
+    flushed.map(|_| ()).map_err(|error| unreachable(REDIS, &error))
 }
 
 async fn connect(redis: &Secret) -> Result<redis::aio::MultiplexedConnection, Failure> {
@@ -106,16 +131,24 @@ async fn administer(server: &Secret, statement: &str) -> Result<(), Failure> {
 
 impl Drop for Servers {
     fn drop(&mut self) {
-        // A drop cannot wait, so the waiting is done elsewhere; what fails here was told by its error before.
-        std::thread::scope(|scope| {
+        if self.ended {
+            return;
+        }
+        // The demonstration was stopped or broke down. A drop cannot wait, so the waiting is done elsewhere.
+        let removed = std::thread::scope(|scope| {
             let removal = scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                runtime.is_ok_and(|runtime| runtime.block_on(self.remove()).is_ok())
+                let runtime = runtime.map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
+                runtime.block_on(self.remove())
             });
-            if !removal.join().unwrap_or(false) {
-                tracing::warn!(database = self.database, "the demonstration's data could not be removed");
-            }
+            removal
+                .join()
+                .unwrap_or_else(|_| Err(Failure::new(Exit::Internal, "a defect stopped the removal")))
         });
+        // It has a reason to end already; this is said beside it.
+        if let Err(failure) = removed {
+            self.output.failure(&failure);
+        }
     }
 }
 

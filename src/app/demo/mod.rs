@@ -43,8 +43,8 @@ pub fn run(args: DemoArgs, env: &Env, output: Output) -> Result<(), Failure> {
 
 async fn play(args: DemoArgs, env: &Env, programs: Programs, output: Output) -> Result<(), Failure> {
     let entries = crontab::entries(CRONTAB)?;
-    let backing = Backing::of(env).await?;
-    let mut stage = Stage::set(programs, backing, args.keep).await?;
+    let backing = Backing::of(env, output).await?;
+    let mut stage = Stage::set(programs, backing, args.keep, output).await?;
     output.data(&format!("qs-apiserver serves on {} with {}\n", stage.url(), stage.data()))?;
     let steps = acts::play(&mut stage, &entries, output).await?;
     output.data(&table(&steps))?;
@@ -55,12 +55,22 @@ async fn play(args: DemoArgs, env: &Env, programs: Programs, output: Output) -> 
     output.data(&format!("\nWhat `qs-api-call status` says:\n{}", stage.status().await?.trim_end()))?;
     let wrong: Vec<&str> =
         steps.iter().filter(|step| !step.is_as_expected()).map(|step| step.what.as_str()).collect();
-    stage.strike().await?;
-    if wrong.is_empty() {
-        return output
-            .data("\nEvery step came out as it must. The server is stopped and everything is removed.");
-    }
-    Err(Failure::new(Exit::Failed, format!("not as expected: {}", wrong.join("; "))))
+    let wrong = (!wrong.is_empty())
+        .then(|| Failure::new(Exit::Failed, format!("not as expected: {}", wrong.join("; "))));
+    let kept = match (stage.strike().await, wrong) {
+        (Ok(kept), None) => kept,
+        (Ok(_), Some(wrong)) => return Err(wrong),
+        (Err(left), None) => return Err(left),
+        (Err(left), Some(wrong)) => {
+            output.failure(&left);
+            return Err(wrong);
+        }
+    };
+    let end = kept.map_or_else(
+        || "everything is removed".to_owned(),
+        |dir| format!("what it wrote is left in {}", dir.display()),
+    );
+    output.data(&format!("\nEvery step came out as it must. The server is stopped and {end}."))
 }
 
 fn table(steps: &[Step]) -> String {

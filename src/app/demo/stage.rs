@@ -14,7 +14,7 @@ use super::backing::Backing;
 use super::broken::BrokenGateway;
 use super::crontab::Entry;
 use super::programs::Programs;
-use crate::cli::output::Failure;
+use crate::cli::output::{Failure, Output};
 use crate::domain::exit::Exit;
 
 /// How long the server may take to start or stop.
@@ -45,8 +45,13 @@ pub(super) struct Stage {
 
 impl Stage {
     /// Makes the directory and starts the server.
-    pub(super) async fn set(programs: Programs, backing: Backing, keep: bool) -> Result<Self, Failure> {
-        let dir = TemporaryDir::new(keep)?;
+    pub(super) async fn set(
+        programs: Programs,
+        backing: Backing,
+        keep: bool,
+        output: Output,
+    ) -> Result<Self, Failure> {
+        let dir = TemporaryDir::new(keep, output)?;
         let password = format!("demo \"{:016x}\" 密码", fastrand::u64(..));
         let mut stage = Self { programs, password, url: String::new(), server: None, backing, dir };
         stage.start_server("127.0.0.1:0", "15m").await?;
@@ -173,10 +178,12 @@ impl Stage {
         std::fs::read_to_string(&path).map_err(|error| failed(&path.display().to_string(), &error))
     }
 
-    /// Stops the server and removes the directory.
-    pub(super) async fn strike(mut self) -> Result<(), Failure> {
+    /// Stops the server and removes what it worked on. Answers what is left on purpose.
+    pub(super) async fn strike(mut self) -> Result<Option<PathBuf>, Failure> {
         self.stop_server().await?;
-        self.dir.remove()
+        self.backing.remove().await?;
+        self.dir.remove()?;
+        Ok(self.dir.keep.then(|| self.dir.path.clone()))
     }
 
     fn entry_command(&self, entry: &Entry) -> Command {
@@ -225,19 +232,22 @@ fn failed(what: &str, error: &std::io::Error) -> Failure {
 struct TemporaryDir {
     path: PathBuf,
     keep: bool,
+    output: Output,
+    /// Its end was reached, well or not.
+    ended: bool,
 }
 
 impl TemporaryDir {
-    fn new(keep: bool) -> Result<Self, Failure> {
+    fn new(keep: bool, output: Output) -> Result<Self, Failure> {
         let name = format!("qs-scheduler-demo-{}-{:08x}", std::process::id(), fastrand::u32(..));
         let path = std::env::temp_dir().join(name);
         let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
         made.map_err(|error| failed(&path.display().to_string(), &error))?;
-        Ok(Self { path, keep })
+        Ok(Self { path, keep, output, ended: false })
     }
 
     fn remove(&mut self) -> Result<(), Failure> {
-        if self.keep || !self.path.exists() {
+        if std::mem::replace(&mut self.ended, true) || self.keep {
             return Ok(());
         }
         std::fs::remove_dir_all(&self.path).map_err(|error| failed(&self.path.display().to_string(), &error))
@@ -246,7 +256,9 @@ impl TemporaryDir {
 
 impl Drop for TemporaryDir {
     fn drop(&mut self) {
-        // On the way out of a failure, that failure is what matters.
-        drop(self.remove());
+        // Where the demonstration was stopped or broke down, that is its reason to end; this is said beside it.
+        if let Err(failure) = self.remove() {
+            self.output.failure(&failure);
+        }
     }
 }
