@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use super::settled::settled;
 use crate::clock::SharedClock;
 use crate::domain::id::RowId;
 use crate::domain::plan::{
@@ -20,7 +21,7 @@ use crate::store::{Store, StoreError};
 
 pub use crate::store::plan::{Page, Paged, PlanFilter, TaskFilter};
 
-/// How often something is tried that another caller was in the way of.
+/// How often something is tried that a change by another caller, or an id given twice, was in the way of.
 const ATTEMPTS: u32 = 5;
 
 /// Why nothing was done.
@@ -44,10 +45,7 @@ pub enum PlanError {
         testee_id: i64,
     },
     /// The assessment belongs to another task.
-    AssessmentTaken {
-        /// Which.
-        assessment_id: i64,
-    },
+    AssessmentTaken,
     /// The store did not do it.
     Store(StoreError),
 }
@@ -61,9 +59,7 @@ impl fmt::Display for PlanError {
             Self::Enrolled { testee_id } => {
                 write!(f, "testee {testee_id} is enrolled in this plan and has tasks that are not over")
             }
-            Self::AssessmentTaken { assessment_id } => {
-                write!(f, "assessment {assessment_id} belongs to another task")
-            }
+            Self::AssessmentTaken => f.write_str("this assessment belongs to another task"),
             Self::Store(source) => source.fmt(f),
         }
     }
@@ -130,7 +126,7 @@ impl Plans {
         };
         for _ in 0..ATTEMPTS {
             plan.id = self.new_id().get();
-            if self.store.insert_plan(&plan, self.clock.now()).await? {
+            if settled(|| self.store.insert_plan(&plan, self.clock.now())).await? {
                 return Ok(plan);
             }
         }
@@ -167,15 +163,13 @@ impl Plans {
         for _ in 0..ATTEMPTS {
             let plan = self.find(org_id, id).await?;
             let to = allowed(&plan, event)?;
-            match self.store.stop_plan(org_id, id, plan.status, to, self.clock.now()).await {
-                Ok(Some(_)) => return Ok(AssessmentPlan { status: to, ..plan }),
-                // Somebody else changed it after we looked: look again.
-                Ok(None) => {}
-                Err(error) if error.is_transient() => {}
-                Err(error) => return Err(error.into()),
+            let stop = || self.store.stop_plan(org_id, id, plan.status, to, self.clock.now());
+            if settled(stop).await?.is_some() {
+                return Ok(AssessmentPlan { status: to, ..plan });
             }
+            // Somebody else changed it after we looked: look again.
         }
-        Err(PlanError::State { message: format!("plan {id} keeps changing") })
+        Err(keeps_changing("plan", id))
     }
 
     /// Lets a paused plan go on: each testee gets the tasks after the highest one completed, counted from the start that
@@ -189,22 +183,19 @@ impl Plans {
         id: i64,
         starts: BTreeMap<i64, Date>,
     ) -> Result<AssessmentPlan, PlanError> {
-        let plan = self.find(org_id, id).await?;
-        let status = allowed(&plan, PlanEvent::Resume)?;
+        let mut in_the_way = keeps_changing("plan", id);
         for _ in 0..ATTEMPTS {
+            let plan = self.find(org_id, id).await?;
+            let status = allowed(&plan, PlanEvent::Resume)?;
             let tasks = self.resumed(&plan, &starts).await?;
-            match self.store.resume_plan(org_id, id, &tasks, self.clock.now()).await {
-                Ok(Inserted::Done) => return Ok(AssessmentPlan { status, ..plan }),
-                Ok(Inserted::IdTaken) => {}
-                Ok(Inserted::Stale | Inserted::Duplicate) => {
-                    let plan = self.find(org_id, id).await?;
-                    allowed(&plan, PlanEvent::Resume)?;
-                }
-                Err(error) if error.is_transient() => {}
-                Err(error) => return Err(error.into()),
-            }
+            let resume = || self.store.resume_plan(org_id, id, &tasks, self.clock.now());
+            in_the_way = match settled(resume).await? {
+                Inserted::Done => return Ok(AssessmentPlan { status, ..plan }),
+                Inserted::Stale | Inserted::Duplicate => keeps_changing("plan", id),
+                Inserted::IdTaken => ids_taken(),
+            };
         }
-        Err(ids_taken())
+        Err(in_the_way)
     }
 
     /// Enrols a testee: all tasks are made at once.
@@ -218,6 +209,7 @@ impl Plans {
         testee_id: i64,
         start: Date,
     ) -> Result<Vec<PlanTask>, PlanError> {
+        let mut in_the_way = keeps_changing("plan", plan_id);
         for _ in 0..ATTEMPTS {
             let plan = self.find(org_id, plan_id).await?;
             if plan.status != PlanStatus::Active {
@@ -226,15 +218,14 @@ impl Plans {
             }
             let planned = plan.schedule.tasks(start, 0).ok_or_else(|| beyond("start_date"))?;
             let tasks = self.tasks_of(&plan, testee_id, &planned, self.new_id().run())?;
-            match self.store.enrol(&tasks, self.clock.now()).await {
-                Ok(Inserted::Done) => return Ok(tasks),
-                Ok(Inserted::Duplicate) => return Err(PlanError::Enrolled { testee_id }),
-                Ok(Inserted::Stale | Inserted::IdTaken) => {}
-                Err(error) if error.is_transient() => {}
-                Err(error) => return Err(error.into()),
-            }
+            in_the_way = match settled(|| self.store.enrol(&tasks, self.clock.now())).await? {
+                Inserted::Done => return Ok(tasks),
+                Inserted::Duplicate => return Err(PlanError::Enrolled { testee_id }),
+                Inserted::Stale => keeps_changing("plan", plan_id),
+                Inserted::IdTaken => ids_taken(),
+            };
         }
-        Err(ids_taken())
+        Err(in_the_way)
     }
 
     /// Cancels the tasks of a testee in a plan. Answers how many.
@@ -243,7 +234,7 @@ impl Plans {
     /// When there is no such plan.
     pub async fn terminate(&self, org_id: i64, plan_id: i64, testee_id: i64) -> Result<u64, PlanError> {
         self.find(org_id, plan_id).await?;
-        Ok(self.store.terminate(org_id, plan_id, testee_id, self.clock.now()).await?)
+        Ok(settled(|| self.store.terminate(org_id, plan_id, testee_id, self.clock.now())).await?)
     }
 
     /// A page of tasks.
@@ -283,19 +274,14 @@ impl Plans {
             if moved == task {
                 return Ok(task);
             }
-            match self.store.move_task(task.status, &moved, now).await {
-                Ok(Moved::Done) => return Ok(moved),
+            match settled(|| self.store.move_task(task.status, &moved, now)).await? {
+                Moved::Done => return Ok(moved),
                 // Somebody else changed it after we looked: look again.
-                Ok(Moved::Stale) => {}
-                Ok(Moved::AssessmentTaken) => {
-                    let assessment_id = moved.assessment_id.unwrap_or_default();
-                    return Err(PlanError::AssessmentTaken { assessment_id });
-                }
-                Err(error) if error.is_transient() => {}
-                Err(error) => return Err(error.into()),
+                Moved::Stale => {}
+                Moved::AssessmentTaken => return Err(PlanError::AssessmentTaken),
             }
         }
-        Err(PlanError::State { message: format!("task {id} keeps changing") })
+        Err(keeps_changing("task", id))
     }
 
     async fn resumed(
@@ -377,6 +363,10 @@ fn allowed(plan: &AssessmentPlan, event: PlanEvent) -> Result<PlanStatus, PlanEr
 
 fn beyond(field: &'static str) -> Invalid {
     Invalid::new(field, "leads to days outside the calendar")
+}
+
+fn keeps_changing(what: &str, id: i64) -> PlanError {
+    PlanError::State { message: format!("{what} {id} keeps changing") }
 }
 
 /// Five draws in a row that others had made before: something is wrong with the clock or the random numbers.

@@ -50,13 +50,6 @@ pub enum StoreError {
     },
 }
 
-impl StoreError {
-    /// Whether the same verb may well succeed when it is repeated: another one was in its way.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Contended { .. })
-    }
-}
-
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

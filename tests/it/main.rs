@@ -19,6 +19,8 @@ mod conformance;
 #[cfg(feature = "server")]
 mod consistency;
 #[cfg(feature = "server")]
+mod contention;
+#[cfg(feature = "server")]
 mod counters;
 mod crash;
 #[cfg(feature = "server")]
