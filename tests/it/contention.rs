@@ -1,4 +1,4 @@
-//! What plans answer when somebody else is in the way: for a moment, or for good.
+//! What plans and syncs answer when somebody else is in the way: for a moment, or for good.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use qs_scheduler::sql::{Db, sql};
 use qs_scheduler::store::{Store, StoreError};
 
 use crate::plans::at;
+use crate::support::business::{Business, Job};
 use crate::support::databases::TestDatabase;
 
 fn plans(store: Arc<dyn Store>) -> Plans {
@@ -83,6 +84,7 @@ async fn deadlocks(db: &Db, number: u32) {
         ("assessment_plan", "update"),
         ("assessment_task", "insert"),
         ("assessment_task", "update"),
+        ("qs_sync_run", "insert"),
     ] {
         let name = format!("{table}_{event}");
         let trigger = format!(
@@ -127,4 +129,16 @@ async fn who_loses_against_another_transaction_comes_again_and_says_so_when_it_n
     ] {
         assert!(matches!(lost, Err(PlanError::Store(StoreError::Contended { .. }))), "{lost:?}");
     }
+}
+
+#[tokio::test]
+async fn a_sync_starts_although_its_record_lost_against_other_transactions() {
+    let Some(database) = TestDatabase::mysql().await else { return };
+    let (store, db) = (database.store().await, database.connect().await);
+    let file = TestDatabase::sqlite();
+    let counters = Business::embedded(&file).await.counters;
+    let business = Business::new(database.connect().await, store, counters);
+    deadlocks(&db, 2).await;
+    business.done(1, Job::Plan).await;
+    assert!(left(&db).await < 0, "every one was met");
 }

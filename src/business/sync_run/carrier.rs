@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use super::{Asker, Hold, RecordError, Scope, StartError, Work};
 use crate::business::organisations::Organisations;
+use crate::business::settled::settled;
 use crate::clock::SharedClock;
 use crate::domain::id::RunId;
 use crate::domain::sync_run::{NewSyncRun, SyncProgress, SyncRun};
@@ -43,14 +44,8 @@ impl Carrier {
     ) -> Result<Result<String, Box<SyncRun>>, StartError> {
         let run = self.record(asker, work);
         let (id, request) = (run.id.clone(), run.request.clone());
-        let mut attempt = 1;
-        let begun = loop {
-            match self.store.begin(run.clone()).await {
-                Err(StoreError::Contended { .. }) if attempt < ATTEMPTS => attempt += 1,
-                other => break other.map_err(StartError::Store)?,
-            }
-        };
-        match begun {
+        let begun = settled(|| self.store.begin(run.clone())).await;
+        match begun.map_err(StartError::Store)? {
             Begun::Known(known) if known.request != request => Err(StartError::KeyReused),
             Begun::Known(known) if known.finished_at.is_none() => {
                 Err(StartError::InProgress { run_id: known.id })
