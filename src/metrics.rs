@@ -70,8 +70,8 @@ pub struct SyncEnd {
     pub status: &'static str,
     /// Items by what became of them.
     pub items: [(&'static str, u64); 4],
-    /// How long it took.
-    pub duration: Duration,
+    /// How long it took, if that is known.
+    pub duration: Option<Duration>,
     /// When it ended, in seconds since 1970, if everything was done.
     pub succeeded_at: Option<f64>,
 }
@@ -140,7 +140,9 @@ impl Metrics {
         for (outcome, items) in end.items {
             self.sync_items.get_or_create(&ItemLabels { kind, outcome }).inc_by(items);
         }
-        self.sync_durations.get_or_create(&KindLabels { kind }).observe(end.duration.as_secs_f64());
+        if let Some(took) = end.duration {
+            self.sync_durations.get_or_create(&KindLabels { kind }).observe(took.as_secs_f64());
+        }
         if let Some(at) = end.succeeded_at {
             self.sync_success.get_or_create(&KindLabels { kind }).set(at);
         }
@@ -193,7 +195,7 @@ mod tests {
             kind: "daily",
             status: "succeeded",
             items: [("written", 2), ("unchanged", 1), ("skipped", 0), ("failed", 0)],
-            duration: Duration::from_secs(2),
+            duration: Some(Duration::from_secs(2)),
             succeeded_at: Some(1_763_000_000.5),
         });
         let text = metrics.text().unwrap();

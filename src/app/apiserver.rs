@@ -22,13 +22,13 @@ use crate::business::organisations::Organisations;
 use crate::business::plan::Plans;
 use crate::business::readiness::Readiness;
 use crate::business::statistics::Statistics;
-use crate::business::sync_run::{Observer, RecordError, SyncRuns};
+use crate::business::sync_run::{Observer, SyncRuns};
 use crate::cli::output::{Failure, Output};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::apiserver::{ApiserverConfig, LogLevel, LogShape};
 use crate::domain::entry::EntryBase;
 use crate::domain::exit::Exit;
-use crate::domain::sync_run::SyncStatus;
+use crate::domain::sync_run::{EVERY_ORGANISATION, SyncRun, SyncStatus};
 use crate::http::rate_limit::RateLimiter;
 use crate::http::{self, Api};
 use crate::metrics::{Metrics, SyncEnd};
@@ -76,29 +76,47 @@ pub fn openapi(output: Output) -> Result<(), Failure> {
 }
 
 /// Serves on this listener until `shutdown`, then gives requests and syncs the grace to end.
+///
+/// # Errors
+/// When a sync that was cut off could not be recorded, or the server ended by itself.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     runs: Arc<SyncRuns>,
     shutdown: impl Future<Output = ()>,
     grace: Duration,
-) -> Result<(), RecordError> {
+) -> Result<(), Failure> {
     let (stop, stopped) = oneshot::channel::<()>();
     let server = axum::serve(listener, router).with_graceful_shutdown(async {
         // An order to stop, or the end of whoever could give one: both mean stop.
         let _ = stopped.await;
     });
-    let server = tokio::spawn(server.into_future());
-    shutdown.await;
+    let mut server = tokio::spawn(server.into_future());
+    // A server that ends by itself leaves nobody to be served, so that is an end as well.
+    let early = tokio::select! {
+        () = shutdown => None,
+        ended = &mut server => Some(ended),
+    };
     tracing::info!("stopping: requests and syncs may end");
     let deadline = Instant::now() + grace;
     // A server that has ended by itself needs no order.
     let _ = stop.send(());
-    if tokio::time::timeout_at(deadline, server).await.is_err() {
-        tracing::warn!("requests were cut off at the end of the grace");
+    let by_itself = early.is_some();
+    let ended = match early {
+        Some(ended) => Ok(ended),
+        None => tokio::time::timeout_at(deadline, server).await,
+    };
+    match ended {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => tracing::error!(%error, "the server ended with an error"),
+        Ok(Err(defect)) => tracing::error!(%defect, "a defect stopped the server"),
+        Err(_) => tracing::warn!("requests were cut off at the end of the grace"),
     }
-    let cut = runs.drain(deadline.saturating_duration_since(Instant::now())).await?;
-    tracing::info!(syncs_cut_off = cut, "stopped");
+    let cut = runs.drain(deadline.saturating_duration_since(Instant::now())).await;
+    tracing::info!(syncs_cut_off = cut.map_err(|error| super::stop(Exit::Io, error))?, "stopped");
+    if by_itself {
+        return Err(super::stop(Exit::Internal, "the server ended by itself; the log says why"));
+    }
     Ok(())
 }
 
@@ -123,7 +141,7 @@ async fn start(config: &ApiserverConfig, output: Output) -> Result<(), Failure> 
     let ended = serve(listener, http::router(api), runs, shutdown.any(), config.server.shutdown_grace).await;
     housekeeping.abort();
     stores.db.close().await;
-    ended.map_err(|error| stop(Exit::Io, error))
+    ended
 }
 
 /// The lines that scripts wait for.
@@ -187,31 +205,44 @@ fn compose(
     (api, runs)
 }
 
-/// Where testees go: as configured, which was checked; with the development IAM, to this server.
+/// Where testees go: as configured; with the development IAM, to this server.
 fn entry_base(config: &ApiserverConfig, addr: SocketAddr) -> Option<EntryBase> {
     let here = config.dev_iam.enabled.then(|| format!("http://{addr}/entry"));
+    // What is configured was checked at the start, and the address of a listener makes a URL.
     EntryBase::new(&config.plan.entry_base_url.clone().or(here)?).ok()
 }
 
-/// Counts every sync that ends.
+/// Counts the syncs that end.
 fn observer(metrics: &Arc<Metrics>) -> Observer {
     let metrics = Arc::clone(metrics);
     Box::new(move |run| {
-        let p = &run.progress;
-        let millis = u64::try_from(run.duration_ms().unwrap_or_default()).unwrap_or_default();
-        let succeeded = run.finished_at.filter(|_| run.status == SyncStatus::Succeeded);
-        metrics.sync(&SyncEnd {
-            kind: run.kind.as_str(),
-            status: run.status.as_str(),
-            items: [
-                ("written", p.written),
-                ("unchanged", p.unchanged),
-                ("skipped", p.skipped),
-                ("failed", p.failed),
-            ],
-            duration: Duration::from_millis(millis),
-            succeeded_at: succeeded.map(|at| at.as_duration().as_secs_f64()),
-        });
+        if let Some(end) = counted(run) {
+            metrics.sync(&end);
+        }
+    })
+}
+
+/// What a sync adds to the metrics. One of every organisation adds nothing: each of its parts has a record and was
+/// counted. Only that it failed is counted, for an organisation whose sync could not start has no record.
+fn counted(run: &SyncRun) -> Option<SyncEnd> {
+    let (p, whole) = (&run.progress, run.org_id == EVERY_ORGANISATION);
+    if whole && run.status == SyncStatus::Succeeded {
+        return None;
+    }
+    let items = |count: u64| if whole { 0 } else { count };
+    let millis = run.duration_ms().filter(|_| !whole).and_then(|millis| u64::try_from(millis).ok());
+    let succeeded = run.finished_at.filter(|_| run.status == SyncStatus::Succeeded);
+    Some(SyncEnd {
+        kind: run.kind.as_str(),
+        status: run.status.as_str(),
+        items: [
+            ("written", items(p.written)),
+            ("unchanged", items(p.unchanged)),
+            ("skipped", items(p.skipped)),
+            ("failed", items(p.failed)),
+        ],
+        duration: millis.map(Duration::from_millis),
+        succeeded_at: succeeded.map(|at| at.as_duration().as_secs_f64()),
     })
 }
 
@@ -284,5 +315,41 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::sync_run::{SyncKind, SyncProgress};
+
+    #[test]
+    fn a_sync_of_every_organisation_counts_only_when_it_failed() {
+        let run = |org_id, status, finished_at: Option<&str>| SyncRun {
+            id: "1".to_owned(),
+            kind: SyncKind::Daily,
+            org_id,
+            trigger: "api".to_owned(),
+            caller: "test".to_owned(),
+            idempotency_key: None,
+            request: "daily".to_owned(),
+            window: None,
+            status,
+            progress: SyncProgress { written: 3, failed: 2, ..SyncProgress::default() },
+            started_at: "2026-11-21T08:00:00Z".parse().unwrap(),
+            finished_at: finished_at.map(|at| at.parse().unwrap()),
+        };
+        let (failed, succeeded, end) =
+            (SyncStatus::Failed, SyncStatus::Succeeded, Some("2026-11-21T08:00:01.5Z"));
+        let one = counted(&run(7, failed, end)).unwrap();
+        assert_eq!((one.items[0], one.items[3]), (("written", 3), ("failed", 2)));
+        assert_eq!((one.duration, one.succeeded_at), (Some(Duration::from_millis(1_500)), None));
+        assert_eq!(counted(&run(7, failed, None)).unwrap().duration, None, "nothing is guessed");
+        assert!(counted(&run(7, succeeded, end)).unwrap().succeeded_at.is_some());
+
+        assert!(counted(&run(EVERY_ORGANISATION, succeeded, end)).is_none());
+        let whole = counted(&run(EVERY_ORGANISATION, failed, end)).unwrap();
+        assert_eq!((whole.status, whole.duration), ("failed", None));
+        assert!(whole.items.iter().all(|(_, items)| *items == 0), "{:?}", whole.items);
     }
 }

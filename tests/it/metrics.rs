@@ -80,6 +80,32 @@ async fn requests_syncs_and_refusals_are_counted() {
 }
 
 #[tokio::test]
+async fn a_sync_of_every_organisation_is_counted_once_for_each() {
+    let key = Key::ec();
+    let iam = FakeIam::start(key_set(&[key.jwk("k")]));
+    let server = start(&iam, &[]);
+    for org_id in [7, 8] {
+        let bearer = format!("Bearer {}", key.token("k", &claims(&json!({"tenant_id": org_id}))));
+        let event = r#"{"event_id":"e","type":"submitted","testee_id":"t"}"#;
+        let headers = [("authorization", bearer.as_str())];
+        let sent = server.send(Method::POST, "/api/v1/statistics/events", &headers, event).await;
+        assert_eq!(sent.status, StatusCode::OK);
+    }
+    let admin = format!("Bearer {}", key.token("k", &claims(&json!({"roles": ["admin"]}))));
+    let headers = [("authorization", admin.as_str())];
+    let synced = server.send(Method::POST, &format!("{SYNC}?org=all"), &headers, "").await;
+    assert_eq!((synced.status, &synced.body["data"]["written"]), (StatusCode::OK, &json!(2)));
+    let text = metrics(&server).await;
+    for line in [
+        r#"qs_sync_runs_total{kind="daily",status="succeeded"} 2"#,
+        r#"qs_sync_items_total{kind="daily",outcome="written"} 2"#,
+        r#"qs_sync_duration_seconds_count{kind="daily"} 2"#,
+    ] {
+        holds(&text, line);
+    }
+}
+
+#[tokio::test]
 async fn elsewhere_than_on_loopback_the_metrics_take_a_token() {
     let key = Key::ec();
     let iam = FakeIam::start(key_set(&[key.jwk("k")]));
