@@ -5,8 +5,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::Context;
 use super::batch::{Batches, span};
+use super::{Context, tables_unread};
 use crate::business::settled::settled;
 use crate::business::sync_run::{Doing, Hold, Work};
 use crate::domain::statistics::{Accumulated, DailyKey, DayRange};
@@ -46,7 +46,7 @@ impl AccumulatedSync {
         let mut totals = Totals::new(Arc::clone(&self.context), org_id, as_of);
         loop {
             hold.check(progress)?;
-            let batch = totals.next(BATCH).await.map_err(|error| unread(&error))?;
+            let batch = totals.next(BATCH).await.map_err(|error| tables_unread(&error))?;
             if batch.is_empty() {
                 break;
             }
@@ -71,8 +71,12 @@ impl AccumulatedSync {
         let mut after = None;
         loop {
             hold.check(progress)?;
-            let subjects =
-                self.context.store.orphans(org_id, after, PAGE).await.map_err(|error| unread(&error))?;
+            let subjects = self
+                .context
+                .store
+                .orphans(org_id, after, PAGE)
+                .await
+                .map_err(|error| tables_unread(&error))?;
             let Some(last) = subjects.last() else { return Ok(()) };
             after = Some(last.clone());
             let zeros: Vec<Accumulated> = subjects.into_iter().map(Accumulated::empty).collect();
@@ -158,8 +162,4 @@ impl Totals {
         open.changed_at = open.changed_at.max(row.updated_at);
         before
     }
-}
-
-pub(super) fn unread(error: &StoreError) -> String {
-    format!("the tables could not be read: {error}")
 }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::batch::{Batches, span};
-use super::{Context, lost};
+use super::{Context, counters_unread, lost};
 use crate::business::settled::settled;
 use crate::business::sync_run::{Doing, Hold, Work};
 use crate::counters::{CountersError, Mark, Page, Touched};
@@ -46,8 +46,12 @@ impl Work for DailySync {
 impl DailySync {
     async fn sync(&self, org_id: i64, hold: &Hold, progress: &mut SyncProgress) -> Result<(), String> {
         let since = self.context.last_mark(org_id).await?;
-        let touched =
-            self.context.counters.touched(org_id, since.as_ref()).await.map_err(|error| unread(&error))?;
+        let touched = self
+            .context
+            .counters
+            .touched(org_id, since.as_ref())
+            .await
+            .map_err(|error| counters_unread(&error))?;
         if since.is_some_and(|since| since.generation != touched.mark.generation) {
             return Err(lost());
         }
@@ -84,7 +88,7 @@ impl DailySync {
         let mut batches = Batches::default();
         while let Some(page) = pages.recv().await {
             hold.check(progress)?;
-            let Page { counters, unreadable, .. } = page.map_err(|error| unread(&error))?;
+            let Page { counters, unreadable, .. } = page.map_err(|error| counters_unread(&error))?;
             for error in unreadable {
                 progress.scanned += 1;
                 progress.fail(1, error.item, error.message);
@@ -105,7 +109,7 @@ impl DailySync {
 
     /// Counters that were emptied while they were read would look like a sync of everything.
     async fn same(&self, org_id: i64, mark: &Mark) -> Result<(), String> {
-        let now = self.context.counters.mark(org_id).await.map_err(|error| unread(&error))?;
+        let now = self.context.counters.mark(org_id).await.map_err(|error| counters_unread(&error))?;
         if now.generation == mark.generation { Ok(()) } else { Err(lost()) }
     }
 }
@@ -127,8 +131,4 @@ async fn read(
         }
         cursor = next;
     }
-}
-
-fn unread(error: &CountersError) -> String {
-    format!("the counters could not be read: {error}")
 }

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Context;
-use super::accumulated::unread;
 use super::batch::{Batches, span};
+use super::{Context, tables_unread};
 use crate::business::settled::settled;
 use crate::business::sync_run::{Doing, Hold, Work};
 use crate::domain::statistics::PlanCounts;
@@ -41,8 +40,10 @@ impl PlanSync {
         let (mut batches, mut after) = (Batches::default(), None);
         loop {
             hold.check(progress)?;
-            let totals =
-                store.plan_totals(org_id, self.only, after, BATCH).await.map_err(|error| unread(&error))?;
+            let totals = store
+                .plan_totals(org_id, self.only, after, BATCH)
+                .await
+                .map_err(|error| tables_unread(&error))?;
             let Some(last) = totals.last() else { break };
             after = Some(last.counts.plan_id);
             let counts: Vec<PlanCounts> = totals.iter().map(|totals| totals.counts).collect();

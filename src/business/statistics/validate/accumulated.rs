@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::super::accumulated::{Total, Totals, unread};
+use super::super::accumulated::{Total, Totals};
+use super::super::tables_unread;
 use super::{ACCUMULATED, Comparison, disagreement};
 use crate::business::settled::settled;
 use crate::domain::statistics::{Accumulated, Subject};
@@ -24,7 +25,7 @@ impl Comparison<'_> {
         let mut totals = Totals::new(Arc::clone(&self.context), self.org_id, as_of);
         loop {
             self.go_on()?;
-            let batch = totals.next(BATCH).await.map_err(|error| unread(&error))?;
+            let batch = totals.next(BATCH).await.map_err(|error| tables_unread(&error))?;
             if batch.is_empty() {
                 break;
             }
@@ -65,7 +66,7 @@ impl Comparison<'_> {
                 .store
                 .orphans(self.org_id, after.take(), limit)
                 .await
-                .map_err(|error| unread(&error))?;
+                .map_err(|error| tables_unread(&error))?;
             let Some(last) = subjects.last() else { return Ok(()) };
             after = Some(last.clone());
             let rows = self.rows(&subjects).await?;
@@ -85,8 +86,12 @@ impl Comparison<'_> {
     }
 
     async fn rows(&self, subjects: &[Subject]) -> Result<HashMap<Subject, Accumulated>, String> {
-        let rows =
-            self.context.store.accumulated_of(self.org_id, subjects).await.map_err(|error| unread(&error))?;
+        let rows = self
+            .context
+            .store
+            .accumulated_of(self.org_id, subjects)
+            .await
+            .map_err(|error| tables_unread(&error))?;
         Ok(rows.into_iter().map(|row| (row.subject.clone(), row)).collect())
     }
 

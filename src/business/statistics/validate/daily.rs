@@ -3,17 +3,17 @@
 use std::collections::HashMap;
 
 use super::super::daily::BATCH;
-use super::super::lost;
+use super::super::{counters_unread, lost, tables_unread};
 use super::{Comparison, DAILY, disagreement};
 use crate::business::settled::settled;
-use crate::counters::{Counter, CountersError, Mark, Page};
+use crate::counters::{Counter, Mark, Page};
 use crate::domain::statistics::{DailyCount, DailyKey, Days};
 use crate::store::StoreError;
 
 impl Comparison<'_> {
     pub(super) async fn daily(&mut self) -> Result<(), String> {
         let since = self.context.last_mark(self.org_id).await?;
-        let now = self.context.counters.mark(self.org_id).await.map_err(|error| unread(&error))?;
+        let now = self.context.counters.mark(self.org_id).await.map_err(|error| counters_unread(&error))?;
         let replaced = since.as_ref().is_some_and(|since| since.generation != now.generation);
         if replaced && !self.repairs() {
             self.differs(DAILY, "counters", lost());
@@ -29,7 +29,7 @@ impl Comparison<'_> {
         loop {
             self.go_on()?;
             let page = self.context.counters.page(self.org_id, &Days::All, cursor.take(), BATCH).await;
-            let Page { counters, unreadable, next } = page.map_err(|error| unread(&error))?;
+            let Page { counters, unreadable, next } = page.map_err(|error| counters_unread(&error))?;
             for error in unreadable {
                 self.progress.scanned += 1;
                 self.progress.fail(1, error.item, error.message);
@@ -46,7 +46,8 @@ impl Comparison<'_> {
     /// Counters against their rows.
     async fn compare(&mut self, counters: Vec<Counter>, since: Option<&Mark>) -> Result<(), String> {
         let keys: Vec<DailyKey> = counters.iter().map(|counter| counter.count.key.clone()).collect();
-        let rows = self.context.store.daily_of(self.org_id, &keys).await.map_err(|error| unstored(&error))?;
+        let rows =
+            self.context.store.daily_of(self.org_id, &keys).await.map_err(|error| tables_unread(&error))?;
         let rows: HashMap<DailyKey, DailyCount> =
             rows.into_iter().map(|row| (row.key.clone(), row)).collect();
         let mut suspects = Vec::new();
@@ -88,7 +89,8 @@ impl Comparison<'_> {
             return Ok(());
         }
         let keys: Vec<DailyKey> = suspects.iter().map(|counter| counter.count.key.clone()).collect();
-        let again = self.context.counters.find(self.org_id, &keys).await.map_err(|error| unread(&error))?;
+        let again =
+            self.context.counters.find(self.org_id, &keys).await.map_err(|error| counters_unread(&error))?;
         let mut repairs = Vec::new();
         for (counter, again) in suspects.into_iter().zip(again) {
             if again.as_ref() != Some(&counter) {
@@ -127,7 +129,7 @@ impl Comparison<'_> {
                 .store
                 .daily_page(self.org_id, after.take(), BATCH)
                 .await
-                .map_err(|error| unstored(&error))?;
+                .map_err(|error| tables_unread(&error))?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = Some(last.count.key.clone());
             let rows: Vec<DailyCount> = rows.into_iter().map(|row| row.count).collect();
@@ -148,7 +150,7 @@ impl Comparison<'_> {
     async fn without_counter(&self, rows: Vec<DailyCount>) -> Result<Vec<DailyCount>, String> {
         let keys: Vec<DailyKey> = rows.iter().map(|row| row.key.clone()).collect();
         let counters =
-            self.context.counters.find(self.org_id, &keys).await.map_err(|error| unread(&error))?;
+            self.context.counters.find(self.org_id, &keys).await.map_err(|error| counters_unread(&error))?;
         let says =
             |row: &DailyCount| row.submissions != 0 || row.completions != 0 || !row.distribution.is_empty();
         let missing = rows.into_iter().zip(counters).filter(|(row, counter)| counter.is_none() && says(row));
@@ -167,12 +169,4 @@ fn describe(truth: &DailyCount, row: Option<&DailyCount>) -> String {
             ],
         ),
     }
-}
-
-fn unread(error: &CountersError) -> String {
-    format!("the counters could not be read: {error}")
-}
-
-fn unstored(error: &StoreError) -> String {
-    format!("the tables could not be read: {error}")
 }

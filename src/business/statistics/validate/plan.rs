@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::super::accumulated::unread;
 use super::super::plan::BATCH;
+use super::super::tables_unread;
 use super::{Comparison, PLAN, disagreement};
 use crate::business::settled::settled;
 use crate::domain::statistics::PlanCounts;
@@ -21,12 +21,16 @@ impl Comparison<'_> {
                 .store
                 .plan_totals(self.org_id, None, after, BATCH)
                 .await
-                .map_err(|error| unread(&error))?;
+                .map_err(|error| tables_unread(&error))?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.counts.plan_id);
             let ids: Vec<i64> = page.iter().map(|totals| totals.counts.plan_id).collect();
-            let rows =
-                self.context.store.plans_of(self.org_id, &ids).await.map_err(|error| unread(&error))?;
+            let rows = self
+                .context
+                .store
+                .plans_of(self.org_id, &ids)
+                .await
+                .map_err(|error| tables_unread(&error))?;
             let rows: HashMap<i64, PlanCounts> = rows.into_iter().map(|row| (row.plan_id, row)).collect();
             let mut repairs = Vec::new();
             for PlanTotals { counts, changed_at } in page {
