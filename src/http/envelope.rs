@@ -40,11 +40,11 @@ impl Envelope {
             status: StatusCode::OK,
             code: SUCCESS,
             message: "success".to_owned(),
-            // What is sent are plain structures of ours, which always have a JSON form.
-            data: serde_json::to_value(data).ok(),
+            data: None,
             headers: HeaderMap::new(),
             cause: None,
         }
+        .data(data)
     }
 
     pub(super) fn error(status: StatusCode, code: u32, message: String) -> Self {
@@ -56,7 +56,14 @@ impl Envelope {
         self
     }
 
+    pub(super) fn data(mut self, data: impl Serialize) -> Self {
+        // What is sent are plain structures of ours, which always have a JSON form.
+        self.data = serde_json::to_value(data).ok();
+        self
+    }
+
     pub(super) fn header(mut self, name: HeaderName, value: &str) -> Self {
+        // What stands in headers are numbers, words and paths of ours.
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.insert(name, value);
         }
@@ -67,6 +74,7 @@ impl Envelope {
     pub(super) fn write(self, request_id: &str) -> Response {
         let written =
             Written { code: self.code, message: &self.message, data: self.data.as_ref(), request_id };
+        // A number, texts and a value that is JSON already: nothing that could fail.
         let body = serde_json::to_vec(&written).unwrap_or_default();
         let mut response = (self.status, self.headers, Body::from(body)).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

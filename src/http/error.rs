@@ -233,10 +233,9 @@ fn refused_login(status: StatusCode, code: u32, reason: LoginError) -> Envelope 
 }
 
 fn not_started(status: StatusCode, code: u32, reason: StartError) -> Envelope {
-    let mut envelope = Envelope::error(status, code, reason.to_string());
+    let envelope = Envelope::error(status, code, reason.to_string());
     if let Some(sync) = SyncInTheWay::of(&reason) {
-        envelope.data = serde_json::to_value(sync).ok();
-        return envelope.header(RETRY_AFTER, "1");
+        return envelope.data(sync).header(RETRY_AFTER, "1");
     }
     match reason {
         StartError::Store(source) => hidden(status, code, "nothing was started", source.to_string()),

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoResponses, ToSchema};
 
 use super::openapi::schema;
 use crate::business::plan::{Page, Paged};
@@ -96,6 +96,23 @@ pub(super) struct TerminationReply {
     /// Tasks that were canceled with it.
     pub(super) canceled_count: u64,
 }
+
+/// What keeps a plan or a task from being changed.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "documents what `ApiError` writes")]
+pub(super) enum Refused {
+    /// There is no such plan or task in this organisation.
+    #[response(status = 404)]
+    Missing,
+    /// The state forbids it.
+    #[response(status = 409)]
+    Forbidden,
+}
+
+/// There is no such plan or task in this organisation.
+#[derive(IntoResponses)]
+#[response(status = 404)]
+pub(super) struct Missing;
 
 impl From<&AssessmentPlan> for PlanReply {
     fn from(plan: &AssessmentPlan) -> Self {

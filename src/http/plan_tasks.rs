@@ -17,12 +17,12 @@ use super::openapi::schema;
 use super::plan_input::{
     flag, id as optional_id, invalid, moment, number, numbers, page, path_id, required_id, word,
 };
-use super::plan_replies::{TaskPage, TaskReply};
+use super::plan_replies::{Missing, Refused, TaskPage, TaskReply};
 use super::sync_runs::{SyncHeaders, SyncReplies, answer, asker};
 use crate::business::due_tasks::{DueRequest, MAX_LIMIT, MAX_TESTEES};
 use crate::business::plan::TaskFilter;
 use crate::domain::plan_task::{Entry, TaskEvent};
-use crate::identity::Permission;
+use crate::identity::{Identity, Permission};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -118,13 +118,13 @@ async fn list(
     caller: Caller,
     Input(input): Input<ListInput>,
 ) -> Result<Envelope, ApiError> {
-    found(&api, caller, input, [None, None]).await
+    found(&api, &caller.require(Permission::Read)?, input, [None, None]).await
 }
 
 /// The tasks of a plan.
 #[utoipa::path(
     get, path = "/plans/{id}/tasks", operation_id = "list_tasks_of_plan", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1), ListInput),
-    responses((status = 200, description = "A page of tasks.", body = TaskPage), (status = 404, description = "There is no such plan or task in this organisation."))
+    responses((status = 200, description = "A page of tasks.", body = TaskPage), Missing)
 )]
 async fn of_plan(
     State(api): State<Shared>,
@@ -132,7 +132,8 @@ async fn of_plan(
     Segment(id): Segment<String>,
     Input(input): Input<ListInput>,
 ) -> Result<Envelope, ApiError> {
-    found(&api, caller, input, [Some(path_id("id", &id)?), None]).await
+    let caller = caller.require(Permission::Read)?;
+    found(&api, &caller, input, [Some(path_id("id", &id)?), None]).await
 }
 
 /// The tasks of a testee.
@@ -146,7 +147,8 @@ async fn of_testee(
     Segment(id): Segment<String>,
     Input(input): Input<ListInput>,
 ) -> Result<Envelope, ApiError> {
-    found(&api, caller, input, [None, Some(path_id("id", &id)?)]).await
+    let caller = caller.require(Permission::Read)?;
+    found(&api, &caller, input, [None, Some(path_id("id", &id)?)]).await
 }
 
 /// The tasks of a testee in a plan.
@@ -160,17 +162,17 @@ async fn of_enrolment(
     Segment((id, plan_id)): Segment<(String, String)>,
     Input(input): Input<ListInput>,
 ) -> Result<Envelope, ApiError> {
-    found(&api, caller, input, [Some(path_id("plan_id", &plan_id)?), Some(path_id("id", &id)?)]).await
+    let caller = caller.require(Permission::Read)?;
+    found(&api, &caller, input, [Some(path_id("plan_id", &plan_id)?), Some(path_id("id", &id)?)]).await
 }
 
 /// The path wins over the query.
 async fn found(
     api: &Shared,
-    caller: Caller,
+    caller: &Identity,
     input: ListInput,
     [plan_id, testee_id]: [Option<i64>; 2],
 ) -> Result<Envelope, ApiError> {
-    let caller = caller.require(Permission::Read)?;
     let filter = TaskFilter {
         plan_id: plan_id.or(optional_id("plan_id", input.plan_id.as_ref())?),
         testee_id: testee_id.or(optional_id("testee_id", input.testee_id.as_ref())?),
@@ -187,7 +189,7 @@ async fn found(
 /// A task.
 #[utoipa::path(
     get, path = "/plans/tasks/{id}", operation_id = "show_task", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1)),
-    responses((status = 200, description = "What it is now.", body = TaskReply), (status = 404, description = "There is no such plan or task in this organisation."))
+    responses((status = 200, description = "What it is now.", body = TaskReply), Missing)
 )]
 async fn show(
     State(api): State<Shared>,
@@ -199,8 +201,7 @@ async fn show(
     Ok(Envelope::success(TaskReply::new(&task, api.plans.zone())))
 }
 
-async fn apply(api: &Shared, caller: Caller, id: &str, event: TaskEvent) -> Result<Envelope, ApiError> {
-    let caller = caller.require(Permission::ManagePlans)?;
+async fn apply(api: &Shared, caller: &Identity, id: &str, event: TaskEvent) -> Result<Envelope, ApiError> {
     let task = api.plans.apply(caller.org_id, path_id("id", id)?, event).await?;
     Ok(Envelope::success(TaskReply::new(&task, api.plans.zone())))
 }
@@ -219,7 +220,7 @@ struct OpenBody {
 /// Opens a task.
 #[utoipa::path(
     post, path = "/plans/tasks/{id}/open", operation_id = "open_task", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1)), request_body = OpenBody,
-    responses((status = 200, description = "What it is now.", body = TaskReply), (status = 404, description = "There is no such plan or task in this organisation."), (status = 409, description = "The state forbids it."))
+    responses((status = 200, description = "What it is now.", body = TaskReply), Refused)
 )]
 async fn open(
     State(api): State<Shared>,
@@ -227,6 +228,7 @@ async fn open(
     Segment(id): Segment<String>,
     Input(body): Input<OpenBody>,
 ) -> Result<Envelope, ApiError> {
+    let caller = caller.require(Permission::ManagePlans)?;
     let required = |field| move || invalid(field, "is required");
     let entry = Entry {
         token: body.entry_token.ok_or_else(required("entry_token"))?,
@@ -234,7 +236,7 @@ async fn open(
     };
     let expire_at = moment("expire_at", body.expire_at.as_deref(), api.plans.zone())?;
     let expire_at = expire_at.ok_or_else(required("expire_at"))?;
-    apply(&api, caller, &id, TaskEvent::Open { entry, expire_at }).await
+    apply(&api, &caller, &id, TaskEvent::Open { entry, expire_at }).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -247,7 +249,7 @@ struct CompleteInput {
 /// Records that a task was filled in.
 #[utoipa::path(
     post, path = "/plans/tasks/{id}/complete", operation_id = "complete_task", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1)), request_body = CompleteInput,
-    responses((status = 200, description = "What it is now.", body = TaskReply), (status = 404, description = "There is no such plan or task in this organisation."), (status = 409, description = "The state forbids it."))
+    responses((status = 200, description = "What it is now.", body = TaskReply), Refused)
 )]
 async fn complete(
     State(api): State<Shared>,
@@ -255,32 +257,33 @@ async fn complete(
     Segment(id): Segment<String>,
     Input(input): Input<CompleteInput>,
 ) -> Result<Envelope, ApiError> {
+    let caller = caller.require(Permission::ManagePlans)?;
     let assessment_id = required_id("assessment_id", input.assessment_id.as_ref())?;
-    apply(&api, caller, &id, TaskEvent::Complete { assessment_id }).await
+    apply(&api, &caller, &id, TaskEvent::Complete { assessment_id }).await
 }
 
 /// Ends a task that was not filled in.
 #[utoipa::path(
     post, path = "/plans/tasks/{id}/expire", operation_id = "expire_task", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1)),
-    responses((status = 200, description = "What it is now.", body = TaskReply), (status = 404, description = "There is no such plan or task in this organisation."), (status = 409, description = "The state forbids it."))
+    responses((status = 200, description = "What it is now.", body = TaskReply), Refused)
 )]
 async fn expire(
     State(api): State<Shared>,
     caller: Caller,
     Segment(id): Segment<String>,
 ) -> Result<Envelope, ApiError> {
-    apply(&api, caller, &id, TaskEvent::Expire).await
+    apply(&api, &caller.require(Permission::ManagePlans)?, &id, TaskEvent::Expire).await
 }
 
 /// Cancels a task.
 #[utoipa::path(
     post, path = "/plans/tasks/{id}/cancel", operation_id = "cancel_task", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1)),
-    responses((status = 200, description = "What it is now.", body = TaskReply), (status = 404, description = "There is no such plan or task in this organisation."), (status = 409, description = "The state forbids it."))
+    responses((status = 200, description = "What it is now.", body = TaskReply), Refused)
 )]
 async fn cancel(
     State(api): State<Shared>,
     caller: Caller,
     Segment(id): Segment<String>,
 ) -> Result<Envelope, ApiError> {
-    apply(&api, caller, &id, TaskEvent::Cancel).await
+    apply(&api, &caller.require(Permission::ManagePlans)?, &id, TaskEvent::Cancel).await
 }

@@ -17,10 +17,12 @@ use super::error::ApiError;
 use super::input::{Input, Segment, day};
 use super::openapi::schema;
 use super::plan_input::{invalid, number, numbers, page, path_id, required_id, word};
-use super::plan_replies::{EnrolmentReply, PlanPage, PlanReply, TaskReply, TerminationReply};
+use super::plan_replies::{
+    EnrolmentReply, Missing, PlanPage, PlanReply, Refused, TaskReply, TerminationReply,
+};
 use crate::business::plan::{NewPlan, PlanFilter};
 use crate::domain::plan::{PlanEvent, ScheduleFields};
-use crate::identity::Permission;
+use crate::identity::{Identity, Permission};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
@@ -95,7 +97,7 @@ struct EnrolBody {
 /// Enrols a testee in a plan and makes the tasks.
 #[utoipa::path(
     post, path = "/plans/enroll", operation_id = "enrol_testee", tag = "plans", request_body = EnrolBody,
-    responses((status = 200, description = "What it is now.", body = EnrolmentReply), (status = 404, description = "There is no such plan or task in this organisation."), (status = 409, description = "The state forbids it."))
+    responses((status = 200, description = "What it is now.", body = EnrolmentReply), Refused)
 )]
 async fn enroll(
     State(api): State<Shared>,
@@ -137,7 +139,7 @@ async fn list(
     caller: Caller,
     Input(input): Input<ListInput>,
 ) -> Result<Envelope, ApiError> {
-    found(&api, caller, input, None).await
+    found(&api, &caller.require(Permission::Read)?, input, None).await
 }
 
 /// The plans that a testee is enrolled in.
@@ -151,17 +153,17 @@ async fn of_testee(
     Segment(id): Segment<String>,
     Input(input): Input<ListInput>,
 ) -> Result<Envelope, ApiError> {
+    let caller = caller.require(Permission::Read)?;
     let testee = path_id("id", &id)?;
-    found(&api, caller, input, Some(testee)).await
+    found(&api, &caller, input, Some(testee)).await
 }
 
 async fn found(
     api: &Shared,
-    caller: Caller,
+    caller: &Identity,
     input: ListInput,
     testee_id: Option<i64>,
 ) -> Result<Envelope, ApiError> {
-    let caller = caller.require(Permission::Read)?;
     let status = word("status", input.status.as_deref())?;
     let filter = PlanFilter { scale_code: input.scale_code, status, testee_id };
     let page = page(input.page.as_ref(), input.page_size.as_ref())?;
@@ -172,7 +174,7 @@ async fn found(
 /// A plan.
 #[utoipa::path(
     get, path = "/plans/{id}", operation_id = "show_plan", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1)),
-    responses((status = 200, description = "What it is now.", body = PlanReply), (status = 404, description = "There is no such plan or task in this organisation."))
+    responses((status = 200, description = "What it is now.", body = PlanReply), Missing)
 )]
 async fn show(
     State(api): State<Shared>,
@@ -186,7 +188,7 @@ async fn show(
 /// Stops a plan for a while.
 #[utoipa::path(
     post, path = "/plans/{id}/pause", operation_id = "pause_plan", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1)),
-    responses((status = 200, description = "What it is now.", body = PlanReply), (status = 404, description = "There is no such plan or task in this organisation."), (status = 409, description = "The state forbids it."))
+    responses((status = 200, description = "What it is now.", body = PlanReply), Refused)
 )]
 async fn pause(
     State(api): State<Shared>,
@@ -199,7 +201,7 @@ async fn pause(
 /// Gives a plan up.
 #[utoipa::path(
     post, path = "/plans/{id}/cancel", operation_id = "cancel_plan", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1)),
-    responses((status = 200, description = "What it is now.", body = PlanReply), (status = 404, description = "There is no such plan or task in this organisation."), (status = 409, description = "The state forbids it."))
+    responses((status = 200, description = "What it is now.", body = PlanReply), Refused)
 )]
 async fn cancel(
     State(api): State<Shared>,
@@ -224,7 +226,7 @@ struct ResumeBody {
 /// Goes on with a plan.
 #[utoipa::path(
     post, path = "/plans/{id}/resume", operation_id = "resume_plan", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1)), request_body = Option<ResumeBody>,
-    responses((status = 200, description = "What it is now.", body = PlanReply), (status = 404, description = "There is no such plan or task in this organisation."), (status = 409, description = "The state forbids it."))
+    responses((status = 200, description = "What it is now.", body = PlanReply), Refused)
 )]
 async fn resume(
     State(api): State<Shared>,
@@ -252,7 +254,7 @@ async fn resume(
 /// Ends the enrolment of a testee.
 #[utoipa::path(
     post, path = "/plans/{id}/testees/{testee_id}/terminate", operation_id = "terminate_enrolment", tag = "plans", params(("id" = i64, Path, description = "The id.", minimum = 1), ("testee_id" = i64, Path, description = "The id.", minimum = 1)),
-    responses((status = 200, description = "What it is now.", body = TerminationReply), (status = 404, description = "There is no such plan or task in this organisation."), (status = 409, description = "The state forbids it."))
+    responses((status = 200, description = "What it is now.", body = TerminationReply), Refused)
 )]
 async fn terminate(
     State(api): State<Shared>,

@@ -222,8 +222,8 @@ fn ended(run: &SyncRun) -> Envelope {
             (codes::SYNC_FAILED, format!("{} of {} items were not done", progress.failed, progress.scanned))
         }
     };
-    let mut envelope = Envelope::error(StatusCode::INTERNAL_SERVER_ERROR, code, message);
-    envelope.data = serde_json::to_value(SyncReply::from(run)).ok();
+    let mut envelope =
+        Envelope::error(StatusCode::INTERNAL_SERVER_ERROR, code, message).data(SyncReply::from(run));
     envelope.cause = progress.errors.first().map(|error| format!("{}: {}", error.item, error.message));
     envelope
 }

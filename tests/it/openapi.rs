@@ -145,6 +145,18 @@ async fn what_is_protected_takes_a_token_that_counts_and_a_role() {
         let reply = server.send(method.clone(), &url, &[("authorization", &nobody)], body).await;
         assert_eq!((reply.status, reply.code()), (StatusCode::FORBIDDEN, 100_207), "{method} {path}");
     }
+    // Who may not do it is not told what is wrong with the input.
+    for (action, body) in [("open", "{}"), ("open", r#"{"expire_at":"soon"}"#), ("complete", "{}")] {
+        let url = format!("/api/v1/plans/tasks/none/{action}");
+        let reply = server.send(Method::POST, &url, &[("authorization", &nobody)], body).await;
+        assert_eq!((reply.status, reply.code()), (StatusCode::FORBIDDEN, 100_207), "{url} {body}");
+    }
+    for list in ["testees/none/plans", "testees/none/tasks", "plans/none/tasks", "testees/1/plans/none/tasks"]
+    {
+        let reply =
+            server.send(Method::GET, &format!("/api/v1/{list}"), &[("authorization", &nobody)], "").await;
+        assert_eq!(reply.status, StatusCode::FORBIDDEN, "{list}");
+    }
     let known: BTreeSet<String> = OPEN.iter().map(ToString::to_string).collect();
     assert_eq!(open, known);
 }
@@ -153,10 +165,6 @@ async fn what_is_protected_takes_a_token_that_counts_and_a_role() {
 fn example(path: &str) -> &'static str {
     match path {
         _ if path.ends_with("/statistics/events") => r#"{"event_id":"e","type":"submitted","plan_id":1}"#,
-        _ if path.ends_with("/open") => {
-            r#"{"entry_token":"t","entry_url":"https://x.example/","expire_at":"2040-01-01"}"#
-        }
-        _ if path.ends_with("/complete") => r#"{"assessment_id":1}"#,
         _ => "",
     }
 }
