@@ -116,11 +116,6 @@ impl Db {
         Ok(self.fetch_all(statement).await?.into_iter().next())
     }
 
-    /// Whether it answers.
-    pub async fn ping(&self) -> Result<(), sqlx::Error> {
-        self.fetch_all(sql("select 1")).await.map(|_| ())
-    }
-
     /// Ends every connection.
     pub async fn close(&self) {
         on!(self, pool => pool.close().await);
