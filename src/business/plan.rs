@@ -11,10 +11,8 @@ use jiff::tz::TimeZone;
 use super::settled::settled;
 use crate::clock::SharedClock;
 use crate::domain::id::RowId;
-use crate::domain::plan::{
-    AssessmentPlan, Invalid, PlanEvent, PlanSchedule, PlanStatus, Planned, ScheduleFields, ScheduleType,
-    check_scale_code, first_instant,
-};
+use crate::domain::plan::{AssessmentPlan, Invalid, PlanEvent, PlanStatus, check_scale_code};
+use crate::domain::plan_schedule::{PlanSchedule, Planned, ScheduleFields, ScheduleType, first_instant};
 use crate::domain::plan_task::{PlanTask, Refused, TaskEvent, TaskStatus};
 use crate::store::plan::{Inserted, Moved};
 use crate::store::{Store, StoreError};

@@ -11,6 +11,8 @@ pub mod overlap;
 #[cfg(feature = "server")]
 pub mod plan;
 #[cfg(feature = "server")]
+pub mod plan_schedule;
+#[cfg(feature = "server")]
 pub mod plan_task;
 pub mod retry;
 pub mod schedule;

@@ -93,7 +93,7 @@ pub(super) fn moment(
     }
     if text.len() == 10 {
         let day: Date = text.parse().map_err(|_| wrong())?;
-        return crate::domain::plan::first_instant(day, zone).map(Some).ok_or_else(wrong);
+        return crate::domain::plan_schedule::first_instant(day, zone).map(Some).ok_or_else(wrong);
     }
     let wall = DateTime::strptime("%Y-%m-%d %H:%M:%S", text).map_err(|_| wrong())?;
     zone.to_timestamp(wall).map(Some).map_err(|_| wrong())

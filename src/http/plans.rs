@@ -21,7 +21,8 @@ use super::plan_replies::{
     EnrolmentReply, Missing, PlanPage, PlanReply, Refused, TaskReply, TerminationReply,
 };
 use crate::business::plan::{NewPlan, PlanFilter};
-use crate::domain::plan::{PlanEvent, ScheduleFields};
+use crate::domain::plan::PlanEvent;
+use crate::domain::plan_schedule::ScheduleFields;
 use crate::identity::{Identity, Permission};
 
 pub(super) fn router() -> OpenApiRouter<Shared> {

@@ -3,7 +3,8 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use qs_scheduler::domain::entry::EntryBase;
-use qs_scheduler::domain::plan::{AssessmentPlan, PlanSchedule, PlanStatus, first_instant};
+use qs_scheduler::domain::plan::{AssessmentPlan, PlanStatus};
+use qs_scheduler::domain::plan_schedule::{PlanSchedule, first_instant};
 use qs_scheduler::domain::plan_task::{Entry, PlanTask, TaskEvent, TaskStatus};
 use qs_scheduler::sql::sql;
 use qs_scheduler::store::plan::{Batch, Due, Inserted, Moved, Opening, Page, PlanFilter, Sweep, TaskFilter};

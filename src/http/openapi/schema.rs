@@ -5,7 +5,8 @@ use utoipa::openapi::{RefOr, Schema};
 
 use crate::business::due_tasks::{MAX_LIMIT, MAX_TESTEES};
 use crate::business::statistics::Mode;
-use crate::domain::plan::{PlanStatus, ScheduleType};
+use crate::domain::plan::PlanStatus;
+use crate::domain::plan_schedule::ScheduleType;
 use crate::domain::plan_task::TaskStatus;
 use crate::domain::statistics::MAX_KEY;
 use crate::domain::sync_run::{SyncKind, SyncStatus};

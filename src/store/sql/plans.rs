@@ -4,7 +4,8 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::{SqlStore, corrupt, failed, plan_tasks};
-use crate::domain::plan::{AssessmentPlan, PlanSchedule, PlanStatus};
+use crate::domain::plan::{AssessmentPlan, PlanStatus};
+use crate::domain::plan_schedule::PlanSchedule;
 use crate::domain::plan_task::PlanTask;
 use crate::sql::{CellError, Columns, Statement, Tx, sql};
 use crate::store::plan::{Inserted, Page, Paged, PlanFilter};
