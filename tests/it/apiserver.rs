@@ -1,186 +1,11 @@
-//! The real `qs-apiserver` on a free port, with its own database.
-
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Once;
+//! The real `qs-apiserver`: logins, refusals, replies, starts and stops.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use reqwest::header::HeaderMap;
-use reqwest::{Client, Method, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-/// A reply that was read to its end.
-#[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Value,
-}
-
-impl Reply {
-    pub(crate) fn code(&self) -> u64 {
-        self.body["code"].as_u64().unwrap_or_else(|| panic!("no envelope: {:?}", self.body))
-    }
-
-    pub(crate) fn message(&self) -> &str {
-        self.body["message"].as_str().unwrap()
-    }
-
-    pub(crate) fn data(&self) -> &Value {
-        &self.body["data"]
-    }
-}
-
-pub(crate) fn http_client() -> Client {
-    static TLS: Once = Once::new();
-    TLS.call_once(|| {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
-    Client::builder().no_proxy().build().unwrap()
-}
-
-pub(crate) async fn send(
-    client: &Client,
-    method: Method,
-    url: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> Reply {
-    let mut request = client.request(method, url).body(body.to_owned());
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let response = request.send().await.unwrap();
-    let (status, headers) = (response.status(), response.headers().clone());
-    let bytes = response.bytes().await.unwrap();
-    let body = serde_json::from_slice(&bytes)
-        .unwrap_or_else(|error| panic!("{url}: {error}: {}", String::from_utf8_lossy(&bytes)));
-    Reply { status, headers, body }
-}
-
-/// The program, started and listening.
-pub(crate) struct Server {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    pub(crate) base: String,
-    first_lines: Vec<String>,
-    client: Client,
-    dir: tempfile::TempDir,
-}
-
-fn command(dir: &tempfile::TempDir, env: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_qs-apiserver"));
-    command
-        .env_clear()
-        .env("HOME", dir.path())
-        .env("QS_SERVER__ADDR", "127.0.0.1:0")
-        .env("QS_SERVER__TIMEZONE", "UTC")
-        .env("QS_DATABASE__URL", format!("sqlite:{}/qs.db", dir.path().display()))
-        .envs(env.iter().copied())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
-}
-
-pub(crate) const ACCOUNT: [(&str, &str); 2] =
-    [("QS_DEV_IAM__USERNAME", "amy"), ("QS_DEV_IAM__PASSWORD", "s3cret\"\\&%")];
-
-impl Server {
-    pub(crate) fn start(env: &[(&str, &str)]) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), env)
-    }
-
-    pub(crate) fn start_in(dir: tempfile::TempDir, env: &[(&str, &str)]) -> Self {
-        Self::launch(dir, &["serve", "--dev-iam"], env)
-    }
-
-    pub(crate) fn launch(dir: tempfile::TempDir, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let log = std::fs::File::create(dir.path().join("stderr")).unwrap();
-        let mut command = command(&dir, env);
-        let mut child = command.args(args).stderr(log).spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut first_lines = Vec::new();
-        let base = loop {
-            let mut line = String::new();
-            let read = stdout.read_line(&mut line).unwrap();
-            let log = || std::fs::read_to_string(dir.path().join("stderr")).unwrap();
-            assert!(read > 0, "the server ended before it listened: {}", log());
-            match line.trim_end().strip_prefix("listening on ") {
-                Some(base) => break base.to_owned(),
-                None => first_lines.push(line.trim_end().to_owned()),
-            }
-        };
-        Self { child, stdout, base, first_lines, client: http_client(), dir }
-    }
-
-    pub(crate) async fn send(
-        &self,
-        method: Method,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: &str,
-    ) -> Reply {
-        send(&self.client, method, &format!("{}{path}", self.base), headers, body).await
-    }
-
-    async fn login(&self, body: Value) -> Reply {
-        self.send(Method::POST, "/api/v1/authn/login", &[], &body.to_string()).await
-    }
-
-    pub(crate) async fn token(&self) -> String {
-        let reply = self.login(json!({"username": "amy", "password": "s3cret\"\\&%"})).await;
-        reply.data()["access_token"].as_str().unwrap().to_owned()
-    }
-
-    pub(crate) async fn post(&self, token: &str, path: &str, body: &str) -> Reply {
-        self.send(Method::POST, path, &[("authorization", &format!("Bearer {token}"))], body).await
-    }
-
-    /// Sends it a signal.
-    pub(crate) fn signal(&self, signal: &str) {
-        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-    }
-
-    /// Ends it without a chance to say goodbye.
-    pub(crate) fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Whether it has not ended.
-    pub(crate) fn lives(&mut self) -> bool {
-        self.child.try_wait().unwrap().is_none()
-    }
-
-    /// Asks for an orderly stop and tells the exit code and what was still printed.
-    fn terminate(&mut self, signal: &str) -> (Option<i32>, String) {
-        self.signal(signal);
-        let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).unwrap();
-        (self.child.wait().unwrap().code(), rest)
-    }
-
-    pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("stderr")).unwrap()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// A start that must fail: its exit code and its stderr.
-pub(crate) fn refused(args: &[&str], env: &[(&str, &str)]) -> (Option<i32>, String) {
-    let dir = tempfile::tempdir().unwrap();
-    let output = command(&dir, env).args(args).output().unwrap();
-    assert!(output.stdout.is_empty(), "{output:?}");
-    (output.status.code(), String::from_utf8(output.stderr).unwrap())
-}
+use crate::support::apiserver::{ACCOUNT, Reply, Server, command, refused};
 
 const SYNC: &str = "/api/v1/statistics/sync/daily";
 const EVENTS: &str = "/api/v1/statistics/events";
@@ -396,8 +221,7 @@ async fn an_accepted_sync_can_be_followed_and_a_key_is_answered_once() {
 
     // The record outlives the server.
     assert_eq!(server.terminate("-TERM"), (Some(0), String::new()));
-    let dir = std::mem::replace(&mut server.dir, tempfile::tempdir().unwrap());
-    let server = Server::start_in(dir, &ACCOUNT);
+    let server = Server::start_in(server.take_dir(), &ACCOUNT);
     let bearer = format!("Bearer {}", server.token().await);
     let run = server.send(Method::GET, &location, &[("authorization", &bearer)], "").await;
     assert_eq!(run.data(), ended.data());

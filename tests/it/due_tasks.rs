@@ -16,8 +16,8 @@ use qs_scheduler::sql::sql;
 use qs_scheduler::store::Store;
 use serde_json::json;
 
-use crate::apiserver::{ACCOUNT, Server};
 use crate::plans::{at, plan, task};
+use crate::support::apiserver::{ACCOUNT, Server};
 use crate::support::databases::TestDatabase;
 use crate::support::services::PrivateRedis;
 

@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::apiserver::{Reply, Server, refused};
+use crate::support::apiserver::{Reply, Server, refused};
 use crate::support::fake::{Answer, FakeServer};
 use crate::support::iam::{AUDIENCE, FakeIam, ISSUER, Key, claims, hs256, key_set, now, signed};
 use crate::support::tls::Authority;

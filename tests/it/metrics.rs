@@ -3,7 +3,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::apiserver::{Server, http_client};
+use crate::support::apiserver::{Server, http_client};
 use crate::support::iam::{AUDIENCE, FakeIam, ISSUER, Key, claims, key_set, now};
 
 const SYNC: &str = "/api/v1/statistics/sync/daily";

@@ -6,7 +6,7 @@ use std::process::Command;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::apiserver::{Server, http_client};
+use crate::support::apiserver::{Server, http_client};
 use crate::support::iam::{AUDIENCE, FakeIam, ISSUER, Key, claims, key_set, now, signed};
 
 /// The routes that need no token, wherever the server listens.

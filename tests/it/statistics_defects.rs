@@ -10,7 +10,7 @@ use qs_scheduler::sql::{Address, Db, sql};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::apiserver::{ACCOUNT, Reply, Server};
+use crate::support::apiserver::{ACCOUNT, Reply, Server};
 use crate::support::business::{Business, Job};
 use crate::support::databases::TestDatabase;
 use crate::support::services::PrivateRedis;

@@ -28,7 +28,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::apiserver::{Reply, http_client, send};
+use crate::support::apiserver::{Reply, http_client, send};
 use crate::support::databases::TestDatabase;
 
 /// Counters that do as the test says.

@@ -13,7 +13,7 @@ async fn counted(server: &Signed, id: &str, questionnaire: &str) {
 
 /// A refusal because the counters are not those of the last sync.
 #[track_caller]
-fn refused(reply: &crate::apiserver::Reply) {
+fn refused(reply: &crate::support::apiserver::Reply) {
     assert_eq!((reply.status, reply.code()), (StatusCode::INTERNAL_SERVER_ERROR, 110_001), "{reply:?}");
     assert!(reply.message().contains("emptied or replaced"), "{reply:?}");
     assert_eq!((count(reply.data(), "written"), count(reply.data(), "scanned")), (0, 0));

@@ -16,7 +16,7 @@ use qs_scheduler::sql::{Db, Statement, sql};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use crate::apiserver::{ACCOUNT, Reply, Server};
+use crate::support::apiserver::{ACCOUNT, Reply, Server};
 use crate::support::mariadb::PrivateMariaDb;
 use crate::support::services::PrivateRedis;
 use crate::support::wait::until;

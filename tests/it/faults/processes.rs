@@ -8,7 +8,7 @@ use super::{MANY, Rig, SYNC, count, filled, truthful};
 use crate::support::wait::until;
 
 /// A refusal because another sync is running.
-fn is_refused(reply: &crate::apiserver::Reply, location: &str) -> bool {
+fn is_refused(reply: &crate::support::apiserver::Reply, location: &str) -> bool {
     if reply.status != StatusCode::CONFLICT {
         return false;
     }

@@ -1,6 +1,8 @@
-//! What the integration tests stand on: a fake server that must be called, a fake IAM, a certificate authority, the real binary in
-//! a world of its own, and the texts that are kept in the repository.
+//! What the integration tests stand on: a fake server that must be called, a fake IAM, a certificate authority, the
+//! real binaries in worlds of their own, and the texts that are kept in the repository.
 
+#[cfg(feature = "server")]
+pub mod apiserver;
 #[cfg(feature = "server")]
 pub mod business;
 #[cfg(feature = "server")]
