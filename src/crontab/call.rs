@@ -123,7 +123,7 @@ fn assignment(word: &str) -> Option<(String, String)> {
 }
 
 /// Splits a command line at its first redirection and at its first operator, outside of quotes.
-fn split(shell: &str) -> (&str, &str, &str) {
+pub(super) fn split(shell: &str) -> (&str, &str, &str) {
     let mut redirection = None;
     let (mut quote, mut escaped, mut word_start) = (None, false, 0);
     for (at, c) in shell.char_indices() {

@@ -3,8 +3,10 @@
 pub mod call;
 pub mod call_line;
 pub mod command;
+pub mod diff;
 pub mod environment;
 pub mod file;
+pub mod import;
 pub mod invocation;
 pub mod lint;
 pub mod problem;

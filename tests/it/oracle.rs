@@ -256,7 +256,7 @@ impl Host for Debian {
 struct Verdict {
     file: String,
     options: Vec<String>,
-    verdict: String,
+    said: String,
     runs: Vec<Run>,
 }
 
@@ -279,7 +279,7 @@ fn verdicts() -> Vec<Verdict> {
             found.push(Verdict {
                 file,
                 options: words.collect(),
-                verdict: verdict.trim().to_owned(),
+                said: verdict.trim().to_owned(),
                 runs: vec![],
             });
             continue;
@@ -314,7 +314,7 @@ impl Verdict {
             return source;
         };
         let (lines, now): (usize, usize) =
-            (lines.parse().unwrap(), source.iter().filter(|byte| **byte == b'\n').count());
+            (lines.parse().unwrap(), source.split_inclusive(|byte| *byte == b'\n').count());
         let first = source.split_inclusive(|byte| *byte == b'\n').next().unwrap();
         [first.repeat(lines - now), source.clone()].concat()
     }
@@ -375,16 +375,16 @@ fn whole_files_get_the_verdict_of_the_real_cron() {
         let name = verdict.file.rsplit('/').next().unwrap();
         let misread = verdict.file.starts_with("bad/");
         let tolerated = TOLERATED.iter().any(|(file, _)| *file == name);
-        let accepted = verdict.verdict == "accepted";
-        if verdict.verdict.is_empty() {
+        let accepted = verdict.said == "accepted";
+        if verdict.said.is_empty() {
             continue;
         }
-        let row = format!("{} {:?} | {}", verdict.file, verdict.options, verdict.verdict);
+        let row = format!("{} {:?} | {}", verdict.file, verdict.options, verdict.said);
         match (accepted, misread && !tolerated, errors) {
             (true, false, 0) => passed += 1,
             (false, _, 1..) | (true, true, 1..) => refused += 1,
             (true, false, _) => {
-                wrong.push(format!("{row}: runs as it is written, and we refuse: {problems:?}"))
+                wrong.push(format!("{row}: runs as it is written, and we refuse: {problems:?}"));
             }
             (_, _, 0) => wrong.push(format!("{row}: we let it pass: {problems:?}")),
         }

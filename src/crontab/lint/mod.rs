@@ -16,6 +16,7 @@ use super::problem::Problem;
 
 pub use files::{FileFacts, FileKind, is_file_name};
 pub use owners::Owner;
+pub use secrets::is_secret as secret_setting;
 
 /// What a machine says about itself.
 pub trait Host {

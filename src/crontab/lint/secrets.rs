@@ -84,7 +84,8 @@ fn of_comment(line: usize, text: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-fn is_secret(name: &str, value: &str) -> bool {
+/// Whether a name and its value are a secret, as far as the name tells.
+pub fn is_secret(name: &str, value: &str) -> bool {
     let name = name.to_ascii_uppercase().replace('-', "_");
     let placeholder =
         value.is_empty() || value.starts_with("${") || value.starts_with('<') || value.starts_with('/');

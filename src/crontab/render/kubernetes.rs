@@ -33,12 +33,12 @@ pub fn kubernetes(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>,
             return Err(no("@reboot has no counterpart in Kubernetes"));
         };
         let schedule = schedule(expr).map_err(no)?;
-        let name = unique(object_name(&entry.task()), &files, ".yaml");
+        let name = unique(&object_name(&entry.task()), &files, ".yaml");
         let component = name.trim_start_matches("qs-").to_owned();
         let zone = zone(entry, options);
         let zone_line = zone.map(|zone| format!("  timeZone: {zone}\n")).unwrap_or_default();
         let values = [
-            ("mark", mark(options, entry, "kubernetes")),
+            ("mark", mark(options)),
             ("name", name.clone()),
             ("component", component),
             ("schedule", schedule),

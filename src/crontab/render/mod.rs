@@ -34,6 +34,8 @@ pub struct Rendered {
 pub struct Options {
     /// What the crontab is called in the first line of each file.
     pub source: String,
+    /// The command that renders it anew.
+    pub command: String,
     /// The zone to write down; none leaves it to the runner.
     pub zone: Option<String>,
 }
@@ -80,13 +82,9 @@ fn longest(call: &Call) -> Duration {
     invocation.jitter.unwrap_or_default() + invocation.timeout.unwrap_or(DEFAULT_TIMEOUT)
 }
 
-/// The first line of a file.
-fn mark(options: &Options, entry: &Entry, target: &str) -> String {
-    let Options { source, .. } = options;
-    format!(
-        "{MARK}{source}, line {}: qs-api-call crontab render {target} {source} -o deploy/{target}",
-        entry.line
-    )
+/// The first lines of a file.
+fn mark(options: &Options) -> String {
+    format!("{MARK}{}; changes belong there:\n# {}", options.source, options.command)
 }
 
 /// The zone of a line: the one that a setting above it names, else the one to write down.
@@ -119,9 +117,9 @@ fn runs(expr: &CronExpr, field: Field) -> Vec<(u8, u8)> {
 }
 
 /// A name for files and objects, unique among `taken`: two lines may have one task.
-fn unique(name: String, taken: &[Rendered], suffix: &str) -> String {
+fn unique(name: &str, taken: &[Rendered], suffix: &str) -> String {
     let free = |name: &str| !taken.iter().any(|file| file.name == format!("{name}{suffix}"));
-    let mut candidate = name.clone();
+    let mut candidate = name.to_owned();
     let mut number = 1;
     while !free(&candidate) {
         number += 1;

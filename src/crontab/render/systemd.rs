@@ -30,8 +30,8 @@ pub fn systemd(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>, Un
                 .to_owned();
             return Err(Unrenderable { line: entry.line, why });
         }
-        let name = unique(format!("qs-call-{}", entry.task()), &files, ".service");
-        let mark = mark(options, entry, "systemd");
+        let name = unique(&format!("qs-call-{}", entry.task()), &files, ".service");
+        let mark = mark(options);
         let endpoint = specifiers(call.line.invocation.endpoint.as_deref().unwrap_or_default());
         let limit = (longest(call).as_secs() + SPARE).to_string();
         let service = [

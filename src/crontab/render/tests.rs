@@ -17,7 +17,11 @@ fn crontab(text: &str) -> Crontab {
 }
 
 fn options() -> Options {
-    Options { source: "crontab/x".to_owned(), zone: Some("Asia/Shanghai".to_owned()) }
+    Options {
+        source: "crontab/x".to_owned(),
+        command: "render".to_owned(),
+        zone: Some("Asia/Shanghai".to_owned()),
+    }
 }
 
 #[test]

@@ -25,6 +25,19 @@ pub enum CrontabCommand {
         after_help = "Examples:\n  qs-api-call crontab next crontab/qs-scheduler\n  qs-api-call crontab next -n 5 --zone America/New_York --from 2026-03-08T00:00:00-05:00 crontab/qs-scheduler\n  qs-api-call crontab next --json crontab/qs-scheduler | jq '.[0]'"
     )]
     Next(NextArgs),
+    /// Render the file for another runner: cron.d, systemd timers, Kubernetes `CronJobs`, or a table
+    #[command(after_help = RENDER_EXAMPLES)]
+    Render(RenderArgs),
+    /// Tell what will run differently in the next 24 hours
+    #[command(
+        after_help = "Examples:\n  qs-api-call crontab diff /etc/cron.d/qs-scheduler crontab/qs-scheduler\n  qs-api-call crontab diff --format markdown OLD NEW >> \"$GITHUB_STEP_SUMMARY\"\n  git show HEAD~1:crontab/qs-scheduler | qs-api-call crontab diff - crontab/qs-scheduler"
+    )]
+    Diff(DiffArgs),
+    /// Turn lines that call the old scripts or curl into calls
+    #[command(
+        after_help = "Examples:\n  qs-api-call crontab import /etc/cron.d/qs-scheduler > qs-scheduler\n  crontab -l | qs-api-call crontab import --user-crontab - -o qs-scheduler\n\nThe new file goes to standard output, what was done to standard error. A line that cannot be turned without changing\nwhat it does is left as it is."
+    )]
+    Import(ImportArgs),
     /// Show a day at a glance
     #[command(
         after_help = "Examples:\n  qs-api-call crontab timeline crontab/qs-scheduler\n  qs-api-call crontab timeline --date 2026-03-08 --zone America/New_York crontab/qs-scheduler"
@@ -43,6 +56,17 @@ Examples:
 
 A file in /etc/cron.d is checked together with the machine: its owner and mode, its users, the programs, other crontabs.
 Exit code 0 when nothing is an error, 78 when something is, 66 when there is no file.";
+
+const RENDER_EXAMPLES: &str = "\
+Examples:
+  qs-api-call crontab render systemd crontab/qs-scheduler -o deploy/systemd
+  qs-api-call crontab render kubernetes crontab/qs-scheduler -o deploy/kubernetes
+  qs-api-call crontab render kubernetes crontab/qs-scheduler -o deploy/kubernetes --check
+  crontab -l | qs-api-call crontab render cron.d --user-crontab --user app -
+  qs-api-call crontab render table crontab/qs-scheduler
+
+Files that an earlier rendering left behind are removed. With --check nothing is written, and a difference ends with 1.
+A line that the other runner cannot run as it is written ends with 78, and nothing is written.";
 
 /// Who will run the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -187,4 +211,105 @@ pub struct TimelineArgs {
     /// The day [default: today]
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub date: Option<jiff::civil::Date>,
+}
+
+/// What is rendered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Target {
+    /// A file for /etc/cron.d
+    #[value(name = "cron.d")]
+    CronD,
+    /// A timer and a service for each line
+    Systemd,
+    /// A CronJob for each line
+    Kubernetes,
+    /// A Markdown table
+    Table,
+}
+
+/// `crontab render`
+#[derive(Args, Clone, Debug)]
+pub struct RenderArgs {
+    /// What is rendered
+    #[arg(value_enum)]
+    pub target: Target,
+
+    #[command(flatten)]
+    pub source: SourceArgs,
+
+    /// Write the files into this directory [default: all of them to standard output]
+    #[arg(short, long, value_name = "DIR", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+
+    /// Compare with the directory instead of writing
+    #[arg(long, requires = "output", help_heading = "Output")]
+    pub check: bool,
+
+    /// The user of lines that have none, for cron.d
+    #[arg(long, default_value = "root", help_heading = "Output")]
+    pub user: String,
+
+    /// What the file is called in the first line of each rendered one [default: its path]
+    #[arg(long, value_name = "PATH", help_heading = "Output")]
+    pub label: Option<String>,
+}
+
+/// How a difference is shown.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum DiffFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object
+    Json,
+    /// A table for a pull request or a job summary
+    Markdown,
+}
+
+/// `crontab diff`
+#[derive(Args, Clone, Debug)]
+pub struct DiffArgs {
+    /// The crontab that is there; - is standard input, /dev/null an empty one
+    pub old: PathBuf,
+
+    /// The crontab that comes
+    pub new: PathBuf,
+
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+
+    /// From when on runs are compared [default: now]
+    #[arg(long, value_name = "RFC3339")]
+    pub from: Option<Timestamp>,
+
+    /// For how many hours
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=8784))]
+    pub hours: u16,
+
+    /// How the difference is shown
+    #[arg(long, value_enum, default_value_t, help_heading = "Output")]
+    pub format: DiffFormat,
+
+    /// The same as --format json
+    #[arg(long, help_heading = "Output", conflicts_with = "format")]
+    pub json: bool,
+
+    /// End with 1 when something runs differently
+    #[arg(long, help_heading = "Output")]
+    pub exit_code: bool,
+}
+
+/// `crontab import`
+#[derive(Args, Clone, Debug)]
+pub struct ImportArgs {
+    #[command(flatten)]
+    pub source: SourceArgs,
+
+    /// Write the new file here [default: standard output]
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+
+    /// As one JSON object with the new text, the changes and the servers
+    #[arg(long, help_heading = "Output", conflicts_with = "output")]
+    pub json: bool,
 }

@@ -2,10 +2,13 @@
 
 mod args;
 mod check;
+mod diff;
 mod explain;
 mod host;
+mod import;
 mod next;
 mod openapi;
+mod render;
 mod report;
 mod source;
 mod timeline;
@@ -27,6 +30,9 @@ pub(super) async fn run(
         CrontabCommand::Check(args) => check::run(args, env, output, clock).await,
         CrontabCommand::Explain(args) => explain::run(args, output, clock),
         CrontabCommand::Next(args) => next::run(args, output, clock),
+        CrontabCommand::Render(args) => render::run(args, output),
+        CrontabCommand::Diff(args) => diff::run(args, output, clock),
+        CrontabCommand::Import(args) => import::run(args, output),
         CrontabCommand::Timeline(args) => timeline::run(args, output, clock),
     }
 }

@@ -1,0 +1,47 @@
+//! `crontab import`: from the scripts and from curl to calls.
+
+use serde_json::{Value, json};
+
+use super::args::ImportArgs;
+use super::source;
+use crate::cli::output::{Failure, Output};
+use crate::crontab::import::import;
+use crate::domain::exit::Exit;
+use crate::files;
+
+/// Turns a file; the old one is not touched unless it is named as the output.
+pub(super) fn run(args: &ImportArgs, output: Output) -> Result<(), Failure> {
+    let crontab = source::read(&args.source)?;
+    let imported = import(&crontab);
+    if args.json {
+        let changes: Vec<Value> = imported
+            .changes
+            .iter()
+            .map(|change| json!({"line": change.line, "changed": change.changed, "what": change.what}))
+            .collect();
+        return output.json(&json!({"text": imported.text, "changes": changes, "servers": imported.servers}));
+    }
+    match &args.output {
+        None => output.data(&imported.text)?,
+        Some(path) => files::replace(path, imported.text.as_bytes(), 0o644, files::Durability::Rename)
+            .map_err(|error| Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display())))?,
+    }
+    for change in &imported.changes {
+        let word = if change.changed { "" } else { "left as it is: " };
+        output.note(&format!("line {}: {word}{}", change.line, change.what));
+    }
+    if imported.servers.len() > 1 {
+        let servers = imported.servers.join(", ");
+        output.note(&format!(
+            "the lines call {} servers ({servers}): give each a configuration of its own with --config",
+            imported.servers.len()
+        ));
+    }
+    let changed = imported.changes.iter().filter(|change| change.changed).count();
+    let left = imported.changes.len() - changed;
+    output.note(&format!(
+        "{changed} lines changed, {left} calls left; see {} crontab check for the rest",
+        output.program
+    ));
+    Ok(())
+}

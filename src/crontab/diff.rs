@@ -1,0 +1,185 @@
+//! What will run differently when one crontab takes the place of another.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::file::{Crontab, Entry};
+
+/// What happens to a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    /// Only the new file has it.
+    Added,
+    /// Only the old file has it.
+    Removed,
+    /// It runs at other times, as another user, or otherwise.
+    Changed,
+    /// Nothing.
+    Same,
+}
+
+impl Kind {
+    /// The word in output.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Added => "added",
+            Kind::Removed => "removed",
+            Kind::Changed => "changed",
+            Kind::Same => "same",
+        }
+    }
+}
+
+/// One side of a difference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// The line.
+    pub line: usize,
+    /// When, as it is written.
+    pub schedule: String,
+    /// As whom.
+    pub user: Option<String>,
+    /// What.
+    pub command: String,
+    /// With which settings.
+    pub settings: BTreeMap<String, String>,
+    /// At which instants of the window.
+    pub at: Vec<Timestamp>,
+}
+
+/// What happens to one line, or to a pair of lines with the same task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// What.
+    pub kind: Kind,
+    /// The task, or the command where there is none.
+    pub task: String,
+    /// The line in the old file.
+    pub old: Option<Side>,
+    /// The line in the new file.
+    pub new: Option<Side>,
+}
+
+impl Difference {
+    /// Runs of the window that only one of the files has: lost and gained.
+    pub fn runs(&self) -> (usize, usize) {
+        let at = |side: &Option<Side>| side.as_ref().map(|side| side.at.clone()).unwrap_or_default();
+        let (old, new) = (at(&self.old), at(&self.new));
+        let missing =
+            |of: &[Timestamp], other: &[Timestamp]| of.iter().filter(|at| !other.contains(at)).count();
+        (missing(&old, &new), missing(&new, &old))
+    }
+
+    /// What changes, in words: `schedule 0 * * * * → 5 * * * *`.
+    pub fn changes(&self) -> Vec<String> {
+        let (Some(old), Some(new)) = (&self.old, &self.new) else { return Vec::new() };
+        let mut changes = Vec::new();
+        if old.schedule != new.schedule {
+            changes.push(format!("time {} → {}", old.schedule, new.schedule));
+        }
+        if old.user != new.user {
+            let name = |user: &Option<String>| user.clone().unwrap_or_else(|| "-".to_owned());
+            changes.push(format!("user {} → {}", name(&old.user), name(&new.user)));
+        }
+        if old.command != new.command {
+            changes.push(format!("command {} → {}", old.command, new.command));
+        }
+        // Values may be secrets; their names are enough.
+        let names: std::collections::BTreeSet<&String> =
+            old.settings.keys().chain(new.settings.keys()).collect();
+        changes.extend(
+            names
+                .into_iter()
+                .filter(|name| old.settings.get(*name) != new.settings.get(*name))
+                .map(|name| format!("setting {name}")),
+        );
+        changes
+    }
+}
+
+/// Compares two files over the time from `from` (excluded) to `to` (included). Lines are paired by task, in order.
+pub fn diff(old: &Crontab, new: &Crontab, from: Timestamp, to: Timestamp) -> Vec<Difference> {
+    let side = |entry: &Entry| Side {
+        line: entry.line,
+        schedule: entry.schedule.to_string(),
+        user: entry.user.clone(),
+        command: entry.command.text.clone(),
+        settings: entry
+            .environment
+            .iter()
+            .map(|setting| (setting.name.clone(), setting.value.clone()))
+            .collect(),
+        at: entry.schedule.after(from).map(|next| next.at).take_while(|at| *at <= to).collect(),
+    };
+    let key = |entry: &Entry| entry.call().map_or_else(|| entry.command.text.clone(), |_| entry.task());
+    let mut olds: Vec<(String, Side)> = old.entries().map(|entry| (key(entry), side(entry))).collect();
+    let mut found = Vec::new();
+    for entry in new.entries() {
+        let (task, new) = (key(entry), side(entry));
+        let same =
+            |(other, old): &(String, Side)| *other == task && Side { line: old.line, ..new.clone() } == *old;
+        let at = olds.iter().position(same).or_else(|| olds.iter().position(|(other, _)| *other == task));
+        let old = at.map(|at| olds.remove(at).1);
+        let kind = match &old {
+            None => Kind::Added,
+            Some(old) if Side { line: new.line, ..old.clone() } == new => Kind::Same,
+            Some(_) => Kind::Changed,
+        };
+        found.push(Difference { kind, task, old, new: Some(new) });
+    }
+    found.extend(olds.into_iter().map(|(task, old)| Difference {
+        kind: Kind::Removed,
+        task,
+        old: Some(old),
+        new: None,
+    }));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::crontab::file::Format;
+    use crate::domain::cron::Dialect;
+
+    fn crontab(text: &str) -> Crontab {
+        let format =
+            Format { dialect: Dialect::Cron, user_column: true, zone: TimeZone::UTC, fixed_zone: true };
+        Crontab::parse(text.as_bytes(), format)
+    }
+
+    #[test]
+    fn lines_are_paired_by_task_and_runs_are_counted() {
+        let old = crontab(
+            "A=1\n0 * * * * root /bin/qs-api-call /a\n5 * * * * root /bin/qs-api-call /b\n6 * * * * root /bin/x\n7 0 * * * root /bin/y\n",
+        );
+        let new = crontab(
+            "A=2\n7 0 * * * root /bin/y\nA=1\n0 * * * * root /bin/qs-api-call /a\n5,6 * * * * app /bin/qs-api-call /b\n9 * * * * root /bin/qs-api-call /c\n",
+        );
+        let from: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
+        let found = diff(&old, &new, from, from + jiff::SignedDuration::from_hours(24));
+        let row = |one: &Difference| (one.kind.word(), one.task.clone(), one.runs(), one.changes());
+        let rows: Vec<_> = found.iter().map(row).collect();
+        let expected = |kind, task: &str, runs, changes: &[&str]| {
+            (
+                kind,
+                task.to_owned(),
+                runs,
+                changes.iter().map(|change| (*change).to_owned()).collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(
+            rows,
+            [
+                expected("changed", "/bin/y", (0, 0), &["setting A"]),
+                expected("same", "a", (0, 0), &[]),
+                expected("changed", "b", (0, 24), &["time 5 * * * * → 5,6 * * * *", "user root → app"]),
+                expected("added", "c", (0, 24), &[]),
+                expected("removed", "/bin/x", (24, 0), &[]),
+            ]
+        );
+    }
+}
