@@ -1,5 +1,5 @@
 # Every target is one command; `make ci` is what CI runs.
-.PHONY: demo test ci bench bench-call bench-sync oracle build fmt lint clean
+.PHONY: demo test ci bench bench-call bench-sync oracle build fmt lint lint-deploy image clean
 
 demo:
 	cargo run -- demo
@@ -23,5 +23,9 @@ fmt:
 	cargo fmt
 lint:
 	cargo clippy --all-targets -- -D warnings
+lint-deploy:
+	bin/lint-deploy --mutate
+image:
+	bin/image
 clean:
 	cargo clean
