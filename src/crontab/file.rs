@@ -553,6 +553,13 @@ impl Reader {
             self.problem(problem.expected("a command").fix(fix));
             return None;
         };
+        if words[count + 1].1 == *word {
+            let found = format!("the user {word:?} twice: the second one would be the command");
+            let problem = Problem::new(Rule::UserTwice, number, found);
+            self.problem(
+                problem.at(columns(text, *command_at, command_at + word.len())).fix("remove one of them"),
+            );
+        }
         Some((Some((*word).to_owned()), *command_at))
     }
 

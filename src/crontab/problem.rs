@@ -70,6 +70,8 @@ rules! {
     NoUser "no-user" Error;
     /// The user must exist.
     UnknownUser "unknown-user" Error;
+    /// The user stands in a line once.
+    UserTwice "user-twice" Error;
     /// A line must have a command.
     NoCommand "no-command" Error;
     /// A command has fewer than 999 bytes.
