@@ -1,5 +1,5 @@
 # Every target is one command; `make ci` is what CI runs.
-.PHONY: demo test ci bench bench-call bench-sync oracle build fmt lint lint-deploy image clean
+.PHONY: demo test ci bench bench-call bench-sync oracle fuzz build fmt lint lint-deploy image clean
 
 demo:
 	cargo run -- demo
@@ -17,6 +17,9 @@ bench-sync:
 oracle:
 	bin/oracle target/oracle/dst.txt
 	QS_ORACLE_TABLE=target/oracle/dst.txt cargo test --test it oracle
+# Crontabs of arbitrary bytes and of nearly right lines, for five minutes.
+fuzz:
+	QS_FUZZ_SECONDS=300 cargo test --test it fuzz -- --nocapture
 build:
 	cargo build --release
 fmt:

@@ -30,6 +30,7 @@ mod docs;
 mod due_tasks;
 #[cfg(feature = "server")]
 mod faults;
+mod fuzz;
 mod help;
 mod herd;
 #[cfg(feature = "server")]
@@ -44,6 +45,7 @@ mod oracle;
 mod panic;
 #[cfg(feature = "server")]
 mod plans;
+mod schedule;
 #[cfg(feature = "server")]
 mod statistics_defects;
 #[cfg(feature = "server")]

@@ -1,0 +1,245 @@
+//! The next time against a walk over every minute, and reading against printing.
+//!
+//! The walk keeps the minute that it has served last and compares it with the wall clock, as Debian's cron does; it
+//! shares neither the sets nor the search with the program.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use qs_scheduler::domain::cron::{CronExpr, Dialect};
+
+/// Zones with gaps and overlaps of all kinds.
+const ZONES: [&str; 12] = [
+    "America/New_York",
+    "Europe/London",
+    "Australia/Lord_Howe",
+    "Africa/Cairo",
+    "America/Sao_Paulo",
+    "Antarctica/Troll",
+    "Africa/Casablanca",
+    "Asia/Shanghai",
+    "Asia/Tehran",
+    "Pacific/Apia",
+    "America/Caracas",
+    "UTC",
+];
+
+/// One member of a field's list.
+#[derive(Clone, Debug)]
+enum Part {
+    Star(Option<u8>),
+    One(u8),
+    Range(u8, u8, Option<u8>),
+}
+
+/// A field with its bounds.
+#[derive(Clone, Debug)]
+struct Field {
+    low: u8,
+    high: u8,
+    parts: Vec<Part>,
+}
+
+impl Field {
+    fn text(&self) -> String {
+        let step = |step: &Option<u8>| step.map(|step| format!("/{step}")).unwrap_or_default();
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Star(by) => format!("*{}", step(by)),
+            Part::One(value) => value.to_string(),
+            Part::Range(from, to, by) => format!("{from}-{to}{}", step(by)),
+        });
+        parts.collect::<Vec<_>>().join(",")
+    }
+
+    fn has(&self, value: u8) -> bool {
+        let by = |from: u8, to: u8, step: &Option<u8>, value: u8| {
+            (from..=to).contains(&value) && (value - from).is_multiple_of(step.unwrap_or(1))
+        };
+        self.parts.iter().any(|part| match part {
+            Part::Star(step) => by(self.low, self.high, step, value),
+            Part::One(one) => *one == value,
+            Part::Range(from, to, step) => by(*from, *to, step, value),
+        })
+    }
+
+    fn star(&self) -> bool {
+        self.text().starts_with('*')
+    }
+}
+
+/// Five fields; days of the week are 0 to 7.
+#[derive(Clone, Debug)]
+struct Rule([Field; 5]);
+
+impl Rule {
+    fn text(&self) -> String {
+        self.0.iter().map(Field::text).collect::<Vec<_>>().join(" ")
+    }
+
+    fn follows_clock(&self) -> bool {
+        self.0[0].star() || self.0[1].star()
+    }
+
+    /// Whether it names a minute of the wall clock, counted from 1970.
+    fn names(&self, minute: i64) -> bool {
+        let local = Timestamp::from_second(minute * 60).unwrap().to_zoned(TimeZone::UTC);
+        let [minutes, hours, days, months, weekdays] = &self.0;
+        let number = |value: i8| u8::try_from(value).unwrap();
+        let weekday = number(local.weekday().to_sunday_zero_offset());
+        let day = days.has(number(local.day()));
+        let by_weekday = weekdays.has(weekday) || (weekday == 0 && weekdays.has(7));
+        minutes.has(number(local.minute()))
+            && hours.has(number(local.hour()))
+            && months.has(number(local.month()))
+            && if days.star() || weekdays.star() { day && by_weekday } else { day || by_weekday }
+    }
+
+    /// Walks the minutes from `from` for `count` minutes; each in which something starts once.
+    fn walk(&self, zone: &TimeZone, from: Timestamp, count: i64) -> BTreeSet<Timestamp> {
+        let wild = self.follows_clock();
+        let clock = |at: Timestamp| (at.as_second() + i64::from(zone.to_offset(at).seconds())).div_euclid(60);
+        let mut started = BTreeSet::new();
+        // It has been running for a while.
+        let lead = 300;
+        let mut served = clock(from - SignedDuration::from_mins(lead + 1));
+        for minute in -lead..count {
+            let at = from + SignedDuration::from_mins(minute);
+            let now = clock(at);
+            let jump = now - served;
+            let starts = match jump {
+                // The next minute, or a clock that was a little late: every minute in between.
+                1..=5 => {
+                    let late = (served + 1..=now).any(|minute| self.names(minute));
+                    served = now;
+                    late
+                }
+                // Forward: what follows the clock as it is now; what is fixed, also for the minutes that were skipped.
+                6..=180 => {
+                    let starts = if wild {
+                        self.names(now)
+                    } else {
+                        (served + 1..=now).any(|minute| self.names(minute))
+                    };
+                    served = now;
+                    starts
+                }
+                // Back: what is fixed waits until the clock is where it was.
+                -179..=0 => wild && self.names(now),
+                _ => {
+                    served = now;
+                    self.names(now)
+                }
+            };
+            if starts && minute >= 0 {
+                started.insert(at);
+            }
+        }
+        started
+    }
+}
+
+fn field(low: u8, high: u8) -> impl Strategy<Value = Field> {
+    let value = low..=high;
+    let step = prop_oneof![3 => Just(None), 1 => (1..=high).prop_map(Some)];
+    let part = prop_oneof![
+        1 => step.clone().prop_map(Part::Star),
+        3 => value.clone().prop_map(Part::One),
+        2 => (value.clone(), value, step).prop_map(|(a, b, step)| Part::Range(a.min(b), a.max(b), step)),
+    ];
+    let every = Just(vec![Part::Star(None)]);
+    prop_oneof![2 => every, 3 => prop::collection::vec(part, 1..4)].prop_map(move |parts| Field {
+        low,
+        high,
+        parts,
+    })
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    (field(0, 59), field(0, 23), field(1, 31), field(1, 12), field(0, 7))
+        .prop_map(|(minute, hour, day, month, weekday)| Rule([minute, hour, day, month, weekday]))
+}
+
+/// A zone and a minute: of any day between 2000 and 2036, or shortly before a change of the clocks.
+fn window() -> impl Strategy<Value = (&'static str, i64)> {
+    let minutes = 15_778_080..35_000_000_i64;
+    (prop::sample::select(&ZONES[..]), minutes, any::<bool>(), 0..600_i64).prop_map(
+        |(zone, minute, near, ahead)| {
+            let at = Timestamp::from_second(minute * 60).unwrap();
+            let zone_of = TimeZone::get(zone).unwrap();
+            let change = near.then(|| zone_of.following(at).next()).flatten();
+            (zone, change.map_or(minute, |change| change.timestamp().as_second().div_euclid(60) - ahead))
+        },
+    )
+}
+
+#[test]
+fn the_next_time_is_what_a_walk_over_every_minute_finds() {
+    let mut runner = TestRunner::new(Config { cases: 3_000, failure_persistence: None, ..Config::default() });
+    let mut found = 0;
+    let hits = std::cell::Cell::new(0_usize);
+    let result = runner.run(&(rule(), window()), |(rule, (zone, minute))| {
+        let Ok(expr) = CronExpr::parse(&rule.text(), Dialect::Cron, 0) else { return Ok(()) };
+        let zone = TimeZone::get(zone).unwrap();
+        let from = Timestamp::from_second(minute * 60).unwrap();
+        let count = 26 * 60;
+        let walked = rule.walk(&zone, from, count);
+        let end = from + SignedDuration::from_mins(count);
+        let mut at = from - SignedDuration::from_secs(1);
+        let mut ours = BTreeSet::new();
+        while let Some(next) = expr.next_after(at, &zone).filter(|next| next.at < end) {
+            prop_assert!(next.at > at);
+            at = next.at;
+            ours.insert(at);
+        }
+        hits.set(hits.get() + ours.len());
+        let mut told = String::new();
+        write!(told, "{} in {:?} from {from}", rule.text(), zone.iana_name()).unwrap();
+        prop_assert_eq!(ours, walked, "{}", told);
+        Ok(())
+    });
+    found += hits.get();
+    result.unwrap_or_else(|error| panic!("{error}"));
+    assert!(found > 10_000, "{found}");
+}
+
+#[test]
+fn any_instant_may_be_asked_for() {
+    // A search that starts between two minutes, or within an overlap, finds the same as one that has come there.
+    let mut runner = TestRunner::new(Config { cases: 1_000, failure_persistence: None, ..Config::default() });
+    let result = runner.run(&(rule(), window(), 0..86_400_i64), |(rule, (zone, minute), seconds)| {
+        let Ok(expr) = CronExpr::parse(&rule.text(), Dialect::Cron, 0) else { return Ok(()) };
+        let zone = TimeZone::get(zone).unwrap();
+        let from = Timestamp::from_second(minute * 60).unwrap();
+        let asked = from + SignedDuration::from_secs(seconds);
+        let mut at = from;
+        let mut walked = expr.next_after(at, &zone);
+        while let Some(next) = walked.filter(|next| next.at <= asked) {
+            at = next.at;
+            walked = expr.next_after(at, &zone);
+        }
+        prop_assert_eq!(expr.next_after(asked, &zone), walked, "{} {} {}", rule.text(), asked, at);
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn what_is_printed_reads_the_same() {
+    let mut runner = TestRunner::new(Config { cases: 2_000, failure_persistence: None, ..Config::default() });
+    let blank = prop::sample::select(vec![" ", "\t", "  "]);
+    let result = runner.run(&(rule(), blank), |(rule, blank)| {
+        let text = rule.0.iter().map(Field::text).collect::<Vec<_>>().join(blank);
+        let Ok(expr) = CronExpr::parse(&text, Dialect::Cron, 0) else { return Ok(()) };
+        let printed = expr.to_string();
+        let again = CronExpr::parse(&printed, Dialect::Cron, 0).unwrap();
+        prop_assert_eq!(&again, &expr);
+        prop_assert_eq!(again.to_string(), printed);
+        prop_assert!(!expr.describe().is_empty());
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+}
