@@ -1,5 +1,5 @@
 # Every target is one command; `make ci` is what CI runs.
-.PHONY: demo test ci bench bench-call bench-sync oracle fuzz build fmt lint lint-deploy image clean
+.PHONY: demo test ci bench bench-call bench-sync bench-cron oracle fuzz build fmt lint lint-deploy image clean
 
 demo:
 	cargo run -- demo
@@ -7,12 +7,14 @@ test:
 	cargo test
 ci:
 	.ci/run
-bench: bench-call bench-sync
+bench: bench-call bench-sync bench-cron
 	cargo bench --bench instructions
 bench-call:
 	cargo bench --bench call
 bench-sync:
 	cargo bench --bench sync
+bench-cron:
+	cargo bench --bench cron
 # Compares the schedules with the real cron of this machine; needs root, cron, faketime, and five minutes.
 oracle:
 	bin/oracle target/oracle/dst.txt
