@@ -1,5 +1,5 @@
 # Every target is one command; `make ci` is what CI runs.
-.PHONY: demo test ci bench bench-call bench-sync bench-cron oracle fuzz build fmt lint lint-deploy image clean
+.PHONY: demo test ci bench bench-call bench-sync bench-cron oracle fuzz build fmt lint render lint-deploy image clean
 
 demo:
 	cargo run -- demo
@@ -28,6 +28,10 @@ fmt:
 	cargo fmt
 lint:
 	cargo clippy --all-targets -- -D warnings
+# Units and manifests from the crontab, after a change of it.
+render:
+	cargo run --no-default-features --bin qs-api-call -- crontab render systemd --zone Asia/Shanghai -o deploy/systemd crontab/qs-scheduler
+	cargo run --no-default-features --bin qs-api-call -- crontab render kubernetes --zone Asia/Shanghai -o deploy/kubernetes crontab/qs-scheduler
 lint-deploy:
 	bin/lint-deploy --mutate
 image:

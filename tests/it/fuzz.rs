@@ -89,7 +89,7 @@ fn grammar() -> impl Strategy<Value = Vec<u8>> {
     let ends = prop::sample::select(vec!["\n", "\n", "\n", "", "\r\n"]);
     prop::collection::vec((line, ends), 0..8).prop_map(|lines| {
         let text = lines.into_iter().map(|(line, end)| {
-            line.into_iter().map(|(piece, blank)| format!("{piece}{blank}")).collect::<String>() + end
+            line.into_iter().flat_map(|(piece, blank)| [piece, blank]).collect::<String>() + end
         });
         text.collect::<String>().into_bytes()
     })

@@ -23,6 +23,7 @@ mod contention;
 #[cfg(feature = "server")]
 mod counters;
 mod crash;
+mod crontab;
 #[cfg(feature = "server")]
 mod demo;
 mod docs;

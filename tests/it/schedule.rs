@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use qs_scheduler::domain::cron::{CronExpr, Dialect};
+use qs_scheduler::domain::cron::{CronExpr, Dialect, Dst};
 
 /// Zones with gaps and overlaps of all kinds.
 const ZONES: [&str; 12] = [
@@ -242,4 +242,41 @@ fn what_is_printed_reads_the_same() {
         Ok(())
     });
     result.unwrap_or_else(|error| panic!("{error}"));
+}
+
+/// Where `croner` does as cron does: it differs in days of which one begins with `*` and both say something, in lists
+/// and ranges at overlaps, where a day is missing, and in expressions that are accepted here or there alone.
+#[test]
+fn croner_finds_the_same_on_ordinary_days() {
+    let mut runner = TestRunner::new(Config { cases: 2_000, failure_persistence: None, ..Config::default() });
+    let compared = std::cell::Cell::new(0_usize);
+    let result = runner.run(&(rule(), window()), |(rule, (zone, minute))| {
+        let zone_of = TimeZone::get(zone).unwrap();
+        let from = Timestamp::from_second(minute * 60).unwrap();
+        let Ok(expr) = CronExpr::parse(&rule.text(), Dialect::Cron, 0) else { return Ok(()) };
+        let Ok(theirs) = rule.text().parse::<croner::Cron>() else { return Ok(()) };
+        let starred = |field: &Field| field.star() && field.text() != "*";
+        if starred(&rule.0[2]) || starred(&rule.0[4]) || expr.either_day() != expr.day_or_weekday() {
+            return Ok(());
+        }
+        let Some(ours) = expr.next_after(from, &zone_of) else { return Ok(()) };
+        let overlap = |at: Timestamp| zone_of.to_ambiguous_timestamp(zone_of.to_datetime(at)).is_ambiguous();
+        if ours.dst != Dst::Plain || overlap(from) || zone == "Pacific/Apia" {
+            return Ok(());
+        }
+        if let Ok(next) = theirs.find_next_occurrence(&from.to_zoned(zone_of.clone()), false) {
+            compared.set(compared.get() + 1);
+            // A gap or an overlap on the way is where the two may part.
+            let changed = zone_of.following(from).next().is_some_and(|change| change.timestamp() <= ours.at);
+            prop_assert!(
+                next.timestamp() == ours.at || changed,
+                "{} {zone} {from}: {next}, {}",
+                rule.text(),
+                ours.at
+            );
+        }
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+    assert!(compared.get() > 500, "{}", compared.get());
 }

@@ -47,6 +47,7 @@ pub fn kubernetes(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>,
             ("starting", starting(entry).to_string()),
             ("limits", limits(call)),
             ("disruption", disruption(call).to_owned()),
+            ("final", final_codes(call).to_owned()),
             ("arguments", arguments(call)),
             ("environment", environment(entry, call, zone)),
         ];
@@ -168,6 +169,30 @@ fn disruption(call: &Call) -> &'static str {
             onPodConditions:
               - type: DisruptionTarget
                 status: \"True\"
+"
+    }
+}
+
+/// After which exit codes no further pod is started. A call that must not be repeated is not after a kill either, which
+/// has a code that is not in our table.
+fn final_codes(call: &Call) -> &'static str {
+    if call.line.invocation.idempotent {
+        "          # Exit codes that a further pod would not change, or must not repeat.
+          - action: FailJob
+            onExitCodes:
+              containerName: call
+              operator: In
+              values: [1, 64, 66, 70, 73, 74, 76, 77, 78, 124]
+            onPodConditions: []
+"
+    } else {
+        "          # Only a call of which nothing was done is made again.
+          - action: FailJob
+            onExitCodes:
+              containerName: call
+              operator: NotIn
+              values: [75]
+            onPodConditions: []
 "
     }
 }
