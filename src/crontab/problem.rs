@@ -37,7 +37,7 @@ macro_rules! rules {
             /// Every rule, in the order of the documentation.
             pub const ALL: &'static [Rule] = &[$(Rule::$name),+];
 
-            /// The stable code, for output and for `# qs: allow=`.
+            /// The stable code, for output.
             pub fn code(self) -> &'static str {
                 match self { $(Rule::$name => $code),+ }
             }
