@@ -25,13 +25,13 @@ impl Reader {
     }
 
     pub(super) fn file(&mut self, source: &str) {
-        let source = source.strip_prefix('\u{feff}').map_or(source, |rest| {
-            let problem =
-                Problem::new(Rule::ByteOrderMark, 1, "a byte order mark, which makes cron refuse the file");
+        let text = source.trim_start_matches('\u{feff}');
+        if text.len() < source.len() {
+            let found = "a byte order mark, which becomes part of the first line";
+            let problem = Problem::new(Rule::ByteOrderMark, 1, found);
             self.problem(problem.fix("save the file as UTF-8 without a byte order mark"));
-            rest
-        });
-        let mut texts: Vec<&str> = source.split('\n').collect();
+        }
+        let mut texts: Vec<&str> = text.split('\n').collect();
         let last = texts.pop().unwrap_or_default();
         if !last.is_empty() {
             texts.push(last);
