@@ -10,7 +10,7 @@
 //! | L0 | [`domain`], [`crontab`] | nothing of ours (`crontab` → `domain`) |
 //! | L1 | [`clock`], [`secret`], [`files`], [`config`] and, for the servers, `telemetry`, `metrics`, `sql` | L0 (`config`, `sql` → `secret`) |
 //! | L2 | [`client`], [`journal`], [`notify`] and, for the servers, `identity`, `store`, `counters` | L0, L1; never each other |
-//! | L3 | `business` | L0, L1 and the traits of L2 |
+//! | L3 | [`deploy`] and, for the servers, `business` | L0, L1 and the traits of L2; never each other |
 //! | L4 | [`cli`], `http` | L0–L3 |
 //! | L5 | [`app`] | everything: the only place that names a concrete adapter |
 
@@ -25,6 +25,7 @@ pub mod config;
 #[cfg(feature = "server")]
 pub mod counters;
 pub mod crontab;
+pub mod deploy;
 pub mod domain;
 pub mod files;
 #[cfg(feature = "server")]

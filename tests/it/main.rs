@@ -26,6 +26,7 @@ mod crash;
 mod crontab;
 #[cfg(feature = "server")]
 mod demo;
+mod deploy;
 mod docs;
 #[cfg(feature = "server")]
 mod due_tasks;

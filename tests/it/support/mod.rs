@@ -13,6 +13,7 @@ pub mod golden;
 pub mod iam;
 #[cfg(feature = "server")]
 pub mod mariadb;
+pub mod scratch;
 #[cfg(feature = "server")]
 pub mod services;
 pub mod tls;

@@ -52,6 +52,13 @@ impl Ran {
         assert!(self.stderr.ends_with('\n'), "{self:?}");
     }
 
+    /// A failure with one line on standard error, whatever was shown before.
+    #[track_caller]
+    pub fn assert_failure_after_data(&self, code: i32, says: &str) {
+        assert_eq!((self.code, self.stderr.lines().count()), (code, 1), "{self:?}");
+        assert!(self.stderr.contains(says), "{self:?}");
+    }
+
     /// The object of `--json`.
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))

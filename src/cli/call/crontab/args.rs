@@ -7,6 +7,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
+use super::drift::DriftArgs;
+use super::install::InstallArgs;
+use super::rollback::RollbackArgs;
+use super::verify::VerifyArgs;
 use crate::domain::cron::Dialect;
 
 /// `crontab …`
@@ -25,25 +29,54 @@ pub enum CrontabCommand {
         after_help = "Examples:\n  qs-api-call crontab next crontab/qs-scheduler\n  qs-api-call crontab next -n 5 --zone America/New_York --from 2026-03-08T00:00:00-05:00 crontab/qs-scheduler\n  qs-api-call crontab next --json crontab/qs-scheduler | jq '.[0]'"
     )]
     Next(NextArgs),
-    /// Render the file for another runner: cron.d, systemd timers, Kubernetes `CronJobs`, or a table
-    #[command(after_help = RENDER_EXAMPLES)]
-    Render(RenderArgs),
-    /// Tell what will run differently in the next 24 hours
-    #[command(
-        after_help = "Examples:\n  qs-api-call crontab diff /etc/cron.d/qs-scheduler crontab/qs-scheduler\n  qs-api-call crontab diff --format markdown OLD NEW >> \"$GITHUB_STEP_SUMMARY\"\n  git show HEAD~1:crontab/qs-scheduler | qs-api-call crontab diff - crontab/qs-scheduler"
-    )]
-    Diff(DiffArgs),
-    /// Turn lines that call the old scripts or curl into calls
-    #[command(
-        after_help = "Examples:\n  qs-api-call crontab import /etc/cron.d/qs-scheduler > qs-scheduler\n  crontab -l | qs-api-call crontab import --user-crontab - -o qs-scheduler\n\nThe new file goes to standard output, what was done to standard error. A line that cannot be turned without changing\nwhat it does is left as it is."
-    )]
-    Import(ImportArgs),
     /// Show a day at a glance
     #[command(
         after_help = "Examples:\n  qs-api-call crontab timeline crontab/qs-scheduler\n  qs-api-call crontab timeline --date 2026-03-08 --zone America/New_York crontab/qs-scheduler"
     )]
     Timeline(TimelineArgs),
+    /// Tell what will run differently in the next 24 hours
+    #[command(
+        after_help = "Examples:\n  qs-api-call crontab diff /etc/cron.d/qs-scheduler crontab/qs-scheduler\n  qs-api-call crontab diff --format markdown OLD NEW >> \"$GITHUB_STEP_SUMMARY\"\n  git show HEAD~1:crontab/qs-scheduler | qs-api-call crontab diff - crontab/qs-scheduler"
+    )]
+    Diff(DiffArgs),
+    /// Render the file for another runner: cron.d, systemd timers, Kubernetes `CronJobs`, or a table
+    #[command(after_help = RENDER_EXAMPLES)]
+    Render(RenderArgs),
+    /// Turn lines that call the old scripts or curl into calls
+    #[command(
+        after_help = "Examples:\n  qs-api-call crontab import /etc/cron.d/qs-scheduler > qs-scheduler\n  crontab -l | qs-api-call crontab import --user-crontab - -o qs-scheduler\n\nThe new file goes to standard output, what was done to standard error. A line that cannot be turned without changing\nwhat it does is left as it is."
+    )]
+    Import(ImportArgs),
+    /// Put it on this host: checked, placed, proved, tried; rolled back when any of that fails
+    #[command(after_help = INSTALL_EXAMPLES)]
+    Install(InstallArgs),
+    /// Bring an earlier version back
+    #[command(
+        after_help = "Examples:\n  sudo qs-api-call crontab rollback\n  sudo qs-api-call crontab rollback --list\n  sudo qs-api-call crontab rollback --to 7"
+    )]
+    Rollback(RollbackArgs),
+    /// Tell whether this host has what was installed, and cron runs it
+    #[command(
+        after_help = "Examples:\n  sudo qs-api-call crontab verify\n  sudo qs-api-call crontab verify --json | jq .crontab.sha256"
+    )]
+    Verify(VerifyArgs),
+    /// Compare this host with what it should have, and change nothing
+    #[command(
+        after_help = "Examples:\n  sudo qs-api-call crontab drift crontab/qs-scheduler\n  sudo qs-api-call crontab drift --manifest SHA256SUMS crontab/qs-scheduler"
+    )]
+    Drift(DriftArgs),
 }
+
+const INSTALL_EXAMPLES: &str = "\
+Examples:
+  sudo qs-api-call crontab install crontab/qs-scheduler
+  sudo qs-api-call crontab install --dry-run crontab/qs-scheduler
+  sudo qs-api-call crontab install --binary ./qs-api-call --manifest SHA256SUMS crontab/qs-scheduler
+  qs-api-call crontab install --root /build/image --proof none --no-canary crontab/qs-scheduler
+
+Exit code 0 when it is in force or was already, 1 when it was rolled back or refused by the host, 66 when a file is not
+there, 73 and 74 when one cannot be written or read, 75 while another install is at work, 78 when the crontab or the
+manifest is wrong.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:

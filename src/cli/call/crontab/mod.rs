@@ -2,16 +2,21 @@
 
 mod args;
 mod check;
+mod deployment;
 mod diff;
+mod drift;
 mod explain;
 mod host;
 mod import;
+mod install;
 mod next;
 mod openapi;
 mod render;
 mod report;
+mod rollback;
 mod source;
 mod timeline;
+mod verify;
 
 pub(super) use self::args::CrontabCommand;
 
@@ -30,9 +35,13 @@ pub(super) async fn run(
         CrontabCommand::Check(args) => check::run(args, env, output, clock).await,
         CrontabCommand::Explain(args) => explain::run(args, output, clock),
         CrontabCommand::Next(args) => next::run(args, output, clock),
-        CrontabCommand::Render(args) => render::run(args, output),
-        CrontabCommand::Diff(args) => diff::run(args, output, clock),
-        CrontabCommand::Import(args) => import::run(args, output),
         CrontabCommand::Timeline(args) => timeline::run(args, output, clock),
+        CrontabCommand::Diff(args) => diff::run(args, output, clock),
+        CrontabCommand::Render(args) => render::run(args, output),
+        CrontabCommand::Import(args) => import::run(args, output),
+        CrontabCommand::Install(args) => install::run(args, output, clock).await,
+        CrontabCommand::Rollback(args) => rollback::run(args, output, clock).await,
+        CrontabCommand::Verify(args) => verify::run(args, output, clock).await,
+        CrontabCommand::Drift(args) => drift::run(args, output),
     }
 }

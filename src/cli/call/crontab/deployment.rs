@@ -1,0 +1,211 @@
+//! What the commands that change or look at a host have in common: the host, the proof, the report.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::output::{Failure, Output};
+use crate::clock::Clock;
+use crate::deploy::drift::Inventory;
+use crate::deploy::error::DeployError;
+use crate::deploy::host::Host;
+use crate::deploy::install::{Order, Outcome, install};
+use crate::deploy::prove::Wanted;
+use crate::deploy::steps::{Step, Steps};
+use crate::deploy::stop::Stop;
+use crate::domain::duration;
+use crate::domain::exit::Exit;
+
+/// Which crontab on which host.
+#[derive(Args, Clone, Debug)]
+pub struct HostArgs {
+    /// Name of the file in /etc/cron.d
+    #[arg(long, value_name = "NAME", default_value = "qs-scheduler", help_heading = "Host")]
+    pub name: String,
+
+    /// The host's files are below this directory: an image, or a place to try it out
+    #[arg(long, value_name = "DIR", help_heading = "Host")]
+    pub root: Option<PathBuf>,
+
+    /// As one JSON object
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+impl HostArgs {
+    pub(super) fn host(&self) -> Result<Host, Failure> {
+        match &self.root {
+            None => Ok(Host::machine()),
+            Some(root) => Host::below(root)
+                .map_err(|error| Failure::new(Exit::NoInput, format!("{}: {error}", root.display()))),
+        }
+    }
+}
+
+/// How it is proved that cron runs the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ProofArg {
+    /// Cron's log if it can be read, else cron's parser
+    #[default]
+    Auto,
+    /// Cron must log that it has read the file
+    Log,
+    /// Cron's own parser must accept it, and cron must be running
+    Parse,
+    /// None
+    None,
+}
+
+/// What must hold behind the change.
+#[derive(Args, Clone, Debug)]
+pub struct ProofArgs {
+    /// How it is proved that cron runs the file
+    #[arg(long, value_enum, default_value_t, help_heading = "Proof")]
+    pub proof: ProofArg,
+
+    /// How long cron's log may say nothing about it; a first install waits for two minutes of cron, and this long in each
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "75s", help_heading = "Proof")]
+    pub proof_timeout: Duration,
+
+    /// Do not try whether server and login are there for the calls
+    #[arg(long, help_heading = "Proof")]
+    pub no_canary: bool,
+}
+
+impl ProofArgs {
+    pub(super) fn wanted(&self) -> Wanted {
+        match self.proof {
+            ProofArg::Auto => Wanted::Auto,
+            ProofArg::Log => Wanted::Log,
+            ProofArg::Parse => Wanted::Parse,
+            ProofArg::None => Wanted::None,
+        }
+    }
+}
+
+/// Carries an order out and reports it.
+pub(super) async fn carry_out(
+    order: &Order,
+    args: &HostArgs,
+    output: Output,
+    clock: &dyn Clock,
+) -> Result<(), Failure> {
+    let host = args.host()?;
+    let mut stop = Stop::new(stopped());
+    let mut steps = Steps::new(|step: &Step| {
+        // A reader that has gone away, with its connection for example, must not end an install.
+        match (args.json, output.stderr_is_terminal) {
+            (true, _) => {}
+            (false, true) => output.note(&line(step)),
+            (false, false) => drop(output.data(&line(step))),
+        }
+    });
+    let result = install(order, &host, clock, &mut steps, &mut stop).await;
+    let shown = if args.json {
+        output.json(&report(&order.name, &steps, &result))
+    } else {
+        text(&order.name, &result, output)
+    };
+    match result {
+        Ok(_) => shown,
+        Err(error) => Err(failure(&error)),
+    }
+}
+
+/// `ok       place    /etc/cron.d/qs-scheduler`.
+fn line(step: &Step) -> String {
+    format!("{:<8} {:<10} {}", step.result.word(), step.step, step.message)
+}
+
+fn text(name: &str, result: &Result<Outcome, DeployError>, output: Output) -> Result<(), Failure> {
+    match result {
+        Ok(Outcome::Unchanged) => output.data("unchanged"),
+        Ok(Outcome::WouldChange(lines)) => output.data(&lines.join("\n")),
+        Ok(Outcome::Installed(deployment)) => {
+            output.data(&format!("{name}: deployment {}, {}", deployment.number, deployment.proof.evidence))
+        }
+        Err(_) => Ok(()),
+    }
+}
+
+fn report(name: &str, steps: &Steps<'_>, result: &Result<Outcome, DeployError>) -> Value {
+    let mut report = json!({ "name": name, "outcome": outcome(result), "steps": steps.taken() });
+    match result {
+        Ok(Outcome::Installed(deployment)) => report["deployment"] = json!(deployment),
+        Ok(Outcome::WouldChange(lines)) => report["changes"] = json!(lines),
+        Ok(Outcome::Unchanged) => {}
+        Err(error) => {
+            report["error"] = json!(error.to_string());
+            report["hint"] = json!(error.hint());
+        }
+    }
+    report
+}
+
+fn outcome(result: &Result<Outcome, DeployError>) -> &'static str {
+    match result {
+        Ok(Outcome::Unchanged) => "unchanged",
+        Ok(Outcome::WouldChange(_)) => "would_change",
+        Ok(Outcome::Installed(_)) => "installed",
+        Err(DeployError::RolledBack(_)) => "rolled_back",
+        Err(DeployError::Half { .. }) => "half",
+        Err(_) => "refused",
+    }
+}
+
+pub(super) fn failure(error: &DeployError) -> Failure {
+    let failure = Failure::new(error.exit(), error.to_string());
+    match error.hint() {
+        Some(hint) => failure.with_hint(hint),
+        None => failure,
+    }
+}
+
+/// Shows what was found on a host, and fails when something is not as it must be.
+pub(super) fn inventory(
+    args: &HostArgs,
+    found: &Inventory,
+    good: &str,
+    output: Output,
+) -> Result<(), Failure> {
+    if args.json {
+        let mut report = json!(found);
+        report["name"] = json!(args.name);
+        output.json(&report)?;
+    } else if found.findings.is_empty() {
+        output.data(good)?;
+    } else {
+        let lines = found.findings.iter().map(|finding| format!("{:<8} {}", finding.what, finding.message));
+        output.data(&lines.collect::<Vec<_>>().join("\n"))?;
+    }
+    match found.findings.as_slice() {
+        [] => Ok(()),
+        [one] => Err(Failure::new(Exit::Failed, format!("{}: {}: {}", args.name, one.what, one.message))),
+        [first, ..] => {
+            let count = found.findings.len();
+            Err(Failure::new(
+                Exit::Failed,
+                format!(
+                    "{}: {count} things are not as they must be, the first: {}: {}",
+                    args.name, first.what, first.message
+                ),
+            ))
+        }
+    }
+}
+
+/// Waits for a signal that ends an install. Where handlers cannot be set the default action of the signal remains.
+async fn stopped() -> &'static str {
+    let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()].map(signal);
+    let [Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)] = kinds else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+        _ = hangup.recv() => "SIGHUP",
+    }
+}

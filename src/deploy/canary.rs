@@ -1,0 +1,147 @@
+//! One call of the new crontab tried out as cron would make it: the same program, user and settings. It is the check of
+//! the call, so nothing is done on the server.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::error::DeployError;
+use super::host::{self, Host, User};
+use super::process;
+use super::stop::Stop;
+use crate::crontab::call::Call;
+use crate::crontab::file::{Crontab, Entry};
+
+/// Longest time that it may take: login, connections and one question.
+const LIMIT: Duration = Duration::from_secs(90);
+/// What cron sets unless the file does.
+const DEFAULT_PATH: &str = "/usr/bin:/bin";
+
+/// Which call is tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// The first of the file.
+    #[default]
+    First,
+    /// The one of this endpoint, else this endpoint with the settings of the first.
+    Endpoint(String),
+    /// None.
+    None,
+}
+
+/// A call to try.
+#[derive(Debug)]
+pub(super) struct Canary<'a> {
+    entry: &'a Entry,
+    call: &'a Call,
+    /// What is asked for.
+    pub(super) endpoint: String,
+}
+
+impl<'a> Canary<'a> {
+    /// The one that was chosen; none when the file makes no call.
+    pub(super) fn choose(crontab: &'a Crontab, choice: &Choice) -> Option<Self> {
+        let mut calls = crontab.entries().filter_map(|entry| Some((entry, entry.call()?)));
+        let endpoint_of = |call: &Call| call.line.invocation.endpoint.clone().unwrap_or_default();
+        let first = crontab.entries().find_map(|entry| Some((entry, entry.call()?)))?;
+        let (entry, call) = match choice {
+            Choice::None => return None,
+            Choice::First => first,
+            Choice::Endpoint(wanted) => calls.find(|(_, call)| endpoint_of(call) == *wanted).unwrap_or(first),
+        };
+        let endpoint = match choice {
+            Choice::Endpoint(wanted) => wanted.clone(),
+            _ => endpoint_of(call),
+        };
+        Some(Self { entry, call, endpoint })
+    }
+
+    /// Tries it.
+    pub(super) async fn sing(
+        &self,
+        host: &Host,
+        users: &[User],
+        stop: &mut Stop,
+    ) -> Result<String, DeployError> {
+        let failed = |what: String| DeployError::Canary(format!("{}: {what}", self.endpoint));
+        let name = self.entry.user.as_deref().unwrap_or("root");
+        let user = users.iter().find(|user| user.name == name);
+        let user = user.ok_or_else(|| failed(format!("there is no user {name}")))?;
+        let program =
+            self.program(host).ok_or_else(|| failed(format!("there is no {}", self.call.program)))?;
+        let mut command = if user.uid == host::own_uid() {
+            process::command(&program)
+        } else {
+            let setpriv = host.tool("setpriv").ok_or_else(|| failed("there is no setpriv".to_owned()))?;
+            let mut command = process::command(&setpriv);
+            let (uid, gid) = (format!("--reuid={}", user.uid), format!("--regid={}", user.gid));
+            command.args([uid, gid, "--init-groups".to_owned(), "--".to_owned()]).arg(&program);
+            command
+        };
+        command.env_clear().envs(self.environment(user)).args(self.options()).args(["check", &self.endpoint]);
+        let home = Path::new(&user.home);
+        command.current_dir(if home.is_dir() { home } else { Path::new("/") });
+        let ran =
+            stop.or(process::run(&mut command, LIMIT)).await?.map_err(|error| failed(error.to_string()))?;
+        if ran.success {
+            return Ok(format!(
+                "{} as {name}: login and endpoint are good; it was not called",
+                self.endpoint
+            ));
+        }
+        let complaint = ran.complaint();
+        let complaint = complaint.strip_prefix("qs-api-call: ").unwrap_or(&complaint);
+        let code = ran.code.map_or_else(|| "killed".to_owned(), |code| format!("exit code {code}"));
+        Err(failed(format!("{} ({code})", complaint.strip_prefix("check: ").unwrap_or(complaint))))
+    }
+
+    /// The program that the line names, as the shell would find it.
+    fn program(&self, host: &Host) -> Option<PathBuf> {
+        let program = &self.call.program;
+        if program.contains('/') {
+            return Some(host.path(program)).filter(|path| path.is_file());
+        }
+        let path = self.entry.setting("PATH").unwrap_or(DEFAULT_PATH);
+        path.split(':').map(|dir| host.path(Path::new(dir).join(program))).find(|path| path.is_file())
+    }
+
+    /// What cron gives the shell, and the line the program.
+    fn environment(&self, user: &User) -> Vec<(String, String)> {
+        let mut environment: Vec<(String, String)> =
+            [("SHELL", "/bin/sh"), ("PATH", DEFAULT_PATH), ("HOME", &user.home)]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec();
+        let settings =
+            self.entry.environment.iter().map(|setting| (setting.name.clone(), setting.value.clone()));
+        environment.extend(settings);
+        environment.extend(self.call.assignments.iter().cloned());
+        // Cron does not let a crontab say who it is.
+        environment.push(("LOGNAME".to_owned(), user.name.clone()));
+        if let Some(log) = &self.call.line.invocation.log_file {
+            environment.retain(|(name, _)| name != "LOG_FILE");
+            environment.push(("QS_LOG__FILE".to_owned(), log.display().to_string()));
+        }
+        environment
+    }
+
+    /// The options of the line that decide whether the server can be reached.
+    fn options(&self) -> Vec<String> {
+        let (invocation, common) = (&self.call.line.invocation, &self.call.line.common);
+        let paths = [
+            ("--config", &common.config),
+            ("--state-dir", &common.state_dir),
+            ("--cacert", &invocation.cacert),
+            ("--cert", &invocation.cert),
+            ("--key", &invocation.key),
+        ];
+        let flags = [
+            ("--allow-insecure-permissions", common.allow_insecure_permissions),
+            ("--no-proxy", invocation.no_proxy),
+            ("--allow-plaintext", invocation.allow_plaintext),
+        ];
+        let paths = paths
+            .into_iter()
+            .filter_map(|(option, path)| Some([option.to_owned(), path.as_ref()?.display().to_string()]));
+        let flags = flags.into_iter().filter(|(_, given)| *given).map(|(option, _)| option.to_owned());
+        paths.flatten().chain(flags).collect()
+    }
+}
