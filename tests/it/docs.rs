@@ -8,6 +8,7 @@ use std::process::Command;
 use clap::CommandFactory;
 use qs_scheduler::cli::call::Cli;
 use qs_scheduler::config::call::SETTINGS;
+use qs_scheduler::crontab::problem::Rule;
 use qs_scheduler::domain::exit::Exit;
 
 use crate::support::golden;
@@ -23,6 +24,16 @@ fn the_tables_of_the_readmes_are_the_programs_own() {
         }
         golden::check(file, &text);
     }
+}
+
+#[test]
+fn the_rules_of_the_guide_are_the_linters_own() {
+    let file = "docs/guides/crontab.md";
+    let rows = Rule::ALL
+        .iter()
+        .map(|rule| format!("| `{}` | {} | {} |\n", rule.code(), rule.severity().word(), rule.summary()));
+    let table = format!("| rule | | |\n|---|---|---|\n{}", rows.collect::<String>());
+    golden::check(file, &with_block(file, &golden::read(file), "rules", &table));
 }
 
 /// `text` with what stands between the markers of `name` replaced.
