@@ -4,6 +4,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use super::call_line::{COMMANDS, CallLine};
+use super::shell::{expands, split};
 
 /// The program, and the names that the scripts had.
 const PROGRAMS: [&str; 2] = ["qs-api-call", "qs-api-call.sh"];
@@ -120,65 +121,6 @@ fn assignment(word: &str) -> Option<(String, String)> {
     let is_name =
         (first.is_ascii_alphabetic() || first == '_') && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
     is_name.then(|| (name.to_owned(), value.to_owned()))
-}
-
-/// Splits a command line at its first redirection and at its first operator, outside of quotes.
-pub(super) fn split(shell: &str) -> (&str, &str, &str) {
-    let mut redirection = None;
-    let (mut quote, mut escaped, mut word_start) = (None, false, 0);
-    for (at, c) in shell.char_indices() {
-        if escaped {
-            escaped = false;
-            continue;
-        }
-        match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (Some('"') | None, '\\') => escaped = true,
-            (None, '\'' | '"') => quote = Some(c),
-            (None, ' ' | '\t') => word_start = at + 1,
-            (None, '<' | '>') if redirection.is_none() => {
-                let digits = shell[word_start..at].bytes().all(|byte| byte.is_ascii_digit());
-                redirection = Some(if digits { word_start } else { at });
-            }
-            // `2>&1` and `&>` are redirections, not operators.
-            (None, '&') if shell[..at].ends_with(['>', '<']) || shell[at..].starts_with("&>") => {
-                redirection = redirection.or(Some(at));
-            }
-            (None, ';' | '|' | '&' | '(' | ')' | '\n') => {
-                let end = redirection.unwrap_or(at);
-                return (&shell[..end], &shell[end..at], &shell[at..]);
-            }
-            (None, '#') if at == word_start => {
-                let end = redirection.unwrap_or(at);
-                return (&shell[..end], &shell[end..at], "");
-            }
-            _ => {}
-        }
-    }
-    let end = redirection.unwrap_or(shell.len());
-    (&shell[..end], &shell[end..], "")
-}
-
-/// Why the shell would change a word, if it would.
-fn expands(command: &str) -> Option<&'static str> {
-    let (mut quote, mut escaped) = (None, false);
-    for c in command.chars() {
-        if escaped {
-            escaped = false;
-            continue;
-        }
-        match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (Some('"') | None, '\\') => escaped = true,
-            (None, '\'' | '"') => quote = Some(c),
-            (Some('"') | None, '$' | '`') => {
-                return Some("the shell puts a variable or the output of a command into it");
-            }
-            (None, '*' | '?' | '[') => return Some("the shell looks for files that match a word of it"),
-            _ => {}
-        }
-    }
-    None
 }
 
 #[cfg(test)]

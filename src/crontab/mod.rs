@@ -11,3 +11,4 @@ pub mod invocation;
 pub mod lint;
 pub mod problem;
 pub mod render;
+mod shell;

@@ -4,9 +4,9 @@
 mod curl;
 
 use self::curl::curl;
-use super::call;
 use super::file::{Crontab, Entry, Line};
 use super::lint::secret_setting;
+use super::shell::split;
 
 /// The program that the lines will name.
 const PROGRAM: &str = "/usr/local/bin/qs-api-call";
@@ -84,7 +84,7 @@ enum Turned {
 }
 
 fn entry_of(entry: &Entry, servers: &mut Vec<String>) -> Turned {
-    let (command, redirection, rest) = call::split(&entry.command.shell);
+    let (command, redirection, rest) = split(&entry.command.shell);
     let Some(words) = shlex::split(command) else { return Turned::Same };
     let names = |names: &[&str]| {
         let name = |word: &String| word.rsplit('/').next().unwrap_or(word).to_owned();

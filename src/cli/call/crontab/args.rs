@@ -39,7 +39,7 @@ pub enum CrontabCommand {
         after_help = "Examples:\n  qs-api-call crontab diff /etc/cron.d/qs-scheduler crontab/qs-scheduler\n  qs-api-call crontab diff --format markdown OLD NEW >> \"$GITHUB_STEP_SUMMARY\"\n  git show HEAD~1:crontab/qs-scheduler | qs-api-call crontab diff - crontab/qs-scheduler"
     )]
     Diff(DiffArgs),
-    /// Render the file for another runner: cron.d, systemd timers, Kubernetes `CronJobs`, or a table
+    /// Render the file for another runner: cron.d, systemd timers, Kubernetes CronJobs, or a table
     #[command(after_help = RENDER_EXAMPLES)]
     Render(RenderArgs),
     /// Turn lines that call the old scripts or curl into calls

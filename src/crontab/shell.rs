@@ -1,0 +1,93 @@
+//! As much of the shell's language as is needed to see that a command is one program with fixed words.
+
+/// A character that the shell may take for more than itself: not escaped, not within single quotes.
+#[derive(Clone, Copy)]
+struct Live {
+    at: usize,
+    c: char,
+    /// Within double quotes, where only variables and commands are put in.
+    quoted: bool,
+}
+
+fn live(shell: &str) -> impl Iterator<Item = Live> + '_ {
+    let (mut quote, mut escaped) = (None, false);
+    shell.char_indices().filter_map(move |(at, c)| {
+        if std::mem::take(&mut escaped) {
+            return None;
+        }
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some('"') | None, '\\') => escaped = true,
+            (None, '\'' | '"') => quote = Some(c),
+            (Some('"') | None, c) => return Some(Live { at, c, quoted: quote.is_some() }),
+            _ => {}
+        }
+        None
+    })
+}
+
+/// Splits a command line into the command, its redirections, and what follows its first operator.
+pub(super) fn split(shell: &str) -> (&str, &str, &str) {
+    let (mut redirection, mut word_start) = (None, 0);
+    for Live { at, c, .. } in live(shell).filter(|live| !live.quoted) {
+        let cut = |rest| {
+            let end = redirection.unwrap_or(at);
+            (&shell[..end], &shell[end..at], rest)
+        };
+        match c {
+            ' ' | '\t' => word_start = at + 1,
+            '<' | '>' if redirection.is_none() => {
+                let digits = shell[word_start..at].bytes().all(|byte| byte.is_ascii_digit());
+                redirection = Some(if digits { word_start } else { at });
+            }
+            // `2>&1` and `&>` are redirections, not operators.
+            '&' if shell[..at].ends_with(['>', '<']) || shell[at..].starts_with("&>") => {
+                redirection = redirection.or(Some(at));
+            }
+            ';' | '|' | '&' | '(' | ')' | '\n' => return cut(&shell[at..]),
+            '#' if at == word_start => return cut(""),
+            _ => {}
+        }
+    }
+    let end = redirection.unwrap_or(shell.len());
+    (&shell[..end], &shell[end..], "")
+}
+
+/// Why the shell would change a word, if it would.
+pub(super) fn expands(command: &str) -> Option<&'static str> {
+    live(command).find_map(|Live { c, quoted, .. }| match c {
+        '$' | '`' => Some("the shell puts a variable or the output of a command into it"),
+        '*' | '?' | '[' if !quoted => Some("the shell looks for files that match a word of it"),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operators_count_outside_of_quotes_alone() {
+        for (shell, expected) in [
+            ("a b", ("a b", "", "")),
+            ("a 'b;c' > d", ("a 'b;c' ", "> d", "")),
+            ("a 2>&1 | b", ("a ", "2>&1 ", "| b")),
+            ("a \\; b; c", ("a \\; b", "", "; c")),
+            ("a &> b", ("a ", "&> b", "")),
+            ("a \"b > c\" #d", ("a \"b > c\" ", "", "")),
+            ("a#b", ("a#b", "", "")),
+        ] {
+            assert_eq!(split(shell), expected, "{shell}");
+        }
+    }
+
+    #[test]
+    fn only_what_the_shell_would_change_expands() {
+        for shell in ["a $b", "a \"$b\"", "a `b`", "a *", "a [b]"] {
+            assert!(expands(shell).is_some(), "{shell}");
+        }
+        for shell in ["a '$b'", "a \\$b", "a '*'", "a \"*\"", "a b=c"] {
+            assert_eq!(expands(shell), None, "{shell}");
+        }
+    }
+}
