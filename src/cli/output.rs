@@ -46,14 +46,6 @@ impl Failure {
         };
         Self::new(Exit::Usage, message).with_hint(format!("see {program} --help"))
     }
-
-    /// Data could not be written to standard output; a reader that has gone away wants no more, which is no failure.
-    pub fn output(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::new(Exit::Ok, ""),
-            _ => Self::new(Exit::Io, format!("standard output: {error}")),
-        }
-    }
 }
 
 /// Standard output and standard error of a program.
@@ -81,11 +73,16 @@ impl Output {
         }
     }
 
-    /// Writes data.
+    /// Writes data. A reader that has gone away wants no more, which is no failure and changes no verdict.
     pub fn data(&self, text: &str) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
         let newline = if text.ends_with('\n') { "" } else { "\n" };
-        write!(out, "{text}{newline}").and_then(|()| out.flush()).map_err(|error| Failure::output(&error))
+        match write!(out, "{text}{newline}").and_then(|()| out.flush()) {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Failure::new(Exit::Io, format!("standard output: {error}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes data as JSON.
@@ -115,9 +112,7 @@ impl Output {
         match result {
             Ok(()) => Exit::Ok,
             Err(failure) => {
-                if failure.exit != Exit::Ok {
-                    self.failure(&failure);
-                }
+                self.failure(&failure);
                 failure.exit
             }
         }

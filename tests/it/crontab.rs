@@ -311,6 +311,22 @@ fn rendering_writes_what_changed_removes_what_is_left_over_and_keeps_what_is_not
 }
 
 #[test]
+fn a_verdict_stands_when_nobody_reads_it() {
+    let line = "61 * * * * root x\n".repeat(5_000);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_qs-api-call"))
+        .args(["crontab", "check", "-"])
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    child.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(78));
+}
+
+#[test]
 fn a_terminal_output_has_no_colours_where_none_are_wanted() {
     let ran = crontab(&["check", "-"], "61 * * * * root x\n");
     assert!(!ran.stdout.contains('\u{1b}') && !ran.stderr.contains('\u{1b}'));

@@ -93,7 +93,7 @@ async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
             let mut text = Vec::new();
             clap_mangen::Man::new(Cli::command())
                 .render(&mut text)
-                .map_err(|error| Failure::output(&error))?;
+                .map_err(|error| Failure::new(Exit::Internal, format!("the manual page: {error}")))?;
             output.data(&String::from_utf8_lossy(&text))
         }
     }

@@ -266,11 +266,8 @@ impl CallProgram<'_> {
         let logged = log
             .failure()
             .map_or(Ok(()), |error| Err(format!("log {}: {error}", self.settings.log_path.display())));
-        // A reader that has gone away is no trouble, and no trouble with the output changes what the call came to.
-        let printed = match self.print(ended, &entry) {
-            Err(failure) if failure.exit != Exit::Ok => Err(failure.message),
-            _ => Ok(()),
-        };
+        // No trouble with the output changes what the call came to.
+        let printed = self.print(ended, &entry).map_err(|failure| failure.message);
         let trouble: Vec<String> = [recorded, logged, printed].into_iter().filter_map(Result::err).collect();
         let trouble = trouble.join("; ");
         match (ended.exit, trouble.is_empty()) {
