@@ -1,9 +1,10 @@
-//! The calls in the shipped crontab: what follows the five fields and the user.
+//! The calls in the shipped crontab.
 
-use clap::Parser;
+use jiff::tz::TimeZone;
 
-use crate::cli::call::Cli;
 use crate::cli::output::Failure;
+use crate::crontab::file::{Crontab, Format};
+use crate::domain::cron::Dialect;
 use crate::domain::exit::Exit;
 
 /// One `qs-api-call` line.
@@ -22,22 +23,23 @@ impl Entry {
     }
 }
 
-/// The entries that call `qs-api-call`, parsed by the struct that the program itself uses.
+/// The entries, read as the linter and the renderers read them.
 pub(super) fn entries(crontab: &str) -> Result<Vec<Entry>, Failure> {
-    let lines = crontab.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines.filter(|line| line.contains("/qs-api-call ")).map(entry).collect()
-}
-
-fn entry(line: &str) -> Result<Entry, Failure> {
-    let wrong =
-        |reason: String| Failure::new(Exit::Internal, format!("crontab/qs-scheduler: {line:?}: {reason}"));
-    let mut args: Vec<String> = line.split_whitespace().skip(6).map(str::to_owned).collect();
-    let cli = Cli::try_parse_from(&args).map_err(|error| wrong(error.kind().to_string()))?;
-    let log = cli.invocation.log_file.as_ref().and_then(|path| path.file_name());
-    let log =
-        log.map(|name| name.to_string_lossy().into_owned()).ok_or_else(|| wrong("no log file".to_owned()))?;
-    args.retain(|arg| cli.invocation.log_file.as_deref() != Some(std::path::Path::new(arg)));
-    Ok(Entry { args: args.split_off(1), log, task: cli.invocation.task_name() })
+    let wrong = |reason: String| Failure::new(Exit::Internal, format!("crontab/qs-scheduler: {reason}"));
+    let format = Format { dialect: Dialect::Cron, user_column: true, zone: TimeZone::UTC, fixed_zone: true };
+    let crontab = Crontab::parse(crontab.as_bytes(), format);
+    if let Some(problem) = crontab.problems.first() {
+        return Err(wrong(problem.to_string()));
+    }
+    let entry = |entry: &crate::crontab::file::Entry| {
+        let no = |what: &str| wrong(format!("line {}: {what}", entry.line));
+        let call = entry.call().ok_or_else(|| no("not a call"))?;
+        let path = call.line.invocation.log_file.as_ref().ok_or_else(|| no("no log file"))?;
+        let log = path.file_name().ok_or_else(|| no("no log file"))?.to_string_lossy().into_owned();
+        let args = call.arguments.iter().filter(|arg| path.as_os_str() != arg.as_str()).cloned().collect();
+        Ok(Entry { args, log, task: entry.task() })
+    };
+    crontab.entries().map(entry).collect()
 }
 
 #[cfg(test)]
