@@ -121,7 +121,7 @@ impl History {
         let mut done = bring_back(&backup.crontab, &self.crontab(backup.number), &crontab, now)?;
         done.extend(bring_back(&backup.binary, &self.binary(backup.number), &binary, now)?);
         for path in [&crontab, &binary] {
-            place::remove(&place::temporary(path))?;
+            place::remove(&place::temporary(path), now)?;
         }
         Ok(done)
     }
@@ -187,7 +187,7 @@ fn bring_back(before: &Before, saved: &Path, path: &Path, now: i64) -> Result<Ve
     match (before, &current) {
         (Before::Untouched, _) | (Before::Absent, None) => Ok(Vec::new()),
         (Before::Absent, Some(_)) => {
-            place::remove(path)?;
+            place::remove(path, now)?;
             Ok(vec![format!("{shown} is removed, as there was none")])
         }
         (Before::Saved(old), Some(current))

@@ -538,7 +538,7 @@ impl Install<'_> {
         }
         if self.order.purge_legacy {
             let found = legacy::find(self.host, &String::from_utf8_lossy(&version.crontab));
-            match legacy::purge(self.host, &found.gone) {
+            match legacy::purge(self.host, &found.gone, self.second()) {
                 Ok(()) => steps.ok("purge-legacy", found.told()),
                 Err(error) => steps.add("purge-legacy", Mark::Warning, error.to_string()),
             }

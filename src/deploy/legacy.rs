@@ -57,7 +57,7 @@ pub(super) fn find(host: &Host, crontab: &str) -> Legacy {
 }
 
 /// Takes it away, and keeps a copy in a private directory.
-pub(super) fn purge(host: &Host, gone: &[PathBuf]) -> Result<(), DeployError> {
+pub(super) fn purge(host: &Host, gone: &[PathBuf], now: i64) -> Result<(), DeployError> {
     let dir = host.state().join("legacy");
     files::create_dir(&dir, 0o700).map_err(DeployError::create(&dir))?;
     for path in gone {
@@ -65,7 +65,7 @@ pub(super) fn purge(host: &Host, gone: &[PathBuf]) -> Result<(), DeployError> {
         let content = fs::read(path).map_err(DeployError::io(path))?;
         files::replace(&copy, &content, files::PRIVATE, files::Durability::Disk)
             .map_err(DeployError::io(&copy))?;
-        place::remove(path)?;
+        place::remove(path, now)?;
     }
     Ok(())
 }

@@ -2,7 +2,8 @@
 //!
 //! Cron reads a crontab again only when the second of its mtime is another than the one that it knows. Two installs in
 //! one second, or an old file that comes back with its old time, would go unnoticed; so every placed file is younger
-//! than the one before it, if need be by a second that has not come yet.
+//! than the one before it, if need be by a second that has not come yet. A file that is new, or gone, it notices by the
+//! second of the directory's mtime, so that one grows in the same way.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -77,11 +78,11 @@ pub(super) fn put(
     after: Option<i64>,
 ) -> Result<(), DeployError> {
     let temporary = temporary(path);
-    // One is there when an install was killed.
-    files::remove(&temporary).map_err(DeployError::io(&temporary))?;
-    let result = write(&temporary, content, attributes, younger(now, after)).and_then(|()| {
-        fs::rename(&temporary, path)?;
-        File::open(files::parent(path))?.sync_all()
+    let result = changing(files::parent(path), now, || {
+        // One is there when an install was killed.
+        files::remove(&temporary)?;
+        write(&temporary, content, attributes, younger(now, after))?;
+        fs::rename(&temporary, path)
     });
     result.map_err(|source| {
         // The first error is the one that matters.
@@ -121,20 +122,31 @@ fn younger(now: i64, after: Option<i64>) -> i64 {
     after.map_or(now, |after| now.max(after.saturating_add(1)))
 }
 
-/// Makes a file a second younger, so that cron reads it once more.
+/// Makes a file a second younger, so that cron reads it once more; and its directory, if it has not seen it at all.
 pub(super) fn touch(path: &Path, now: i64) -> io::Result<()> {
-    let file = File::options().write(true).open(path)?;
-    let mtime = file.metadata()?.mtime();
-    set_mtime(&file, younger(now, Some(mtime)))
+    changing(files::parent(path), now, || {
+        let file = File::options().write(true).open(path)?;
+        let mtime = file.metadata()?.mtime();
+        set_mtime(&file, younger(now, Some(mtime)))
+    })
 }
 
-/// Removes a file for good: its directory is written, too.
-pub(super) fn remove(path: &Path) -> Result<bool, DeployError> {
-    let removed = files::remove(path).map_err(DeployError::io(path))?;
-    if removed {
-        File::open(files::parent(path)).and_then(|dir| dir.sync_all()).map_err(DeployError::io(path))?;
+/// Changes something in a directory, which is then younger than before, and written.
+fn changing<T>(dir: &Path, now: i64, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let handle = File::open(dir)?;
+    let before = handle.metadata()?.mtime();
+    let done = change()?;
+    set_mtime(&handle, younger(now, Some(before)))?;
+    handle.sync_all()?;
+    Ok(done)
+}
+
+/// Removes a file for good.
+pub(super) fn remove(path: &Path, now: i64) -> Result<bool, DeployError> {
+    if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(false);
     }
-    Ok(removed)
+    changing(files::parent(path), now, || files::remove(path)).map_err(DeployError::io(path))
 }
 
 #[cfg(test)]
@@ -158,6 +170,9 @@ mod tests {
         let last = Placed::at(&path).unwrap().unwrap();
         assert_eq!((last.mtime, last.sha256), (5002, digest::of(b"three")));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        let young = fs::metadata(dir.path()).unwrap().mtime();
+        assert!(remove(&path, 1000).unwrap() && !remove(&path, 1000).unwrap());
+        assert_eq!(fs::metadata(dir.path()).unwrap().mtime(), young + 1, "cron sees that it is gone");
     }
 
     #[test]

@@ -98,7 +98,9 @@ impl Memory {
     }
 
     pub(super) fn end(&self) -> Result<(), DeployError> {
-        super::place::remove(&self.journal()).map(|_| ())
+        let path = self.journal();
+        let removed = files::remove(&path).and_then(|_| std::fs::File::open(&self.dir)?.sync_all());
+        removed.map_err(DeployError::io(&path))
     }
 
     fn journal(&self) -> PathBuf {

@@ -3,29 +3,19 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Child;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use qs_scheduler::files::FileLock;
 use serde_json::{Value, json};
 
 use crate::support::fake::{Answer, FakeServer};
-use crate::support::scratch::{BINARY, GOOD, STATE, Says, Scratch, TAB, snapshot};
+use crate::support::scratch::{BINARY, GOOD, STATE, Says, Scratch, TAB, snapshot, until};
 
 /// A program whose check fails.
 const BAD: &str = "case $1 in --version) echo qs-api-call 9.9.9;; *) echo 'qs-api-call: check: api: down' >&2; exit 75;; esac";
 
 fn step<'a>(report: &'a Value, name: &str) -> &'a Value {
     report["steps"].as_array().unwrap().iter().find(|step| step["step"] == name).unwrap_or(&Value::Null)
-}
-
-/// Asks until it is so.
-#[track_caller]
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
-        std::thread::park_timeout(Duration::from_millis(2));
-    }
 }
 
 fn signal(child: &Child, signal: &str) {

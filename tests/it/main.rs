@@ -27,6 +27,8 @@ mod crontab;
 #[cfg(feature = "server")]
 mod demo;
 mod deploy;
+#[cfg(feature = "server")]
+mod deploy_cron;
 mod docs;
 #[cfg(feature = "server")]
 mod due_tasks;

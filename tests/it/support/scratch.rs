@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::world::{Ran, World};
 
@@ -119,6 +119,13 @@ impl Scratch {
         ran.json()
     }
 
+    /// A root whose files the machine's own cron is asked about.
+    pub fn for_real_cron() -> Self {
+        let scratch = Self::new();
+        fs::remove_file(scratch.path("usr/bin/unshare")).unwrap();
+        scratch
+    }
+
     fn start_cron(&mut self) {
         let cron = self.path("cron");
         // A process has the name by which it was started.
@@ -200,6 +207,16 @@ fn script(path: &Path, body: &str) {
     let text = format!("#!/bin/sh\n{body}\n");
     let status = Command::new("sh").args(["-c", write, "sh", &text]).arg(path).status().unwrap();
     assert!(status.success());
+}
+
+/// Asks until it is so.
+#[track_caller]
+pub fn until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(90);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
 }
 
 /// Every file below a directory with its content, mode and mtime.
