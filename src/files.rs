@@ -220,9 +220,16 @@ pub struct InsecureMode {
 
 /// Checks that only the owner can read a secret.
 ///
-/// One exception, for Kubernetes: a secret volume gives files of mode 0440 or 0640 owned by root, reached through the
-/// volume's `..data` link, readable by the pod's own group; others must have no access at all.
-pub fn check_secret_mode(path: &Path, file: &File) -> io::Result<Result<(), InsecureMode>> {
+/// Two exceptions, both for files of root whose group may read them and whose others have no access at all:
+/// - Kubernetes: a secret volume gives files of mode 0440 or 0640, reached through the volume's `..data` link, readable
+///   by the pod's own group.
+/// - systemd: a file of `credentials`, the directory that `$CREDENTIALS_DIRECTORY` names. It is given to the unit's user
+///   by an access list, whose mask shows as the rights of the group.
+pub fn check_secret_mode(
+    path: &Path,
+    file: &File,
+    credentials: Option<&Path>,
+) -> io::Result<Result<(), InsecureMode>> {
     let metadata = file.metadata()?;
     let mode = metadata.permissions().mode() & 0o777;
     let (group, others) = (mode >> 3 & 0o7, mode & 0o7);
@@ -230,14 +237,29 @@ pub fn check_secret_mode(path: &Path, file: &File) -> io::Result<Result<(), Inse
         return Ok(Ok(()));
     }
     let group_may_only_read = group == 0o4 && others == 0;
-    let in_secret_volume = std::fs::canonicalize(path)?
-        .components()
-        .any(|part| part.as_os_str().to_string_lossy().starts_with(".."))
-        && parent(path).join("..data").exists();
-    if group_may_only_read && metadata.uid() == 0 && in_secret_volume {
+    if group_may_only_read
+        && metadata.uid() == 0
+        && (in_secret_volume(path)? || is_credential(path, credentials)?)
+    {
         return Ok(Ok(()));
     }
     Ok(Err(InsecureMode { mode }))
+}
+
+fn in_secret_volume(path: &Path) -> io::Result<bool> {
+    let versioned = std::fs::canonicalize(path)?
+        .components()
+        .any(|part| part.as_os_str().to_string_lossy().starts_with(".."));
+    Ok(versioned && parent(path).join("..data").exists())
+}
+
+/// Whether the file is in the directory itself, not behind a link out of it, and only the directory's owner could have
+/// put it there.
+fn is_credential(path: &Path, directory: Option<&Path>) -> io::Result<bool> {
+    let Some(directory) = directory else { return Ok(false) };
+    let Ok(directory) = std::fs::canonicalize(directory) else { return Ok(false) };
+    let inside = std::fs::canonicalize(path)?.parent() == Some(directory.as_path());
+    Ok(inside && std::fs::metadata(&directory)?.permissions().mode() & 0o022 == 0)
 }
 
 #[cfg(test)]
@@ -319,7 +341,7 @@ mod tests {
         std::fs::write(&path, "s").unwrap();
         for (mode, safe) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o644, false)] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            let verdict = check_secret_mode(&path, &File::open(&path).unwrap()).unwrap();
+            let verdict = check_secret_mode(&path, &File::open(&path).unwrap(), None).unwrap();
             assert_eq!(verdict.is_ok(), safe, "{mode:o}");
         }
     }
@@ -336,8 +358,59 @@ mod tests {
         let owned_by_root = std::fs::metadata(&path).unwrap().uid() == 0;
         for (mode, safe) in [(0o440, owned_by_root), (0o444, false), (0o460, false)] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            let verdict = check_secret_mode(&path, &File::open(&path).unwrap()).unwrap();
+            let verdict = check_secret_mode(&path, &File::open(&path).unwrap(), None).unwrap();
             assert_eq!(verdict.is_ok(), safe, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_credential_of_systemd_may_show_the_mask_of_its_access_list() {
+        let dir = tempfile::tempdir().unwrap();
+        let (credentials, elsewhere) = (dir.path().join("credentials"), dir.path().join("elsewhere"));
+        for place in [&credentials, &elsewhere] {
+            std::fs::create_dir(place).unwrap();
+            std::fs::write(place.join("iam-password"), "s").unwrap();
+        }
+        let inside = credentials.join("iam-password");
+        let safe = |path: &Path, directory: Option<&Path>| {
+            check_secret_mode(path, &File::open(path).unwrap(), directory).unwrap().is_ok()
+        };
+        let set = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let root = std::fs::metadata(&inside).unwrap().uid() == 0;
+        if !root {
+            drop(writeln!(io::stderr(), "skipped: the credentials of systemd that are accepted (not root)"));
+        }
+        for (directory, mode, accepted) in [
+            (0o550, 0o440, root),
+            (0o500, 0o640, root),
+            (0o755, 0o440, root),
+            (0o550, 0o400, true),
+            (0o550, 0o460, false),
+            (0o550, 0o450, false),
+            (0o550, 0o444, false),
+            (0o550, 0o404, false),
+            (0o770, 0o440, false),
+            (0o702, 0o440, false),
+        ] {
+            set(&inside, mode);
+            set(&credentials, directory);
+            assert_eq!(safe(&inside, Some(&credentials)), accepted, "{mode:o} in {directory:o}");
+        }
+        set(&credentials, 0o700);
+        set(&inside, 0o440);
+        let (outside, link) = (elsewhere.join("iam-password"), credentials.join("link"));
+        set(&outside, 0o440);
+        std::os::unix::fs::symlink(&outside, &link).unwrap();
+        assert!(!safe(&inside, None), "no directory is named");
+        assert!(!safe(&inside, Some(&elsewhere)), "another directory is named");
+        assert!(!safe(&inside, Some(dir.path())), "a directory above it is named");
+        assert!(!safe(&inside, Some(&dir.path().join("missing"))), "what is named is not there");
+        assert!(!safe(&link, Some(&credentials)), "a link leads out of it");
+        if root {
+            std::os::unix::fs::chown(&inside, Some(65_534), None).unwrap();
+            assert!(!safe(&inside, Some(&credentials)), "its owner is not root");
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Configuration files as every program finds them, and the rule that a secret makes a file a secret.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use directories::ProjectDirs;
 
 use super::output::Failure;
-use crate::config::{ConfigError, ConfigFile, Loaded, Origin, Setting};
+use crate::config::{ConfigError, ConfigFile, Env, Loaded, Origin, Setting};
 use crate::domain::exit::Exit;
 use crate::files::check_secret_mode;
 
@@ -45,14 +45,21 @@ pub fn wrong(error: &ConfigError) -> Failure {
     Failure::new(Exit::Config, format!("configuration: {error}"))
 }
 
+/// Where systemd, or whoever does the same, puts the secrets of this process.
+pub fn credentials_directory(env: &Env) -> Option<PathBuf> {
+    env.get("CREDENTIALS_DIRECTORY").map(PathBuf::from)
+}
+
 /// Refuses a file that holds a secret and that others may read.
 ///
 /// # Errors
 /// Which file, which key, and what to do.
-pub fn check_modes<C>(settings: &[Setting<C>], loaded: &Loaded<C>) -> Result<(), Failure> {
+pub fn check_modes<C>(settings: &[Setting<C>], loaded: &Loaded<C>, env: &Env) -> Result<(), Failure> {
+    let credentials = credentials_directory(env);
     for setting in settings.iter().filter(|setting| setting.secret) {
         let Origin::File { path, .. } = loaded.origin(setting.key) else { continue };
-        let verdict = std::fs::File::open(&path).and_then(|file| check_secret_mode(&path, &file));
+        let verdict = std::fs::File::open(&path)
+            .and_then(|file| check_secret_mode(&path, &file, credentials.as_deref()));
         if let Ok(Err(insecure)) = verdict {
             let (file, key, mode) = (path.display(), setting.key, insecure.mode);
             return Err(Failure::new(

@@ -110,7 +110,8 @@ impl Credential {
             std::io::ErrorKind::NotFound => CredentialError::Missing { name, path: path.to_owned() },
             _ => unreadable(error.to_string()),
         })?;
-        let verdict = check_secret_mode(path, &file).map_err(|error| unreadable(error.to_string()))?;
+        let verdict = check_secret_mode(path, &file, self.directory.as_deref())
+            .map_err(|error| unreadable(error.to_string()))?;
         if let (Err(insecure), false) = (verdict, self.allow_insecure) {
             return Err(CredentialError::Insecure { name, path: path.to_owned(), mode: insecure.mode });
         }

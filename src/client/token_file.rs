@@ -106,7 +106,9 @@ impl TokenFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Stored::Missing),
             Err(_) => return Ok(Stored::Broken("it cannot be opened")),
         };
-        if let (Ok(Err(insecure)), false) = (check_secret_mode(&self.path, &file), self.allow_insecure) {
+        // A credential cannot be replaced, and a token is: it is never one.
+        if let (Ok(Err(insecure)), false) = (check_secret_mode(&self.path, &file, None), self.allow_insecure)
+        {
             return Err(InsecureToken { path: self.path.clone(), mode: insecure.mode });
         }
         let mut bytes = Vec::new();

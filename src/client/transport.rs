@@ -58,6 +58,8 @@ pub struct TransportOptions {
     pub no_proxy: Option<String>,
     /// Accept a client key that others may read.
     pub allow_insecure_permissions: bool,
+    /// `$CREDENTIALS_DIRECTORY`: a client key in it may be shown as readable by a group.
+    pub credentials_directory: Option<PathBuf>,
 }
 
 /// A file or proxy setting that connections cannot be made with. Nothing has been sent.
@@ -300,7 +302,8 @@ impl Transport {
         let what = "client key";
         let unreadable = |source| TransportError::Unreadable { what, path: path.to_owned(), source };
         let mut file = File::open(path).map_err(unreadable)?;
-        let verdict = check_secret_mode(path, &file).map_err(unreadable)?;
+        let verdict = check_secret_mode(path, &file, self.options.credentials_directory.as_deref())
+            .map_err(unreadable)?;
         if let (Err(insecure), false) = (verdict, self.options.allow_insecure_permissions) {
             let reason = format!("mode {:04o} lets others read it (hint: chmod 600)", insecure.mode);
             return Err(TransportError::Invalid { what, path: path.to_owned(), reason });

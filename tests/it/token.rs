@@ -83,6 +83,47 @@ fn every_password_reaches_the_iam_byte_for_byte_from_every_source() {
 }
 
 #[test]
+#[cfg(feature = "server")]
+fn the_credentials_of_a_systemd_unit_are_secret_where_systemd_put_them() {
+    use std::fs::{Permissions, metadata, set_permissions};
+    use std::os::unix::fs::MetadataExt;
+
+    if metadata("/proc/self").unwrap().uid() != 0 {
+        crate::support::databases::skipped("the credentials of a systemd unit (not root)");
+        return;
+    }
+    let server = granting();
+    let world = World::without_token(&server).unset("IAM_PASSWORD");
+    let dir = world.path("credentials");
+    std::fs::create_dir(&dir).unwrap();
+    let yaml = world.write_secret("credentials/qs-api-call.yaml", "iam:\n  password: from the file\n");
+    let password = world.write_secret("credentials/iam-password", "from the unit\n");
+    let refresh = |directory: Option<&std::path::Path>| {
+        let mut command = world.command(&["token", "refresh", "--config", yaml.to_str().unwrap()]);
+        command.env("IAM_PASSWORD_FILE", &password);
+        if let Some(directory) = directory {
+            command.env("CREDENTIALS_DIRECTORY", directory);
+        }
+        crate::support::world::Ran::of(&command.output().unwrap())
+    };
+    // As they look when an access list gives them to the unit's user.
+    let set = |path: &std::path::Path, mode| set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    for (path, mode) in [(&yaml, 0o440), (&password, 0o440), (&dir, 0o550)] {
+        set(path, mode);
+    }
+    assert_eq!(refresh(Some(&dir)).code, 0);
+    assert_eq!(last_login(&server, LOGIN).json()["credentials"]["password"], "from the unit");
+    refresh(None).assert_failure(78);
+    refresh(Some(world.dir())).assert_failure(78);
+    set(&dir, 0o570);
+    refresh(Some(&dir)).assert_failure(78);
+    set(&dir, 0o550);
+    set(&password, 0o444);
+    refresh(Some(&dir)).assert_failure(78);
+    assert_eq!(server.count(LOGIN), 1, "nobody logs in with what others can read");
+}
+
+#[test]
 fn every_dialect_asks_in_its_own_shape_at_its_own_path() {
     for (dialect, path, body) in [
         (

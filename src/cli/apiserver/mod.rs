@@ -137,7 +137,7 @@ pub fn run(
 fn read(source: &Source, env: &Env) -> Result<Loaded<ApiserverConfig>, Failure> {
     let files = config_files::read(source.config.as_deref(), FILE)?;
     let mut loaded = load(&SETTINGS, &files, env).map_err(|error| config_files::wrong(&error))?;
-    config_files::check_modes(&SETTINGS, &loaded)?;
+    config_files::check_modes(&SETTINGS, &loaded, env)?;
     if source.dev_iam {
         loaded.config.dev_iam.enabled = true;
         loaded.origins.insert("dev_iam.enabled", Origin::Flag("--dev-iam"));

@@ -62,7 +62,7 @@ impl Settings {
         let mut loaded = load(&SETTINGS, &files, env).map_err(|error| config_files::wrong(&error))?;
         options::apply(&mut loaded, invocation, common);
         if !loaded.config.token.allow_insecure_permissions {
-            config_files::check_modes(&SETTINGS, &loaded)?;
+            config_files::check_modes(&SETTINGS, &loaded, env)?;
         }
         let config = &loaded.config;
         let root = is_root();
@@ -93,7 +93,7 @@ impl Settings {
             token_path,
             log_path,
             env: EnvironmentPart {
-                credentials_directory: get("CREDENTIALS_DIRECTORY").map(PathBuf::from),
+                credentials_directory: config_files::credentials_directory(env),
                 ssl_cert_file: get("SSL_CERT_FILE").map(PathBuf::from),
                 traceparent: get("TRACEPARENT"),
                 proxies: proxies_of(get, TransportOptions::default()),
@@ -195,6 +195,7 @@ impl Settings {
             ssl_cert_file: self.env.ssl_cert_file.clone(),
             identity: config.tls.cert.clone().zip(config.tls.key.clone()),
             allow_insecure_permissions: config.token.allow_insecure_permissions,
+            credentials_directory: self.env.credentials_directory.clone(),
             ..proxies
         }
     }
