@@ -6,6 +6,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::support::apiserver::{ACCOUNT, Reply, Server, command, refused};
+use crate::support::services::PrivateRedis;
+use crate::support::world::Ran;
 
 const SYNC: &str = "/api/v1/statistics/sync/daily";
 const EVENTS: &str = "/api/v1/statistics/events";
@@ -297,6 +299,74 @@ fn the_schema_is_checked_and_brought_up_to_date_by_hand() {
     assert_eq!(run(&["migrate", "--check"], &[]), (Some(0), "the schema is current\n".to_owned()));
     let env: Vec<_> = ACCOUNT.into_iter().chain(by_hand).collect();
     Server::start_in(dir, &env);
+}
+
+/// `health` with these arguments and this environment.
+fn health(args: &[&str], env: &[(&str, &str)]) -> Ran {
+    let dir = tempfile::tempdir().unwrap();
+    let output = command(&dir, env).arg("health").args(args).output().unwrap();
+    Ran::of(&output)
+}
+
+#[tokio::test]
+async fn health_is_ready_with_the_real_server_and_nothing_else() {
+    let mut server = Server::start(&ACCOUNT);
+    let addr = server.base.strip_prefix("http://").unwrap().to_owned();
+    let port = addr.rsplit_once(':').unwrap().1;
+    for (args, addr) in [
+        (vec!["--url", &server.base], "127.0.0.1:0"),
+        (vec!["--timeout", "10s"], &*addr),
+        (vec![], &*format!("0.0.0.0:{port}")),
+    ] {
+        let ran = health(&args, &[("QS_SERVER__ADDR", addr)]);
+        assert_eq!((ran.code, &*ran.stdout, &*ran.stderr), (0, "ready\n", ""), "{args:?} {addr}");
+    }
+    let ran = health(&["--json", "--url", &server.base], &[]);
+    let said = ran.json();
+    assert_eq!((ran.code, &said["ready"], &said["status"]), (0, &json!(true), &json!(200)), "{said}");
+    assert_eq!(said["checks"], json!({"counters": "ok", "store": "ok"}));
+    assert_eq!(said["url"], format!("{}/ready", server.base));
+
+    let prefixed = health(&["--url", &format!("{}/elsewhere", server.base)], &[]);
+    prefixed.assert_failure(75);
+    assert!(prefixed.stderr.contains("HTTP 404 without the answer of qs-apiserver"), "{prefixed:?}");
+    let unknown = health(&[], &[]);
+    unknown.assert_failure(78);
+    assert!(unknown.stderr.contains("name the server with --url"), "{unknown:?}");
+    health(&["--url", "localhost:8080"], &[]).assert_failure(64);
+    health(&["--timeout", "soon"], &[]).assert_failure(64);
+    health(&["--config", "/nonexistent"], &[]).assert_failure(66);
+
+    server.kill();
+    let down = health(&["--json"], &[("QS_SERVER__ADDR", &addr)]);
+    down.assert_failure(75);
+    assert!(down.stderr.contains("not reachable: no connection"), "{down:?}");
+    assert_eq!((&down.json()["ready"], &down.json()["status"]), (&json!(false), &Value::Null), "{down:?}");
+}
+
+#[test]
+fn health_tells_which_store_is_missing() {
+    let Some(mut redis) = PrivateRedis::start("the health of a server without its Redis") else { return };
+    let url = redis.url();
+    let server = Server::start(&[ACCOUNT[0], ACCOUNT[1], ("QS_REDIS__URL", &url)]);
+    assert_eq!(health(&["--url", &server.base], &[]).code, 0);
+    redis.kill();
+    let ran = health(&["--json", "--timeout", "20s", "--url", &server.base], &[]);
+    ran.assert_failure(75);
+    assert!(ran.stderr.contains("not ready: counters unreachable"), "{ran:?}");
+    let said = ran.json();
+    assert_eq!((&said["status"], &said["checks"]["store"]), (&json!(503), &json!("ok")), "{said}");
+    assert_eq!(said["reason"], "not ready: counters unreachable");
+}
+
+#[test]
+fn health_does_not_wait_for_a_server_that_says_nothing() {
+    // The kernel takes the connection, nobody reads from it.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = silent.local_addr().unwrap().to_string();
+    let ran = health(&["--timeout", "100ms"], &[("QS_SERVER__ADDR", &addr)]);
+    ran.assert_failure(75);
+    assert!(ran.stderr.contains("not reachable: no answer before the deadline"), "{ran:?}");
 }
 
 #[tokio::test]

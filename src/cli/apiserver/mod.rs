@@ -1,5 +1,7 @@
 //! The command line of `qs-apiserver`: arguments and files become a checked configuration. Starting it is `app`'s part.
 
+mod health;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -21,6 +23,7 @@ Examples:
   qs-apiserver serve --dev-iam
   QS_SERVER__ADDR=127.0.0.1:0 QS_DATABASE__URL=sqlite:/tmp/qs.db qs-apiserver serve --dev-iam
   QS_DATABASE__URL_FILE=/etc/qs-server/mysql-url QS_REDIS__URL=redis://127.0.0.1 qs-apiserver migrate --check
+  qs-apiserver health
   qs-apiserver config default > qs-apiserver.yaml
   qs-apiserver openapi > openapi.json
   qs-apiserver config show --config qs-apiserver.yaml
@@ -29,8 +32,8 @@ On stdout the server prints one line, `listening on http://ADDRESS`, once it acc
 generated password, `dev-iam username=NAME password=PASSWORD`. The log goes to stderr.
 
 Exit codes: 0 stopped by SIGTERM or SIGINT, 1 a schema change is missing, 64 wrong command line, 66 a named file is missing, 73 the state
-directory or the log cannot be created, 74 the address or the database cannot be opened, 78 wrong or unsafe
-configuration.";
+directory or the log cannot be created, 74 the address or the database cannot be opened, 75 the server that was asked
+is not ready, 78 wrong or unsafe configuration.";
 
 /// The business endpoints that the crontab calls.
 #[derive(Debug, Parser)]
@@ -46,6 +49,8 @@ enum Command {
     Serve(Source),
     /// Takes the schema changes that the database lacks.
     Migrate(Migrate),
+    /// Asks the running server whether it is ready: for health checks of containers.
+    Health(health::Health),
     /// Prints the OpenAPI document of its routes, without starting anything.
     Openapi,
     /// Looks at the configuration.
@@ -103,10 +108,11 @@ struct Source {
     dev_iam: bool,
 }
 
-/// Reads the command line and does everything but what needs a database: the task, or `None` when nothing is left to do.
+/// Reads the command line and does everything but what needs a database: the task, or `None` when nothing is left to
+/// do.
 ///
 /// # Errors
-/// Wrong usage, or a configuration that is wrong or cannot be read.
+/// Wrong usage, a configuration that is wrong or cannot be read, or a server that was asked and is not ready.
 pub fn run(
     args: impl IntoIterator<Item = OsString>,
     env: &Env,
@@ -126,6 +132,7 @@ pub fn run(
             let source = Source { config: source.config, dev_iam: false };
             Ok(Some(Action::Migrate { config: read(&source, env)?.config, check }))
         }
+        Command::Health(health) => health.run(env, output).map(|()| None),
         Command::Openapi => Ok(Some(Action::Openapi)),
         Command::Config(ConfigCommand::Default) => output.data(DEFAULT_YAML).map(|()| None),
         Command::Config(ConfigCommand::Show(source)) => {
