@@ -25,6 +25,8 @@ mod counters;
 mod crash;
 mod crontab;
 #[cfg(feature = "server")]
+mod cron;
+#[cfg(feature = "server")]
 mod demo;
 mod deploy;
 #[cfg(feature = "server")]
