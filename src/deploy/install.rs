@@ -130,6 +130,7 @@ impl Install<'_> {
         let same = is_in_place(current.as_ref(), &version.crontab_sha256, CRONTAB_MODE) && !new_binary;
         if same && !self.order.force {
             steps.ok("compare", "unchanged");
+            self.purge_legacy(&version, steps);
             return Ok(Outcome::Unchanged);
         }
         self.expect_no_drift(current.as_ref(), &version)?;
@@ -536,12 +537,18 @@ impl Install<'_> {
         if let Err(error) = done {
             steps.add("tidy", Mark::Warning, error.to_string());
         }
-        if self.order.purge_legacy {
-            let found = legacy::find(self.host, &String::from_utf8_lossy(&version.crontab));
-            match legacy::purge(self.host, &found.gone, self.second()) {
-                Ok(()) => steps.ok("purge-legacy", found.told()),
-                Err(error) => steps.add("purge-legacy", Mark::Warning, error.to_string()),
-            }
+        self.purge_legacy(version, steps);
+    }
+
+    /// Takes away what the scripts left, if that was asked for.
+    fn purge_legacy(&self, version: &Version, steps: &mut Steps<'_>) {
+        if !self.order.purge_legacy || self.order.dry_run {
+            return;
+        }
+        let found = legacy::find(self.host, &String::from_utf8_lossy(&version.crontab));
+        match legacy::purge(self.host, &found.gone, self.second()) {
+            Ok(()) => steps.ok("purge-legacy", found.told()),
+            Err(error) => steps.add("purge-legacy", Mark::Warning, error.to_string()),
         }
     }
 

@@ -58,6 +58,9 @@ pub(super) fn find(host: &Host, crontab: &str) -> Legacy {
 
 /// Takes it away, and keeps a copy in a private directory.
 pub(super) fn purge(host: &Host, gone: &[PathBuf], now: i64) -> Result<(), DeployError> {
+    if gone.is_empty() {
+        return Ok(());
+    }
     let dir = host.state().join("legacy");
     files::create_dir(&dir, 0o700).map_err(DeployError::create(&dir))?;
     for path in gone {

@@ -329,7 +329,13 @@ fn what_the_scripts_left_goes_and_what_is_ours_stays() {
     host.program("usr/local/bin/qs-api-call.sh", GOOD);
     fs::write(&logrotate, "# qs-api-call rotates its logs by itself\n").unwrap();
     let lines = "0 * * * * root /usr/local/bin/qs-api-call.sh /api/v1/x /dev/null\n";
-    host.install(&[&host.release_with(lines), "--purge-legacy"]);
+    let release = host.release_with(lines);
+    host.install(&[&release, "--purge-legacy"]);
+    // Also when there is nothing to install.
+    host.program("usr/local/bin/qs-refresh-token.new", "exit 0");
+    fs::rename(host.path("usr/local/bin/qs-refresh-token.new"), &link).unwrap();
+    assert_eq!(host.install(&[&release, "--purge-legacy"])["outcome"], "unchanged");
+    assert!(!link.exists(), "it was a script by now");
     assert!(host.path("usr/local/bin/qs-api-call.sh").exists() && logrotate.exists());
 }
 
