@@ -31,6 +31,8 @@ mod demo;
 mod deploy;
 #[cfg(feature = "server")]
 mod deploy_cron;
+#[cfg(feature = "server")]
+mod deploy_ssh;
 mod docs;
 #[cfg(feature = "server")]
 mod due_tasks;

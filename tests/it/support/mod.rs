@@ -18,6 +18,8 @@ pub mod mariadb;
 pub mod scratch;
 #[cfg(feature = "server")]
 pub mod services;
+#[cfg(feature = "server")]
+pub mod sshd;
 pub mod tls;
 #[cfg(feature = "server")]
 pub mod wait;
