@@ -441,7 +441,7 @@ fn a_signal_in_the_middle_leaves_the_old_files() {
 /// A program that blocks where it is told to, until it is killed.
 fn blocking(at: &str) -> String {
     format!(
-        "case $1 in {at}) : > \"$0.blocks\"; exec sleep 600;; --version) echo qs-api-call 9.9.9;; esac # {at}"
+        "case $1 in {at}) echo $$ > \"$0.pid\"; mv \"$0.pid\" \"$0.blocks\"; exec sleep 600;; --version) echo qs-api-call 9.9.9;; esac # {at}"
     )
 }
 
@@ -472,6 +472,8 @@ fn an_install_that_is_killed_is_rolled_back_by_the_next() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
+        end_blocked(&host.path(STATE).join("qs-scheduler/staged/qs-api-call.blocks"));
+        end_blocked(&host.path(&format!("{BINARY}.blocks")));
         let verify = host.run("verify", &[]);
         if at == "host" {
             assert_eq!((host.read(TAB), host.read(BINARY)), before);
@@ -491,21 +493,13 @@ fn an_install_that_is_killed_is_rolled_back_by_the_next() {
         }
         assert_eq!((host.read(TAB), host.read(BINARY)), before);
         assert!(!host.path(STATE).join("qs-scheduler/under-way.json").exists());
-        kill_sleepers(&host);
     }
 }
 
-/// The blocked programs outlive the install that was killed.
-fn kill_sleepers(host: &Scratch) {
-    let root = host.root();
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let is_ours = fs::read_to_string(entry.path().join("cmdline"))
-            .is_ok_and(|line| line == "sleep\u{0}600\u{0}")
-            && fs::read_link(entry.path().join("cwd"))
-                .is_ok_and(|cwd| cwd.starts_with(&root) || cwd == std::path::Path::new("/"));
-        if is_ours && let Ok(pid) = entry.file_name().into_string() {
-            drop(std::process::Command::new("kill").arg(pid).status());
-        }
+/// A blocked program outlives the install that was killed.
+fn end_blocked(path: &std::path::Path) {
+    if let Ok(pid) = fs::read_to_string(path) {
+        drop(std::process::Command::new("kill").arg(pid.trim()).status());
     }
 }
 
