@@ -13,6 +13,7 @@ pub mod error;
 pub mod history;
 pub mod host;
 pub mod install;
+pub mod machine;
 pub mod place;
 pub mod prove;
 pub mod record;

@@ -23,9 +23,9 @@ mod contention;
 #[cfg(feature = "server")]
 mod counters;
 mod crash;
-mod crontab;
 #[cfg(feature = "server")]
 mod cron;
+mod crontab;
 #[cfg(feature = "server")]
 mod demo;
 mod deploy;

@@ -120,6 +120,7 @@ impl Scratch {
     }
 
     /// A root whose files the machine's own cron is asked about.
+    #[cfg(feature = "server")]
     pub fn for_real_cron() -> Self {
         let scratch = Self::new();
         fs::remove_file(scratch.path("usr/bin/unshare")).unwrap();

@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use super::args::{CheckArgs, Format};
-use super::host::{self, Machine};
 use super::{openapi, report, source};
 use crate::cli::output::{Failure, Output};
 use crate::clock::Clock;
 use crate::config::Env;
-use crate::crontab::lint::{Facts, Host, lint};
+use crate::crontab::lint::{self, Facts, lint};
 use crate::crontab::problem::Severity;
+use crate::deploy::host::Host;
+use crate::deploy::machine::{Machine, facts, other_crontabs, owners};
 use crate::domain::exit::Exit;
 
 /// Checks a file; errors end with 78.
@@ -25,23 +26,30 @@ pub(super) async fn run(
         Some(place) => Some(openapi::endpoints(place, env).await?),
         None => None,
     };
-    let io = |what: &Path| {
-        let what = what.display().to_string();
-        move |error: std::io::Error| Failure::new(Exit::Io, format!("{what}: {error}"))
-    };
     let is_stdin = path == Path::new("-");
-    let on_host = args.host || (!is_stdin && path.parent() == Some(Path::new(host::CRON_D)));
-    let machine = if on_host { Some(Machine::new().map_err(io(Path::new("/etc/passwd")))?) } else { None };
-    let file = if on_host && !is_stdin { Some(host::facts(path).map_err(io(path))?) } else { None };
-    let other_paths =
-        if args.other.is_empty() && on_host { host::crontabs(path) } else { args.other.clone() };
-    let others = host::owners(&other_paths, &crontab.format).map_err(io(Path::new("another crontab")))?;
+    let machine = Host::machine();
+    let on_host = args.host || (!is_stdin && path.parent() == Some(&machine.cron_dir()));
+    let users = if on_host {
+        machine.users().map_err(|error| Failure::new(Exit::Io, format!("the list of users: {error}")))?
+    } else {
+        Vec::new()
+    };
+    let asked = Machine { host: &machine, users: &users, brings_binary: false };
+    let file = if on_host { facts(path) } else { None };
     let own_name =
         path.file_name().and_then(|name| name.to_str()).filter(|_| !is_stdin && crontab.format.user_column);
+    let name = args.name.as_deref().or(own_name);
+    let other_paths = if args.other.is_empty() && on_host {
+        other_crontabs(&machine, name.unwrap_or_default())
+    } else {
+        args.other.clone()
+    };
+    let others =
+        owners(&other_paths, &crontab.format).map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
     let facts = Facts {
-        name: args.name.as_deref().or(own_name),
+        name,
         file: file.as_ref(),
-        host: machine.as_ref().map(|machine| machine as &dyn Host),
+        host: on_host.then_some(&asked as &dyn lint::Host),
         endpoints: endpoints.as_deref(),
         others: &others,
         from: clock.now(),

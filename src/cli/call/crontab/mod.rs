@@ -6,7 +6,6 @@ mod deployment;
 mod diff;
 mod drift;
 mod explain;
-mod host;
 mod import;
 mod install;
 mod next;

@@ -1,0 +1,214 @@
+//! The change itself: placed, proved, tried.
+
+use std::fs::File;
+
+use jiff::Timestamp;
+
+use crate::deploy::canary::{Canary, Choice};
+use crate::deploy::cron;
+use crate::deploy::error::DeployError;
+use crate::deploy::history::Backup;
+use crate::deploy::host::{self};
+use crate::deploy::legacy;
+use crate::deploy::place::{self, Attributes, Placed};
+use crate::deploy::prove::{self, Heard, Proof, ProofKind, Wanted};
+use crate::deploy::record::{Deployment, UnderWay};
+use crate::deploy::rehearsal::Verdict;
+use crate::deploy::steps::{Mark, Steps};
+use crate::deploy::stop::Stop;
+use crate::deploy::version::Version;
+use crate::files::{self};
+
+use super::{BINARY_MODE, CRONTAB_MODE, Install, Outcome, Ready};
+
+impl Install<'_> {
+    /// The part that is either finished or undone.
+    pub(super) async fn change(
+        &self,
+        version: &Version,
+        mut ready: Ready,
+        new_binary: bool,
+        steps: &mut Steps<'_>,
+        stop: &mut Stop,
+    ) -> Result<Outcome, DeployError> {
+        let (number, at) = (self.next_number()?, self.clock.now());
+        let backup = self.history.take(number, at, new_binary)?;
+        self.memory.begin(&UnderWay {
+            number,
+            at,
+            crontab_sha256: version.crontab_sha256.clone(),
+            binary_sha256: version.binary.as_ref().map(|binary| binary.sha256.clone()),
+        })?;
+        match self.place_and_prove(version, &mut ready, new_binary, (number, at), steps, stop).await {
+            Ok(deployment) => {
+                self.tidy(&backup, version, steps);
+                Ok(Outcome::Installed(Box::new(deployment)))
+            }
+            Err(reason) => Err(self.roll_back(reason, &backup, &mut ready, steps, stop).await),
+        }
+    }
+
+    pub(super) async fn place_and_prove(
+        &self,
+        version: &Version,
+        ready: &mut Ready,
+        new_binary: bool,
+        (number, at): (u32, Timestamp),
+        steps: &mut Steps<'_>,
+        stop: &mut Stop,
+    ) -> Result<Deployment, DeployError> {
+        self.place(version, new_binary, steps)?;
+        stop.check().await?;
+        let proof = self.prove(ready, steps, stop).await?;
+        let canary = self.try_canary(ready, steps, stop).await?;
+        let path = self.host.crontab(&self.order.name);
+        let crontab = Placed::at(&path)?.filter(|placed| placed.sha256 == version.crontab_sha256);
+        let crontab = crontab.ok_or_else(|| {
+            DeployError::Unproven(format!("{} was changed by somebody else meanwhile", path.display()))
+        })?;
+        let known_binary = self.memory.last()?.is_some_and(|last| last.binary.is_some());
+        let binary =
+            if version.binary.is_some() || known_binary { Placed::at(&self.host.binary())? } else { None };
+        let deployment = Deployment {
+            number,
+            at,
+            by: if version.restored.is_some() { "rollback" } else { "install" }.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            restored: version.restored,
+            crontab,
+            binary,
+            proof,
+            canary,
+        };
+        // From here on it is in force, whatever happens.
+        self.memory.set_last(&deployment)?;
+        steps.ok("record", format!("deployment {number}"));
+        Ok(deployment)
+    }
+
+    /// The program first: the lines of the new crontab may need it.
+    pub(super) fn place(
+        &self,
+        version: &Version,
+        new_binary: bool,
+        steps: &mut Steps<'_>,
+    ) -> Result<(), DeployError> {
+        let owner = (host::own_uid() == 0).then_some((0, 0));
+        let (path, binary) = (self.host.crontab(&self.order.name), self.host.binary());
+        if self.host.root().is_some() {
+            for dir in [files::parent(&path), files::parent(&binary)] {
+                files::create_dir(dir, 0o755).map_err(DeployError::create(dir))?;
+            }
+        }
+        if let Some(new) = version.binary.as_ref().filter(|_| new_binary) {
+            let mut content = File::open(&new.path).map_err(DeployError::io(&new.path))?;
+            place::put(&binary, &mut content, Attributes { mode: BINARY_MODE, owner }, self.second(), None)?;
+            steps.ok("place", binary.display().to_string());
+        }
+        let known = [Placed::at(&path)?, self.memory.last()?.map(|last| last.crontab)];
+        let after = known.into_iter().flatten().map(|placed| placed.mtime).max();
+        let attributes = Attributes { mode: CRONTAB_MODE, owner };
+        place::put(&path, &mut version.crontab.as_slice(), attributes, self.second(), after)?;
+        steps.ok("place", path.display().to_string());
+        Ok(())
+    }
+
+    pub(super) async fn prove(
+        &self,
+        ready: &mut Ready,
+        steps: &mut Steps<'_>,
+        stop: &mut Stop,
+    ) -> Result<Proof, DeployError> {
+        let proof = |kind, evidence: String| Proof { kind, evidence, at: self.clock.now() };
+        let wanted = self.order.proof;
+        if wanted == Wanted::None {
+            let proof = proof(ProofKind::None, "no proof was asked for".to_owned());
+            steps.add("prove", Mark::Skipped, proof.evidence.clone());
+            return Ok(proof);
+        }
+        let mut silent = None;
+        if let Some(log) = ready.log.as_mut().filter(|_| wanted != Wanted::Parse) {
+            let (name, patience) = (&self.order.name, self.order.proof_timeout);
+            match prove::listen(log, self.host, name, patience, self.clock, stop).await? {
+                Heard::Reload => {
+                    let proof = proof(ProofKind::Log, format!("cron logged RELOAD of it in {}", log.place()));
+                    steps.ok("prove", proof.evidence.clone());
+                    return Ok(proof);
+                }
+                Heard::Error(error) => {
+                    return Err(DeployError::Unproven(format!("cron refuses the file: {error}")));
+                }
+                Heard::Nothing => silent = Some(format!("cron logged nothing about it in {}", log.place())),
+            }
+        }
+        let accepted = ready.verdict == Verdict::Accepted;
+        if wanted == Wanted::Log || !accepted {
+            let why = silent.unwrap_or_else(|| "there is no log of cron".to_owned());
+            return Err(DeployError::Unproven(format!(
+                "{why}: it is not proved that cron has read the file"
+            )));
+        }
+        let pid =
+            cron::running(self.host).ok_or_else(|| DeployError::Unproven("cron has ended".to_owned()))?;
+        let said = "cron's own parser has accepted the same bytes";
+        let evidence = match silent {
+            Some(silent) => format!("{said}, and cron is running (process {pid}); but {silent}"),
+            None => format!("{said}, and cron is running (process {pid}); its log was not read"),
+        };
+        let proof = proof(ProofKind::Parse, evidence);
+        let mark = if wanted == Wanted::Parse { Mark::Ok } else { Mark::Warning };
+        steps.add("prove", mark, proof.evidence.clone());
+        Ok(proof)
+    }
+
+    pub(super) async fn try_canary(
+        &self,
+        ready: &Ready,
+        steps: &mut Steps<'_>,
+        stop: &mut Stop,
+    ) -> Result<Option<String>, DeployError> {
+        let Some(canary) = Canary::choose(&ready.checked.crontab, &self.order.canary) else {
+            let why =
+                if self.order.canary == Choice::None { "none was asked for" } else { "no line makes a call" };
+            steps.add("canary", Mark::Skipped, why);
+            return Ok(None);
+        };
+        let sung = canary.sing(self.host, &ready.users, stop).await?;
+        steps.ok("canary", sung);
+        Ok(Some(canary.endpoint))
+    }
+
+    /// What is done behind the install. It is in force, so a failure here is told and changes nothing about that.
+    pub(super) fn tidy(&self, backup: &Backup, version: &Version, steps: &mut Steps<'_>) {
+        let first = backup.crontab == crate::deploy::history::Before::Absent;
+        let forgotten = if first { self.history.forget(backup.number) } else { Ok(()) };
+        // The mark of the install goes last: as long as it is there, the next install looks after it.
+        let done = forgotten.and_then(|()| self.history.prune()).and_then(|()| self.memory.end());
+        if let Err(error) = done {
+            steps.add("tidy", Mark::Warning, error.to_string());
+        }
+        self.purge_legacy(version, steps);
+    }
+
+    /// Takes away what the scripts left, if that was asked for.
+    pub(super) fn purge_legacy(&self, version: &Version, steps: &mut Steps<'_>) {
+        if !self.order.purge_legacy || self.order.dry_run {
+            return;
+        }
+        let found = legacy::find(self.host, &String::from_utf8_lossy(&version.crontab));
+        match legacy::purge(self.host, &found.gone, self.second()) {
+            Ok(()) => steps.ok("purge-legacy", found.told()),
+            Err(error) => steps.add("purge-legacy", Mark::Warning, error.to_string()),
+        }
+    }
+
+    pub(super) fn next_number(&self) -> Result<u32, DeployError> {
+        let last = self.memory.last()?.map_or(0, |last| last.number);
+        let backup = self.history.list()?.last().map_or(0, |backup| backup.number);
+        Ok(last.max(backup).saturating_add(1))
+    }
+
+    pub(super) fn second(&self) -> i64 {
+        self.clock.now().as_second()
+    }
+}

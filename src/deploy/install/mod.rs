@@ -1,0 +1,211 @@
+//! A new version on a host, from the files that were sent to the proof that cron runs them; or everything as before.
+
+mod change;
+mod ready;
+mod undo;
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::canary::Choice;
+use super::changes::changes;
+use super::check::{Checked, check};
+use super::cron_log::CronLog;
+use super::error::DeployError;
+use super::host::{self, Host, User};
+use super::legacy;
+use super::place::Placed;
+use super::prove::Wanted;
+use super::record::{Deployment, Memory};
+use super::rehearsal::Verdict;
+use super::steps::{Mark, Steps};
+use super::stop::Stop;
+use super::version::{self, Source, Version};
+use crate::clock::Clock;
+use crate::crontab::lint::is_file_name;
+use crate::deploy::history::History;
+
+/// The mode of an installed crontab.
+pub(super) const CRONTAB_MODE: u32 = 0o644;
+/// The mode of an installed program.
+pub(super) const BINARY_MODE: u32 = 0o755;
+/// How long a program may take to tell its version.
+const VERSION_LIMIT: Duration = Duration::from_secs(20);
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// The file's name in `/etc/cron.d`.
+    pub name: String,
+    /// What is installed.
+    pub source: Source,
+    /// Which call is tried.
+    pub canary: Choice,
+    /// What proof is asked for.
+    pub proof: Wanted,
+    /// How long cron's log may say nothing.
+    pub proof_timeout: Duration,
+    /// Show what would change, and change nothing.
+    pub dry_run: bool,
+    /// Install what is installed already, and replace a file that somebody else has changed.
+    pub force: bool,
+    /// Take away what the scripts left.
+    pub purge_legacy: bool,
+}
+
+/// How an install ended well.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It was there already; nothing was written.
+    Unchanged,
+    /// What would change; nothing was.
+    WouldChange(Vec<String>),
+    /// It is in force.
+    Installed(Box<Deployment>),
+}
+
+/// Installs, or rolls back to a backup: both take the same steps.
+///
+/// # Errors
+/// Why nothing was changed, or why it was rolled back.
+pub async fn install(
+    order: &Order,
+    host: &Host,
+    clock: &dyn Clock,
+    steps: &mut Steps<'_>,
+    stop: &mut Stop,
+) -> Result<Outcome, DeployError> {
+    if !is_file_name(&order.name) {
+        return Err(DeployError::Name(order.name.clone()));
+    }
+    let memory = Memory::new(&host.state(), &order.name);
+    let history = History::new(host, &order.name);
+    let install = Install { order, host, clock, memory, history };
+    let result = install.run(steps, stop).await;
+    if let Err(error) = &result
+        && !matches!(error, DeployError::RolledBack(_))
+    {
+        steps.add("end", Mark::Failed, error.to_string());
+    }
+    result
+}
+
+struct Install<'a> {
+    order: &'a Order,
+    host: &'a Host,
+    clock: &'a dyn Clock,
+    memory: Memory,
+    history: History,
+}
+
+/// What was found out before anything was changed.
+struct Ready {
+    checked: Checked,
+    users: Vec<User>,
+    log: Option<CronLog>,
+    verdict: Verdict,
+}
+
+impl Install<'_> {
+    async fn run(&self, steps: &mut Steps<'_>, stop: &mut Stop) -> Result<Outcome, DeployError> {
+        // The files first: without them there is nothing to lock for.
+        if let Source::Files { .. } = self.order.source {
+            Version::read(&self.order.source, self.host, &self.order.name)?;
+        }
+        let _lock = if self.order.dry_run { None } else { Some(self.lock(steps)?) };
+        self.repair(steps)?;
+        let mut version = Version::read(&self.order.source, self.host, &self.order.name)?;
+        steps.ok("read", self.told(&version));
+        let users = self.host.users().map_err(DeployError::io(Path::new("/etc/passwd")))?;
+        let checked = self.check(&version, &users, steps)?;
+        let (path, binary) = (self.host.crontab(&self.order.name), self.host.binary());
+        let (current, current_binary) = (Placed::at(&path)?, Placed::at(&binary)?);
+        let new_binary = version
+            .binary
+            .as_ref()
+            .is_some_and(|new| !is_in_place(current_binary.as_ref(), &new.sha256, BINARY_MODE));
+        let same = is_in_place(current.as_ref(), &version.crontab_sha256, CRONTAB_MODE) && !new_binary;
+        if same && !self.order.force {
+            steps.ok("compare", "unchanged");
+            self.purge_legacy(&version, steps);
+            return Ok(Outcome::Unchanged);
+        }
+        self.expect_no_drift(current.as_ref(), &version)?;
+        if self.order.dry_run {
+            return self.would_change(&version, &checked, &users, new_binary, steps);
+        }
+        let staged = self.memory.staged();
+        let result = match version.stage(&staged) {
+            Ok(()) => {
+                steps.ok("stage", staged.display().to_string());
+                self.make_ready_and_change(&version, checked, users, new_binary, steps, stop).await
+            }
+            Err(error) => Err(error),
+        };
+        // Whatever happened, nobody needs it any more; what cannot be removed is removed by the next install.
+        drop(version::clear(&staged));
+        result
+    }
+
+    async fn make_ready_and_change(
+        &self,
+        version: &Version,
+        checked: Checked,
+        users: Vec<User>,
+        new_binary: bool,
+        steps: &mut Steps<'_>,
+        stop: &mut Stop,
+    ) -> Result<Outcome, DeployError> {
+        let ready = self.make_ready(checked, users, version, steps, stop).await?;
+        self.change(version, ready, new_binary, steps, stop).await
+    }
+
+    fn told(&self, version: &Version) -> String {
+        let short = |sha256: &str| sha256.chars().take(12).collect::<String>();
+        let crontab = short(&version.crontab_sha256);
+        let program = version.binary.as_ref().map(|binary| format!(", program {}", short(&binary.sha256)));
+        let whence = match (&self.order.source, version.restored) {
+            (Source::Files { manifest: Some(_), .. }, _) => ", as the manifest says".to_owned(),
+            (_, Some(number)) => format!(", from backup {number}"),
+            _ => String::new(),
+        };
+        format!("crontab {crontab}{}{whence}", program.unwrap_or_default())
+    }
+
+    fn would_change(
+        &self,
+        version: &Version,
+        checked: &Checked,
+        users: &[User],
+        new_binary: bool,
+        steps: &mut Steps<'_>,
+    ) -> Result<Outcome, DeployError> {
+        let path = self.host.crontab(&self.order.name);
+        let old = match std::fs::read(&path) {
+            Ok(old) => old,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(DeployError::io(&path)(error)),
+        };
+        let of_old = check(self.host, users, &self.order.name, &old, true, self.clock)?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (old_secret, new_secret) = (of_old.secret_lines(), checked.secret_lines());
+        let mut lines = changes(&text(&old), &text(&version.crontab), &old_secret, &new_secret);
+        if lines.is_empty() {
+            lines.push("the crontab is written anew: same text, other mode or owner, or --force".to_owned());
+        }
+        if let (true, Some(binary)) = (new_binary, &version.binary) {
+            lines.push(format!("program {}: {}", self.host.binary().display(), &binary.sha256[..12]));
+        }
+        if self.order.purge_legacy {
+            let found = legacy::find(self.host, &text(&version.crontab));
+            lines.extend(found.gone.iter().map(|path| format!("removed: {}", path.display())));
+        }
+        steps.add("dry-run", Mark::Skipped, "nothing was changed, and cron's parser was not asked");
+        Ok(Outcome::WouldChange(lines))
+    }
+}
+
+fn is_in_place(current: Option<&Placed>, sha256: &str, mode: u32) -> bool {
+    let owner = host::rightful_owner();
+    current.is_some_and(|now| now.sha256 == sha256 && now.mode == mode && now.owner == owner)
+}

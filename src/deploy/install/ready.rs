@@ -1,0 +1,195 @@
+//! What is found out before anything is changed.
+
+use crate::crontab::problem::Severity;
+use crate::deploy::canary::{Canary, Choice};
+use crate::deploy::check::{Checked, check};
+use crate::deploy::cron;
+use crate::deploy::cron_log::CronLog;
+use crate::deploy::error::DeployError;
+use crate::deploy::host::User;
+use crate::deploy::place::Placed;
+use crate::deploy::process;
+use crate::deploy::prove::Wanted;
+use crate::deploy::rehearsal::{self, Verdict};
+use crate::deploy::steps::{Mark, Steps};
+use crate::deploy::stop::Stop;
+use crate::deploy::version::Version;
+use crate::files::FileLock;
+
+use super::{Install, Ready, VERSION_LIMIT};
+
+impl Install<'_> {
+    pub(super) fn lock(&self, steps: &mut Steps<'_>) -> Result<FileLock, DeployError> {
+        self.memory.create()?;
+        let path = self.host.state().join("lock");
+        let lock = FileLock::try_take(&path).map_err(DeployError::create(&path))?;
+        let lock = lock.ok_or(DeployError::Locked(path))?;
+        steps.ok("lock", "no other install is at work");
+        Ok(lock)
+    }
+
+    /// Ends what a killed install began.
+    pub(super) fn repair(&self, steps: &mut Steps<'_>) -> Result<(), DeployError> {
+        let Some(under_way) = self.memory.under_way()? else { return Ok(()) };
+        if self.order.dry_run {
+            steps.add("repair", Mark::Warning, "an interrupted install is there; the next one rolls it back");
+            return Ok(());
+        }
+        if self.memory.last()?.is_some_and(|last| last.number == under_way.number) {
+            self.memory.end()?;
+            steps.ok("repair", "the last install was complete when it was killed");
+            return Ok(());
+        }
+        let backup = self.history.get(under_way.number)?;
+        let done = self.history.restore(&backup, self.second())?;
+        self.memory.end()?;
+        self.history.forget(backup.number)?;
+        let done = if done.is_empty() { "it had changed nothing".to_owned() } else { done.join("; ") };
+        steps.add("repair", Mark::Warning, format!("an interrupted install was rolled back: {done}"));
+        Ok(())
+    }
+
+    pub(super) fn check(
+        &self,
+        version: &Version,
+        users: &[User],
+        steps: &mut Steps<'_>,
+    ) -> Result<Checked, DeployError> {
+        let brings_binary = version.binary.is_some();
+        let checked = check(self.host, users, &self.order.name, &version.crontab, brings_binary, self.clock)?;
+        let (errors, warnings) = (checked.count(Severity::Error), checked.count(Severity::Warning));
+        let Some(first) = checked.first_error() else {
+            let entries = match checked.crontab.entries().count() {
+                1 => "1 entry".to_owned(),
+                entries => format!("{entries} entries"),
+            };
+            let (mark, warnings) = match warnings {
+                0 => (Mark::Ok, "no warning".to_owned()),
+                1 => (Mark::Warning, "1 warning".to_owned()),
+                _ => (Mark::Warning, format!("{warnings} warnings")),
+            };
+            steps.add("check", mark, format!("{entries}, no error, {warnings}"));
+            return Ok(checked);
+        };
+        // It ran before, whatever the rules say of it today; cron itself still has its say.
+        if version.restored.is_some() {
+            steps.add("check", Mark::Warning, format!("{errors} errors, the first: {first}"));
+            return Ok(checked);
+        }
+        Err(DeployError::Refused { by: "the check", errors, first: first.to_string() })
+    }
+
+    /// A file that somebody has changed by hand is not thrown away without a word.
+    pub(super) fn expect_no_drift(
+        &self,
+        current: Option<&Placed>,
+        version: &Version,
+    ) -> Result<(), DeployError> {
+        let (Some(current), Some(last)) = (current, self.memory.last()?) else { return Ok(()) };
+        let known = current.sha256 == last.crontab.sha256 || current.sha256 == version.crontab_sha256;
+        if known || self.order.force {
+            return Ok(());
+        }
+        Err(DeployError::Drifted(self.host.crontab(&self.order.name)))
+    }
+
+    pub(super) async fn look_at_host(
+        &self,
+        checked: &Checked,
+        version: &Version,
+        steps: &mut Steps<'_>,
+        stop: &mut Stop,
+    ) -> Result<(), DeployError> {
+        let mut told = Vec::new();
+        match cron::running(self.host) {
+            Some(pid) => told.push(format!("cron is running (process {pid})")),
+            None if self.order.proof == Wanted::None => told.push("cron is not running".to_owned()),
+            None => {
+                return Err(DeployError::Host {
+                    what: "cron is not running; nothing was changed".to_owned(),
+                    hint: "systemctl start cron, or --proof none where it will only run later".to_owned(),
+                });
+            }
+        }
+        let calls = checked.crontab.entries().any(|entry| entry.call().is_some());
+        let installed = self.host.binary();
+        let program = version.binary.as_ref().map(|binary| binary.path.clone());
+        let program = program.or_else(|| Some(installed).filter(|path| calls && path.exists()));
+        if let Some(program) = program {
+            let mut command = process::command(&program);
+            let ran = stop.or(process::run(command.arg("--version"), VERSION_LIMIT)).await?;
+            let not_a_program = |why: String| DeployError::Host {
+                what: format!("{} does not tell its version: {why}; nothing was changed", program.display()),
+                hint: "is it built for this machine?".to_owned(),
+            };
+            let ran = ran.map_err(|error| not_a_program(error.to_string()))?;
+            if !ran.success {
+                return Err(not_a_program(ran.complaint()));
+            }
+            told.push(ran.stdout.lines().next().unwrap_or_default().to_owned());
+        }
+        steps.ok("host", told.join(", "));
+        Ok(())
+    }
+
+    /// A proof that cannot come is not waited for.
+    pub(super) fn expect_provable(&self, verdict: &Verdict, has_log: bool) -> Result<(), DeployError> {
+        let accepted = *verdict == Verdict::Accepted;
+        let why = match self.order.proof {
+            Wanted::None => return Ok(()),
+            Wanted::Log if has_log => return Ok(()),
+            Wanted::Parse if accepted => return Ok(()),
+            Wanted::Auto if has_log || accepted => return Ok(()),
+            Wanted::Log => "no log of cron can be read",
+            Wanted::Parse => "the host's cron cannot be asked",
+            Wanted::Auto => "no log of cron can be read, and the host's cron cannot be asked",
+        };
+        Err(DeployError::Host {
+            what: format!("it could not be proved that cron runs it: {why}; nothing was changed"),
+            hint: "--proof none installs without a proof".to_owned(),
+        })
+    }
+
+    /// Everything that can be known before the first change.
+    pub(super) async fn make_ready(
+        &self,
+        checked: Checked,
+        users: Vec<User>,
+        version: &Version,
+        steps: &mut Steps<'_>,
+        stop: &mut Stop,
+    ) -> Result<Ready, DeployError> {
+        self.look_at_host(&checked, version, steps, stop).await?;
+        let verdict = rehearsal::ask(
+            self.host,
+            &self.memory.staged(),
+            &self.order.name,
+            &checked.crontab,
+            &version.crontab,
+            self.clock,
+            stop,
+        )
+        .await?;
+        match &verdict {
+            Verdict::Accepted => steps.ok("parse", "the host's cron reads it without a complaint"),
+            Verdict::Unavailable(why) => {
+                steps.add("parse", Mark::Skipped, format!("the host's cron was not asked: {why}"));
+            }
+            Verdict::Refused(errors) => {
+                let first = errors.join("; ");
+                return Err(DeployError::Refused { by: "the host's cron", errors: 1, first });
+            }
+        }
+        let canary = Canary::choose(&checked.crontab, &self.order.canary);
+        if let (Choice::Endpoint(endpoint), None) = (&self.order.canary, canary) {
+            return Err(DeployError::Host {
+                what: format!("no line makes a call, so none can try {endpoint}; nothing was changed"),
+                hint: "--no-canary installs without one".to_owned(),
+            });
+        }
+        let log = CronLog::from_now(self.host).await;
+        self.expect_provable(&verdict, log.is_some())?;
+        stop.check().await?;
+        Ok(Ready { checked, users, log, verdict })
+    }
+}
