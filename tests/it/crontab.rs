@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::golden;
@@ -330,12 +330,4 @@ fn a_verdict_stands_when_nobody_reads_it() {
 fn a_terminal_output_has_no_colours_where_none_are_wanted() {
     let ran = crontab(&["check", "-"], "61 * * * * root x\n");
     assert!(!ran.stdout.contains('\u{1b}') && !ran.stderr.contains('\u{1b}'));
-}
-
-#[test]
-fn the_table_of_the_crontabs_guide_is_rendered() {
-    let table = crontab(&["render", "table", "crontab/qs-scheduler"], "").stdout;
-    assert_eq!(table.lines().count(), 7);
-    let value: Value = crontab(&["explain", "--json", "crontab/qs-scheduler"], "").json();
-    assert_eq!(value[0]["when"], "at minute 0 of every hour");
 }
