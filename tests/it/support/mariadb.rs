@@ -111,7 +111,11 @@ impl Drop for PrivateMariaDb {
 /// A server that answers; none when it ended instead.
 fn launch(dir: &Path, port: u16, options: &[String]) -> Option<Child> {
     let log = fs::OpenOptions::new().create(true).append(true).open(dir.join("log")).unwrap();
+    // A starting server removes what looks like a temporary table, also that of another one, from the directory of these.
+    let scratch = dir.join("tmp");
+    fs::create_dir_all(&scratch).unwrap();
     let mut child = server(&dir.join("data"))
+        .arg(format!("--tmpdir={}", scratch.display()))
         .arg(format!("--port={port}"))
         .arg(format!("--socket={}", dir.join("socket").display()))
         .arg(format!("--pid-file={}", dir.join("pid").display()))
@@ -175,6 +179,7 @@ fn template() -> PathBuf {
     let output = Command::new("mariadb-install-db")
         .arg("--no-defaults")
         .arg(format!("--datadir={}", data.display()))
+        .arg(format!("--tmpdir={}", making.path().display()))
         .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
         .args(root_option())
         .args(["--innodb-log-file-size=48M", "--innodb-use-native-aio=0"])
