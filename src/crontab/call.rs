@@ -30,7 +30,10 @@ pub enum Reading {
     /// One call.
     Call(Box<Call>),
     /// A command of the program that is not a call (`qs-api-call token refresh`).
-    Command,
+    Command {
+        /// The program as it is named.
+        program: String,
+    },
     /// It names the program, but the shell decides what its arguments are.
     Unclear(&'static str),
     /// A call with wrong arguments.
@@ -71,7 +74,7 @@ pub fn read(shell: &str) -> Reading {
         return Reading::Unclear(why);
     }
     if is_command(arguments) {
-        return Reading::Command;
+        return Reading::Command { program: program.clone() };
     }
     let line = std::iter::once("qs-api-call").chain(arguments.iter().map(String::as_str));
     match CallLine::try_parse_from(line) {
@@ -86,7 +89,7 @@ pub fn read(shell: &str) -> Reading {
             redirection: redirection.trim().to_owned(),
         })),
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            Reading::Command
+            Reading::Command { program: program.clone() }
         }
         Err(error) => Reading::Wrong { reason: reason(&error) },
     }
@@ -100,8 +103,11 @@ fn reason(error: &clap::Error) -> String {
     text[..end].split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// An endpoint begins with a slash, so a word that is also a command is one only where no word does, or in front.
 fn is_command(arguments: &[String]) -> bool {
-    arguments.iter().any(|word| COMMANDS.contains(&word.as_str()))
+    let known = |word: &String| COMMANDS.contains(&word.as_str());
+    let names_endpoint = arguments.iter().any(|word| word.starts_with('/'));
+    arguments.first().is_some_and(known) || (!names_endpoint && arguments.iter().any(known))
 }
 
 fn is_program(word: &str) -> bool {
@@ -169,7 +175,7 @@ mod tests {
             assert!(matches!(read(shell), Reading::Other), "{shell}");
         }
         for shell in ["qs-api-call token refresh", "qs-api-call check /x", "qs-api-call --version"] {
-            assert!(matches!(read(shell), Reading::Command), "{shell}");
+            assert!(matches!(read(shell), Reading::Command { .. }), "{shell}");
         }
     }
 

@@ -1,10 +1,11 @@
 //! What will run differently when one crontab takes the place of another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
 use super::file::{Crontab, Entry};
+use super::lint::secret_lines;
 
 /// What happens to a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,8 +45,17 @@ pub struct Side {
     pub command: String,
     /// With which settings.
     pub settings: BTreeMap<String, String>,
+    /// Whether a secret is in the line, so that the command is not shown.
+    pub secret: bool,
     /// At which instants of the window.
     pub at: Vec<Timestamp>,
+}
+
+impl Side {
+    /// The command, unless a secret is in it.
+    pub fn shown(&self) -> &str {
+        if self.secret { "(hidden: a secret is in the line)" } else { &self.command }
+    }
 }
 
 /// What happens to one line, or to a pair of lines with the same task.
@@ -83,11 +93,10 @@ impl Difference {
             changes.push(format!("user {} → {}", name(&old.user), name(&new.user)));
         }
         if old.command != new.command {
-            changes.push(format!("command {} → {}", old.command, new.command));
+            changes.push(format!("command {} → {}", old.shown(), new.shown()));
         }
         // Values may be secrets; their names are enough.
-        let names: std::collections::BTreeSet<&String> =
-            old.settings.keys().chain(new.settings.keys()).collect();
+        let names: BTreeSet<&String> = old.settings.keys().chain(new.settings.keys()).collect();
         changes.extend(
             names
                 .into_iter()
@@ -100,7 +109,9 @@ impl Difference {
 
 /// Compares two files over the time from `from` (excluded) to `to` (included). Lines are paired by task, in order.
 pub fn diff(old: &Crontab, new: &Crontab, from: Timestamp, to: Timestamp) -> Vec<Difference> {
-    let side = |entry: &Entry| Side {
+    let (old_secret, new_secret) = (secret_lines(old), secret_lines(new));
+    let side = |entry: &Entry, secret: &BTreeSet<usize>| Side {
+        secret: secret.contains(&entry.line),
         line: entry.line,
         schedule: entry.schedule.to_string(),
         user: entry.user.clone(),
@@ -112,11 +123,16 @@ pub fn diff(old: &Crontab, new: &Crontab, from: Timestamp, to: Timestamp) -> Vec
             .collect(),
         at: entry.schedule.after(from).map(|next| next.at).take_while(|at| *at <= to).collect(),
     };
-    let key = |entry: &Entry| entry.call().map_or_else(|| entry.command.text.clone(), |_| entry.task());
-    let mut olds: Vec<(String, Side)> = old.entries().map(|entry| (key(entry), side(entry))).collect();
+    let key = |entry: &Entry, secret: &BTreeSet<usize>| match entry.call() {
+        None if secret.contains(&entry.line) => format!("line {}", entry.line),
+        None => entry.command.text.clone(),
+        Some(_) => entry.task(),
+    };
+    let mut olds: Vec<(String, Side)> =
+        old.entries().map(|entry| (key(entry, &old_secret), side(entry, &old_secret))).collect();
     let mut found = Vec::new();
     for entry in new.entries() {
-        let (task, new) = (key(entry), side(entry));
+        let (task, new) = (key(entry, &new_secret), side(entry, &new_secret));
         let same =
             |(other, old): &(String, Side)| *other == task && Side { line: old.line, ..new.clone() } == *old;
         let at = olds.iter().position(same).or_else(|| olds.iter().position(|(other, _)| *other == task));

@@ -26,38 +26,67 @@ fn live(shell: &str) -> impl Iterator<Item = Live> + '_ {
     })
 }
 
-/// Splits a command line into the command, its redirections, and what follows its first operator.
+/// Splits a command line into the command, its redirections, and what follows its first operator. Words behind a
+/// redirection are arguments to the shell; whoever writes them so is not followed: they count as the rest.
 pub(super) fn split(shell: &str) -> (&str, &str, &str) {
-    let (mut redirection, mut word_start) = (None, 0);
+    let (mut redirection, mut word_start, mut angle) = (None, 0, None);
     for Live { at, c, .. } in live(shell).filter(|live| !live.quoted) {
         let cut = |rest| {
             let end = redirection.unwrap_or(at);
-            (&shell[..end], &shell[end..at], rest)
+            whole((&shell[..end], &shell[end..at], rest), shell)
         };
         match c {
             ' ' | '\t' => word_start = at + 1,
-            '<' | '>' if redirection.is_none() => {
+            '<' | '>' => {
                 let digits = shell[word_start..at].bytes().all(|byte| byte.is_ascii_digit());
-                redirection = Some(if digits { word_start } else { at });
+                redirection = redirection.or(Some(if digits { word_start } else { at }));
+                angle = Some(at);
             }
             // `2>&1` and `&>` are redirections, not operators.
-            '&' if shell[..at].ends_with(['>', '<']) || shell[at..].starts_with("&>") => {
-                redirection = redirection.or(Some(at));
-            }
+            '&' if at > 0 && angle == Some(at - 1) => {}
+            '&' if shell[at..].starts_with("&>") => redirection = redirection.or(Some(at)),
             ';' | '|' | '&' | '(' | ')' | '\n' => return cut(&shell[at..]),
             '#' if at == word_start => return cut(""),
             _ => {}
         }
     }
     let end = redirection.unwrap_or(shell.len());
-    (&shell[..end], &shell[end..], "")
+    whole((&shell[..end], &shell[end..], ""), shell)
+}
+
+/// What stands behind a redirection's target makes it part of the rest.
+fn whole<'a>(
+    (command, redirection, rest): (&'a str, &'a str, &'a str),
+    shell: &'a str,
+) -> (&'a str, &'a str, &'a str) {
+    if only_redirections(redirection) {
+        (command, redirection, rest)
+    } else {
+        (command, "", &shell[command.len()..])
+    }
+}
+
+fn only_redirections(text: &str) -> bool {
+    let Some(words) = shlex::split(text) else { return false };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let operator = word.trim_start_matches(|c: char| c.is_ascii_digit());
+        let target = operator.trim_start_matches(['<', '>', '&', '|']);
+        if target.len() == operator.len() || (target.is_empty() && words.next().is_none()) {
+            return false;
+        }
+    }
+    true
 }
 
 /// Why the shell would change a word, if it would.
 pub(super) fn expands(command: &str) -> Option<&'static str> {
-    live(command).find_map(|Live { c, quoted, .. }| match c {
+    let begins = |at: usize| command[..at].ends_with([' ', '\t', '=', ':']) || at == 0;
+    live(command).find_map(|Live { at, c, quoted }| match c {
         '$' | '`' => Some("the shell puts a variable or the output of a command into it"),
         '*' | '?' | '[' if !quoted => Some("the shell looks for files that match a word of it"),
+        '{' if !quoted => Some("the shell may make several words of one with braces"),
+        '~' if !quoted && begins(at) => Some("the shell puts a home directory into it"),
         _ => None,
     })
 }
@@ -76,6 +105,9 @@ mod tests {
             ("a &> b", ("a ", "&> b", "")),
             ("a \"b > c\" #d", ("a \"b > c\" ", "", "")),
             ("a#b", ("a#b", "", "")),
+            ("a >b 2>&1", ("a ", ">b 2>&1", "")),
+            ("a 2> b c", ("a ", "", "2> b c")),
+            ("a \\>& b", ("a \\>", "", "& b")),
         ] {
             assert_eq!(split(shell), expected, "{shell}");
         }
@@ -83,10 +115,10 @@ mod tests {
 
     #[test]
     fn only_what_the_shell_would_change_expands() {
-        for shell in ["a $b", "a \"$b\"", "a `b`", "a *", "a [b]"] {
+        for shell in ["a $b", "a \"$b\"", "a `b`", "a *", "a [b]", "a {b,c}", "a ~/b", "a b=~/c"] {
             assert!(expands(shell).is_some(), "{shell}");
         }
-        for shell in ["a '$b'", "a \\$b", "a '*'", "a \"*\"", "a b=c"] {
+        for shell in ["a '$b'", "a \\$b", "a '*'", "a \"*\"", "a b=c", "a '{b}'", "a b~c"] {
             assert_eq!(expands(shell), None, "{shell}");
         }
     }

@@ -310,6 +310,81 @@ fn rendering_writes_what_changed_removes_what_is_left_over_and_keeps_what_is_not
     assert!(refused.stderr.contains("line 1: it is not a call"), "{refused:?}");
 }
 
+/// Every way in which a line with a secret could be shown, in every command and form.
+#[test]
+fn a_secret_is_found_wherever_it_stands_and_shown_nowhere() {
+    let dir = TempDir::new().unwrap();
+    for line in [
+        "IAM_PASSWORD=pa$hunter22",
+        "IAM_PASSWORD=hunter22 # old",
+        "IAM_PASSWORD=\"hunter22\" # old",
+        "# IAM_PASSWORD=hunter22",
+        "0 3 * * * root IAM_PASSWORD=hunter22 /usr/local/bin/qs-api-call --retry 3 /x",
+        "0 3 * * * root /usr/local/bin/qs-api-call -q token=hunter22 /x /l",
+        "0 3 * * * root /usr/local/bin/qs-api-call '/x?access_token=hunter22' /l",
+        "0 3 * * * root /usr/local/bin/qs-api-call -H 'X-Auth-Token: hunter22' /x /l",
+        "0 3 * * * root /usr/local/bin/qs-api-call -d '{\"a\":{\"password\":\"hunter22\"}}' /x /l",
+        "0 3 * * * root curl -u admin:hunter22 https://h/\\%41x",
+        "0 3 * * * root /bin/x --password hunter22",
+        "0 3 * * root curl -u admin:hunter22 https://h/x",
+    ] {
+        let source = file(&dir, "tab", &format!("MAILTO=root\n{line}\n"));
+        let check = crontab(&["check", "--json", &source], "");
+        assert_eq!(check.code, 78, "{line}");
+        assert!(rules(&check).contains(&"secret".to_owned()), "{line}: {check:?}");
+        let commands: [&[&str]; 11] = [
+            &["check", &source],
+            &["check", "--json", &source],
+            &["check", "--format", "sarif", &source],
+            &["check", "--format", "github", &source],
+            &["explain", &source],
+            &["explain", "--json", &source],
+            &["next", &source],
+            &["diff", "/dev/null", &source],
+            &["diff", "--format", "markdown", &source, "/dev/null"],
+            &["render", "table", &source],
+            &["render", "kubernetes", &source],
+        ];
+        for command in commands {
+            let ran = crontab(command, "");
+            assert!(!format!("{ran:?}").contains("hunter22"), "{command:?}: {ran:?}");
+        }
+    }
+}
+
+#[test]
+fn what_the_shell_or_the_program_would_change_or_refuse_is_seen() {
+    let check = |line: &str| {
+        let ran = crontab(&["check", "--json", "-"], &format!("MAILTO=root\n0 3 * * * root {line}\n"));
+        (ran.code, rules(&ran))
+    };
+    let call = "/usr/local/bin/qs-api-call";
+    for (arguments, code, rule) in [
+        ("-d {\"a\":1,\"b\":2} /x /l", 0, "unchecked"),
+        ("/x ~/l", 0, "unchecked"),
+        ("/x /l 2>/dev/null --retry 3", 0, "unchecked"),
+        ("--task status --retry 3 /x /l", 78, "call-arguments"),
+        ("-X 'PO ST' /x /l", 78, "call-arguments"),
+        ("-H bad /x /l", 78, "call-arguments"),
+        ("-q noeq /x /l", 78, "call-arguments"),
+        ("-d 'not json' /x /l", 78, "call-arguments"),
+    ] {
+        assert_eq!(check(&format!("{call} {arguments}")), (code, vec![rule.to_owned()]), "{arguments}");
+    }
+    for good in [
+        format!("{call} --task status /x /l"),
+        format!("A=/x/y {call} token refresh"),
+        format!("\"{call}\" status"),
+    ] {
+        assert_eq!(check(&good), (0, vec![]), "{good}");
+    }
+    assert_eq!(check("tar czf /b/db-%Y.tgz /db"), (78, vec!["percent".to_owned()]));
+    let every_day = crontab(&["check", "--json", "-"], "0 3 1-31 * 1 root /bin/x\n");
+    assert_eq!((every_day.code, rules(&every_day)), (0, vec!["either-day".to_owned()]));
+    let below = crontab(&["check", "--json", "-"], "0 3 * * * root /bin/x\n# qs: zone=Asia/Tokyo\n");
+    assert_eq!(rules(&below), ["unknown-directive"]);
+}
+
 #[test]
 fn a_verdict_stands_when_nobody_reads_it() {
     let line = "61 * * * * root x\n".repeat(5_000);

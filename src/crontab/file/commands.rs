@@ -6,6 +6,9 @@ use crate::crontab::call::{self, Reading};
 use crate::crontab::command::Command;
 use crate::crontab::problem::{Problem, Rule, Severity};
 
+/// Letters with which strftime(3) goes on behind `%`.
+const STRFTIME: &str = "aAbBcCdDeFgGhHIjmMnpPrRsStTuUVwWxXyYzZ";
+
 impl Reader {
     pub(super) fn command(&mut self, number: usize, text: &str, at: usize) -> Option<Command> {
         let command = Command::new(&text[at..]);
@@ -35,6 +38,11 @@ impl Reader {
         let in_argument = words.as_ref().is_some_and(|words| words.len() > 1);
         let escape =
             in_argument && behind.len() >= 2 && behind.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+        // `%Y` and its like in an argument are a date.
+        let date = date
+            || (in_argument
+                && !before.ends_with([' ', '\t'])
+                && behind.starts_with(|c| STRFTIME.contains(c)));
         let torn = words.is_none_or(|words| words.is_empty());
         let call = !matches!(call::read(&command.shell), Reading::Other);
         let severity = if date || escape || torn || call { Severity::Error } else { Severity::Warning };

@@ -48,7 +48,7 @@ impl Reader {
             let found = format!("{} words: neither a setting (NAME=value) nor an entry", words.len());
             let expected = "five time fields, the user and a command";
             let fix = if text.contains('=') {
-                "quote the value: NAME=\"\""
+                "write NAME=value, the value in quotes and nothing behind it"
             } else {
                 "begin the line with # to make it a comment"
             };
@@ -198,7 +198,7 @@ enum Six {
 }
 
 /// What `useradd` of Debian takes, and names with dots or capitals that exist.
-fn is_user_name(word: &str) -> bool {
+pub fn is_user_name(word: &str) -> bool {
     let mut chars = word.chars();
     let first = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     first

@@ -8,6 +8,8 @@ mod entries;
 mod reader;
 mod settings;
 
+pub use entries::is_user_name;
+
 use jiff::tz::TimeZone;
 
 use super::call::{self, Reading};

@@ -129,8 +129,14 @@ impl Reader {
         match (directive, zone.map(TimeZone::get)) {
             ("fields=5", _) => self.seconds = Some(false),
             ("fields=6", _) => self.seconds = Some(true),
+            (_, Some(Ok(_))) if self.crontab.entries().next().is_some() => {
+                let problem =
+                    Problem::new(Rule::UnknownDirective, number, "a zone that is stated below an entry");
+                self.problem(problem.expected("it above every entry").fix("move it to the top"));
+            }
             (_, Some(Ok(zone))) => {
-                self.crontab.stated_zone = Some((number, directive["zone=".len()..].to_owned()));
+                let name = zone.iana_name().unwrap_or(&directive["zone=".len()..]).to_owned();
+                self.crontab.stated_zone = Some((number, name));
                 if !self.crontab.format.fixed_zone {
                     self.crontab.format.zone = zone;
                 }

@@ -93,7 +93,10 @@ impl Reader {
             self.problem(Problem::new(Rule::CronTz, number, found).fix(fix));
         }
         match TimeZone::get(&setting.value) {
-            Ok(zone) => self.zone = Some((setting.value.clone(), zone)),
+            Ok(zone) => {
+                let name = zone.iana_name().unwrap_or(&setting.value).to_owned();
+                self.zone = Some((name, zone));
+            }
             Err(_) => self.unknown_zone(number, &setting.value, "CRON_TZ=Asia/Shanghai"),
         }
     }

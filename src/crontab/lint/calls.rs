@@ -19,6 +19,7 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
                 let invocation = &call.line.invocation;
                 program(entry, &call.program, facts.host, problems);
                 endpoint(entry, facts.endpoints, problems);
+                values(entry, problems);
                 if let Some(wrong) = invocation.task.as_deref().and_then(|name| check_task_name(name).err()) {
                     let found = format!("the task name {:?}", invocation.task.as_deref().unwrap_or_default());
                     problems.push(
@@ -45,7 +46,7 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
                 let found = format!("a call that cannot be checked: {why}");
                 problems.push(Problem::new(Rule::Unchecked, entry.line, found).at(at).fix("let the line be the call alone; it has options for a body, a log, a lock and a time limit"));
             }
-            Reading::Command => program(entry, first_word(&entry.command.shell), facts.host, problems),
+            Reading::Command { program: named } => program(entry, named, facts.host, problems),
             Reading::Other => {}
         }
     }
@@ -60,8 +61,30 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
     }
 }
 
-fn first_word(shell: &str) -> &str {
-    shell.split_whitespace().next().unwrap_or_default()
+/// What the program would refuse before it sends anything.
+fn values(entry: &Entry, problems: &mut Vec<Problem>) {
+    let Some(invocation) = entry.call().map(|call| &call.line.invocation) else { return };
+    let token = |text: &str| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    let mut report = |found: String, expected: &str, fix: &str| {
+        problems.push(Problem::new(Rule::CallArguments, entry.line, found).expected(expected).fix(fix));
+    };
+    if let Some(method) = invocation.method.as_deref().filter(|method| !token(method)) {
+        report(format!("the method {method:?}"), "one word", "-X POST");
+    }
+    for header in &invocation.header {
+        if !header.split_once(':').is_some_and(|(name, _)| token(name.trim())) {
+            report("a header without a name and a colon".to_owned(), "NAME: VALUE", "-H 'X-Name: value'");
+        }
+    }
+    if invocation.query.iter().any(|pair| !pair.contains('=')) {
+        report("a query parameter without '='".to_owned(), "KEY=VALUE", "-q key=value");
+    }
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).is_ok();
+    if invocation.data.as_deref().is_some_and(|data| !data.starts_with('@') && !json(data)) {
+        report("a body that is no JSON".to_owned(), "JSON, @FILE or @-", "--data '{\"key\": \"value\"}'");
+    }
 }
 
 fn program(entry: &Entry, program: &str, host: Option<&dyn Host>, problems: &mut Vec<Problem>) {

@@ -2,6 +2,7 @@
 
 use crate::crontab::file::Crontab;
 use crate::crontab::problem::{Problem, Rule};
+use crate::domain::cron::Field;
 
 pub(super) fn check(crontab: &Crontab, problems: &mut Vec<Problem>) {
     for entry in crontab.entries() {
@@ -17,6 +18,13 @@ pub(super) fn check(crontab: &Crontab, problems: &mut Vec<Problem>) {
                 found,
                 "write '*' for one of the two, and test the other one in the command",
             );
+        }
+        let every = [Field::DayOfMonth, Field::DayOfWeek].map(|field| expr.is_every(field));
+        if expr.either_day() && every[0] != every[1] {
+            let found =
+                "a day that changes nothing: the other one has every day, and one of the two is enough"
+                    .to_owned();
+            report(Rule::EitherDay, found, "write '*' for the one that has every day");
         }
         if expr.day_and_weekday() {
             let found = format!("a day of the month and a weekday that must both match: {}", expr.describe());

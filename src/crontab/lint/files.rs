@@ -1,7 +1,8 @@
 //! The file as cron finds it: its name, kind, owner and mode; the users in it; the zone that it states.
 
 use super::Facts;
-use crate::crontab::file::Crontab;
+use crate::crontab::environment::Setting;
+use crate::crontab::file::{Crontab, Line};
 use crate::crontab::problem::{Problem, Rule};
 
 /// What a path leads to.
@@ -54,6 +55,15 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
                 Problem::new(Rule::UnknownUser, entry.line, found)
                     .fix("name an existing user, for example root"),
             );
+        }
+    }
+    for (index, line) in crontab.lines.iter().enumerate() {
+        let Line::Setting(Setting { name, value }) = line else { continue };
+        let runs = || host.file(value).is_some_and(|file| file.mode & 0o111 != 0);
+        if name == "SHELL" && value.starts_with('/') && !value.contains(' ') && !runs() {
+            let found =
+                format!("{value:?}, which this machine does not have as a program: no line would run");
+            problems.push(Problem::new(Rule::Shell, index + 1, found).fix("SHELL=/bin/sh"));
         }
     }
     let machine = host.zone();

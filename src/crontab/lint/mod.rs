@@ -9,10 +9,12 @@ mod owners;
 mod secrets;
 mod timing;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::file::Crontab;
-use super::problem::Problem;
+use super::problem::{Problem, Rule};
 
 pub use files::{FileFacts, FileKind, is_file_name};
 pub use owners::Owner;
@@ -63,7 +65,43 @@ pub fn lint(crontab: &Crontab, facts: &Facts<'_>) -> Vec<Problem> {
     owners::check(crontab, facts, &mut problems);
     days::check(crontab, &mut problems);
     timing::check(crontab, facts, &mut problems);
+    hide(&mut problems);
     problems
         .sort_by_key(|problem| (problem.line, problem.columns.start, std::cmp::Reverse(problem.severity)));
     problems
+}
+
+/// What is wrong with the text alone, with secrets hidden.
+pub fn of_text(crontab: &Crontab) -> Vec<Problem> {
+    let secret = secret_lines(crontab);
+    let mut problems = crontab.problems.clone();
+    hide_on(&secret, &mut problems);
+    problems
+}
+
+/// The lines that hold a secret, from 1. What stands in them is not shown.
+pub fn secret_lines(crontab: &Crontab) -> BTreeSet<usize> {
+    let mut problems = Vec::new();
+    secrets::check(crontab, &Facts::default(), &mut problems);
+    of_rule(&problems)
+}
+
+fn of_rule(problems: &[Problem]) -> BTreeSet<usize> {
+    problems.iter().filter(|problem| problem.rule == Rule::Secret).map(|problem| problem.line).collect()
+}
+
+fn hide(problems: &mut [Problem]) {
+    let secret = of_rule(problems);
+    hide_on(&secret, problems);
+}
+
+/// Other problems of a line with a secret keep their rule and their place.
+fn hide_on(secret: &BTreeSet<usize>, problems: &mut [Problem]) {
+    let others = problems.iter_mut().filter(|problem| problem.rule != Rule::Secret);
+    for problem in others.filter(|problem| secret.contains(&problem.line)) {
+        problem.found =
+            format!("something that is not shown, for the secret in the line: {}", problem.rule.summary());
+        problem.expected = String::new();
+        problem.fix = String::new();
+    }
 }

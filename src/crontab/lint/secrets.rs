@@ -24,52 +24,77 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
             Line::Setting(setting) => readable(index + 1, &setting.name, &setting.value, facts, problems),
             Line::Entry(entry) => of_entry(entry, facts, problems),
             Line::Comment(text) => of_comment(index + 1, text, problems),
-            _ => {}
+            Line::Broken => of_words(index + 1, &crontab.texts[index], problems),
+            Line::Blank => {}
         }
     }
 }
 
 fn of_entry(entry: &Entry, facts: &Facts<'_>, problems: &mut Vec<Problem>) {
-    let mut report = |what: &str| {
-        problems.push(
-            Problem::new(
-                Rule::Secret,
-                entry.line,
-                format!("{what} in the command, which is public while it runs"),
-            )
-            .fix(FIX),
-        );
+    let Some(call) = entry.call() else {
+        of_words(entry.line, &entry.command.shell, problems);
+        return;
     };
-    if let Some(call) = entry.call() {
-        let invocation = &call.line.invocation;
-        if call.assignments.iter().any(|(name, value)| is_secret(name, value)) {
-            report("a secret");
-        } else if invocation.header.iter().any(|header| is_secret_header(header)) {
-            report("a secret header");
-        } else if invocation.ping_url.as_deref().is_some_and(has_userinfo) {
-            report("a password in a URL");
-        }
+    let invocation = &call.line.invocation;
+    let pair = |text: &str| text.split_once('=').is_some_and(|(name, value)| is_secret(name, value));
+    let endpoint = invocation.endpoint.as_deref().unwrap_or_default();
+    let query = endpoint.split_once('?').map(|(_, query)| query).unwrap_or_default();
+    let body = invocation.data.as_deref().and_then(|data| serde_json::from_str(data).ok());
+    let header = |header: &String| {
+        is_secret_header(header)
+            || header.split_once(':').is_some_and(|(name, value)| is_secret(name, value.trim()))
+    };
+    let what = if call.assignments.iter().any(|(name, value)| is_secret(name, value)) {
+        "a secret"
+    } else if invocation.header.iter().any(header) {
+        "a secret header"
+    } else if invocation.ping_url.as_deref().is_some_and(has_userinfo) {
+        "a password in a URL"
+    } else if invocation.query.iter().map(String::as_str).chain(query.split('&')).any(pair) {
+        "a secret in the query"
+    } else if body.as_ref().is_some_and(holds_secret) {
+        "a secret in the body"
+    } else {
         if let Some(key) = &invocation.key {
             readable(entry.line, "KEY_FILE", &key.to_string_lossy(), facts, problems);
         }
         return;
+    };
+    report(entry.line, what, problems);
+}
+
+fn report(line: usize, what: &str, problems: &mut Vec<Problem>) {
+    let found = format!("{what} in the command, which is public while it runs");
+    problems.push(Problem::new(Rule::Secret, line, found).fix(FIX));
+}
+
+fn holds_secret(body: &serde_json::Value) -> bool {
+    match body {
+        serde_json::Value::Object(fields) => fields.iter().any(|(name, value)| {
+            value.as_str().is_some_and(|value| is_secret(name, value)) || holds_secret(value)
+        }),
+        serde_json::Value::Array(items) => items.iter().any(holds_secret),
+        _ => false,
     }
-    let shell = &entry.command.shell;
+}
+
+/// The words of a command that is no call, or of a line that cannot be read.
+fn of_words(line: usize, text: &str, problems: &mut Vec<Problem>) {
     let words: Vec<String> =
-        shlex::split(shell).unwrap_or_else(|| shell.split_whitespace().map(str::to_owned).collect());
+        shlex::split(text).unwrap_or_else(|| text.split_whitespace().map(str::to_owned).collect());
     let with_value = |pair: &[String]| {
-        matches!(pair[0].as_str(), "-u" | "--user" | "--password")
-            && pair[1].contains(':') | pair[0].ends_with("password")
+        (matches!(pair[0].as_str(), "-u" | "--user") && pair[1].contains(':'))
+            || (pair[0].starts_with("--") && is_secret(pair[0].trim_start_matches('-'), &pair[1]))
     };
     let named = |word: &String| {
         word.split_once('=').is_some_and(|(name, value)| is_secret(name.trim_start_matches('-'), value))
     };
     if words.iter().any(|word| is_secret_header(word)) {
-        report("a secret header");
+        report(line, "a secret header", problems);
     } else if words.iter().any(|word| has_userinfo(word)) {
-        report("a password in a URL");
+        report(line, "a password in a URL", problems);
     } else if words.windows(2).any(with_value) || words.iter().any(named) {
-        report("a password");
+        report(line, "a password", problems);
     }
 }
 

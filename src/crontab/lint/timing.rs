@@ -1,6 +1,6 @@
 //! Starts that meet, and times that a change of the clocks moves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -12,6 +12,8 @@ use crate::domain::schedule::Schedule;
 
 /// How far ahead starts are compared.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// How many lines of a meeting are named.
+const SHOWN: usize = 3;
 /// How many changes of the clocks are looked at: a year's, and one more.
 const CHANGES: usize = 3;
 
@@ -22,32 +24,49 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
     }
 }
 
-/// Calls that start in the same minute, each set of lines once, at its last line.
+/// Calls that start in the same minute. Lines of one schedule are looked at once, and each set of lines that meet is told
+/// once, at its last line.
 fn same_minute(crontab: &Crontab, from: Timestamp, problems: &mut Vec<Problem>) {
     let end = from.saturating_add(DAY).unwrap_or(from);
-    let mut starts: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
     // A call that waits a random time does not start with the others.
     let calls = crontab.entries().filter(|entry| {
         entry.call().is_some_and(|call| call.line.invocation.jitter.is_none_or(|jitter| jitter.is_zero()))
     });
+    let mut lines_of = BTreeMap::new();
     for entry in calls {
+        let key = (entry.schedule.to_string(), entry.zone.as_deref());
+        lines_of.entry(key).or_insert((entry, Vec::new())).1.push(entry.line);
+    }
+    let schedules: Vec<(&Entry, Vec<usize>)> = lines_of.into_values().collect();
+    let mut starts: BTreeMap<i64, BTreeSet<usize>> = BTreeMap::new();
+    for (index, (entry, _)) in schedules.iter().enumerate() {
         for next in entry.schedule.after(from).take_while(|next| next.at <= end) {
-            let lines = starts.entry(next.at.as_second().div_euclid(60)).or_default();
-            if lines.last() != Some(&entry.line) {
-                lines.push(entry.line);
-            }
+            starts.entry(next.at.as_second().div_euclid(60)).or_default().insert(index);
         }
     }
-    let mut meetings: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
-    for lines in starts.into_values().filter(|lines| lines.len() > 1) {
-        *meetings.entry(lines).or_default() += 1;
+    let mut meetings: BTreeMap<BTreeSet<usize>, usize> = BTreeMap::new();
+    for met in starts.into_values() {
+        *meetings.entry(met).or_default() += 1;
     }
-    for (lines, times) in meetings {
-        let (last, others) = lines.split_last().map(|(last, others)| (*last, others)).unwrap_or_default();
-        let others: Vec<String> = others.iter().map(usize::to_string).collect();
+    // A line may meet others at many minutes; the most frequent meeting is enough.
+    let mut told: BTreeMap<usize, (usize, Vec<usize>)> = BTreeMap::new();
+    for (met, times) in meetings {
+        let mut lines: Vec<usize> =
+            met.iter().flat_map(|index| schedules[*index].1.iter().copied()).collect();
+        lines.sort_unstable();
+        let Some(last) = lines.pop().filter(|_| !lines.is_empty()) else { continue };
+        if told.get(&last).is_none_or(|(known, _)| *known < times) {
+            told.insert(last, (times, lines));
+        }
+    }
+    for (last, (times, others)) in told {
+        let shown: Vec<String> = others.iter().take(SHOWN).map(usize::to_string).collect();
+        let more = others.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let with = if others.len() == 1 { "line" } else { "lines" };
+        let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
         let found =
-            format!("a start in the same minute as {with} {}, {times} times in 24 hours", others.join(", "));
+            format!("a start in the same minute as {with} {}{more}, {times} in 24 hours", shown.join(", "));
         let fix = "move it by some minutes, or give it --jitter 30s";
         problems.push(Problem::new(Rule::SameMinute, last, found).fix(fix));
     }

@@ -1,10 +1,15 @@
 //! A file for `/etc/cron.d`: of a user's crontab, of a file with carriage returns, of one without its last newline.
 
-use super::Rendered;
-use crate::crontab::file::{Crontab, Line};
+use super::{Rendered, Unrenderable};
+use crate::crontab::file::{Crontab, Format, Line};
+use crate::crontab::problem::Severity;
+use crate::domain::cron::Dialect;
 
 /// The same lines, each entry with its user.
-pub fn cron_d(crontab: &Crontab, name: &str, user: &str) -> Rendered {
+///
+/// # Errors
+/// The first line that cron would refuse or misread.
+pub fn cron_d(crontab: &Crontab, name: &str, user: &str) -> Result<Rendered, Unrenderable> {
     let lines = crontab.lines.iter().zip(&crontab.texts).map(|(line, text)| {
         let text = text.trim_end_matches('\r');
         match line {
@@ -15,6 +20,11 @@ pub fn cron_d(crontab: &Crontab, name: &str, user: &str) -> Rendered {
             _ => format!("{text}\n"),
         }
     });
-    let content = lines.collect();
-    Rendered { name: name.to_owned(), content }
+    let content: String = lines.collect();
+    let format = Format { dialect: Dialect::Cron, user_column: true, ..crontab.format.clone() };
+    let read = Crontab::parse(content.as_bytes(), format);
+    match read.problems.iter().find(|problem| problem.severity == Severity::Error) {
+        Some(problem) => Err(Unrenderable { line: problem.line, why: problem.message() }),
+        None => Ok(Rendered { name: name.to_owned(), content }),
+    }
 }

@@ -1,8 +1,6 @@
 //! A `CronJob` of Kubernetes for each line.
 
-use super::{
-    Options, Rendered, Unrenderable, each, fill, lines, longest, mark, runs, settings, unique, zone,
-};
+use super::{Names, Options, Rendered, Unrenderable, each, fill, lines, longest, mark, runs, settings, zone};
 use crate::crontab::call::Call;
 use crate::crontab::file::{Crontab, Entry};
 use crate::domain::cron::{CronExpr, Field};
@@ -26,14 +24,14 @@ const SAMPLE: usize = 200;
 /// # Errors
 /// The first line that Kubernetes cannot run as it is.
 pub fn kubernetes(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>, Unrenderable> {
-    let mut files = Vec::new();
+    let (mut files, mut names) = (Vec::new(), Names::new(LONGEST_NAME));
     for (entry, call) in each(crontab)? {
         let no = |why: &str| Unrenderable { line: entry.line, why: why.to_owned() };
         let Schedule::Cron { expr, .. } = &entry.schedule else {
             return Err(no("@reboot has no counterpart in Kubernetes"));
         };
         let schedule = schedule(expr).map_err(no)?;
-        let name = unique(&object_name(&entry.task()), &files, ".yaml");
+        let name = names.unique(&object_name(&entry.task()));
         let component = name.trim_start_matches("qs-").to_owned();
         let zone = zone(entry, options);
         let zone_line = zone.map(|zone| format!("  timeZone: {zone}\n")).unwrap_or_default();
@@ -102,7 +100,10 @@ fn list(expr: &CronExpr, field: Field) -> String {
 fn object_name(task: &str) -> String {
     let lower: String =
         task.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect();
-    let name = format!("qs-{}", lower.trim_matches('-'));
+    let name = match lower.trim_matches('-') {
+        "" => "qs-task".to_owned(),
+        lower => format!("qs-{lower}"),
+    };
     if name.len() <= LONGEST_NAME {
         return name;
     }
@@ -124,7 +125,8 @@ fn overlap(call: &Call) -> String {
     format!("  # {comment}\n  concurrencyPolicy: {word}\n")
 }
 
-/// After how many seconds a start that could not be made is left out: less than the time to the next one.
+/// After how many seconds a start that could not be made is left out: less than the time to the next one, where that is
+/// more than a minute.
 fn starting(entry: &Entry) -> u64 {
     let times: Vec<i64> = entry
         .schedule
@@ -200,15 +202,21 @@ fn final_codes(call: &Call) -> &'static str {
 fn arguments(call: &Call) -> String {
     let json = (!call.line.call.json).then(|| "--json".to_owned());
     let all = json.iter().chain(&call.arguments);
-    lines(all.map(|argument| format!("                - {}", scalar(argument))))
+    lines(all.map(|argument| format!("                - {}", scalar(&literal(argument)))))
 }
 
 fn environment(entry: &Entry, call: &Call, zone: Option<&str>) -> String {
-    let zone = zone.map(|zone| ("TZ", zone));
-    let all = zone.into_iter().chain(settings(entry, call));
+    let own = settings(entry, call);
+    let zone = zone.map(|zone| ("TZ", zone)).filter(|_| own.iter().all(|(name, _)| *name != "TZ"));
+    let all = zone.into_iter().chain(own);
     lines(all.map(|(name, value)| {
-        format!("                - name: {name}\n                  value: {}", scalar(value))
+        format!("                - name: {name}\n                  value: {}", scalar(&literal(value)))
     }))
+}
+
+/// `$(NAME)` is a variable to the kubelet, and `$$` a dollar.
+fn literal(text: &str) -> String {
+    text.replace('$', "$$")
 }
 
 /// A YAML scalar. Plain where nothing can be meant but the text, else quoted as JSON, which is YAML.
@@ -219,5 +227,5 @@ fn scalar(text: &str) -> String {
     if begins && text.chars().all(plain) && !word.contains(&text.to_ascii_lowercase().as_str()) {
         return text.to_owned();
     }
-    serde_json::Value::from(text).to_string()
+    serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }

@@ -11,10 +11,12 @@ pub use kubernetes::kubernetes;
 pub use systemd::systemd;
 pub use table::table;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::call::Call;
 use super::file::{Crontab, Entry};
+use super::invocation::check_task_name;
 use crate::domain::cron::{CronExpr, Field};
 
 /// How every rendered file begins.
@@ -63,17 +65,25 @@ fn call_of(entry: &Entry) -> Result<&Call, Unrenderable> {
             "its redirection needs a shell; name the log file as the call's last argument instead",
         ));
     }
+    if let Err(expected) = check_task_name(&entry.task()) {
+        return Err(Unrenderable { line: entry.line, why: format!("its task cannot be a name: {expected}") });
+    }
     if entry.command.input.is_some() {
         return Err(no("its standard input comes from cron; use --data"));
     }
     Ok(call)
 }
 
-/// Settings above a line and before its call, without cron's own.
-fn settings<'a>(entry: &'a Entry, call: &'a Call) -> impl Iterator<Item = (&'a str, &'a str)> {
+/// Settings above a line and before its call, without cron's own; the last one of a name counts.
+fn settings<'a>(entry: &'a Entry, call: &'a Call) -> Vec<(&'a str, &'a str)> {
     let above = entry.environment.iter().map(|setting| (setting.name.as_str(), setting.value.as_str()));
     let before = call.assignments.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    above.filter(|(name, _)| !CRONS_OWN.contains(name)).chain(before)
+    let mut kept: Vec<(&str, &str)> = Vec::new();
+    for (name, value) in above.filter(|(name, _)| !CRONS_OWN.contains(name)).chain(before) {
+        kept.retain(|(other, _)| *other != name);
+        kept.push((name, value));
+    }
+    kept
 }
 
 /// The whole time that a call may take: its wait and its budget.
@@ -92,11 +102,18 @@ fn zone<'a>(entry: &'a Entry, options: &'a Options) -> Option<&'a str> {
     entry.zone.as_deref().or(options.zone.as_deref())
 }
 
-/// Fills `{{name}}` in a template.
+/// Fills `{{name}}` in a template, once: what is put in is not looked at again.
 fn fill(template: &str, values: &[(&str, &str)]) -> String {
-    values
-        .iter()
-        .fold(template.to_owned(), |text, (name, value)| text.replace(&format!("{{{{{name}}}}}"), value))
+    let mut text = String::with_capacity(template.len() * 2);
+    let mut rest = template;
+    while let Some((before, (name, behind))) =
+        rest.split_once("{{").and_then(|(before, rest)| Some((before, rest.split_once("}}")?)))
+    {
+        text.push_str(before);
+        text.push_str(values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value));
+        rest = behind;
+    }
+    text + rest
 }
 
 /// Each with a newline behind it.
@@ -116,16 +133,30 @@ fn runs(expr: &CronExpr, field: Field) -> Vec<(u8, u8)> {
     runs
 }
 
-/// A name for files and objects, unique among `taken`: two lines may have one task.
-fn unique(name: &str, taken: &[Rendered], suffix: &str) -> String {
-    let free = |name: &str| !taken.iter().any(|file| file.name == format!("{name}{suffix}"));
-    let mut candidate = name.to_owned();
-    let mut number = 1;
-    while !free(&candidate) {
-        number += 1;
-        candidate = format!("{name}-{number}");
+/// Names of files and objects: two lines may have one task, and a name has a longest length.
+struct Names {
+    taken: BTreeMap<String, usize>,
+    longest: usize,
+}
+
+impl Names {
+    fn new(longest: usize) -> Self {
+        Self { taken: BTreeMap::new(), longest }
     }
-    candidate
+
+    /// The name, with a number behind it if it was given before.
+    fn unique(&mut self, name: &str) -> String {
+        let mut candidate = name.to_owned();
+        while self.taken.contains_key(&candidate) {
+            let number = self.taken.entry(name.to_owned()).or_insert(1);
+            *number += 1;
+            let suffix = format!("-{number}");
+            let head = &name[..name.floor_char_boundary(self.longest.saturating_sub(suffix.len()))];
+            candidate = format!("{}{suffix}", head.trim_end_matches('-'));
+        }
+        self.taken.insert(candidate.clone(), 1);
+        candidate
+    }
 }
 
 /// Every line that can be rendered, or why the first one cannot.

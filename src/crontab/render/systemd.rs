@@ -1,8 +1,6 @@
 //! A timer and a service of systemd for each line (systemd.time(7), systemd.exec(5)).
 
-use super::{
-    Options, Rendered, Unrenderable, each, fill, lines, longest, mark, runs, settings, unique, zone,
-};
+use super::{Names, Options, Rendered, Unrenderable, each, fill, lines, longest, mark, runs, settings, zone};
 use crate::crontab::call::Call;
 use crate::crontab::file::{Crontab, Entry};
 use crate::domain::cron::{CronExpr, Field};
@@ -10,6 +8,8 @@ use crate::domain::duration;
 use crate::domain::overlap::Overlap;
 use crate::domain::schedule::Schedule;
 
+/// Longest name of a unit, without its suffix.
+const LONGEST_NAME: usize = 240;
 const SERVICE: &str = include_str!("templates/call.service");
 const TIMER: &str = include_str!("templates/call.timer");
 /// What a call may take beyond its own deadline until systemd ends it.
@@ -23,16 +23,24 @@ const WEEKDAYS: [(u8, &str); 7] =
 /// # Errors
 /// The first line that systemd cannot run as it is.
 pub fn systemd(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>, Unrenderable> {
-    let mut files = Vec::new();
+    let (mut files, mut names) = (Vec::new(), Names::new(LONGEST_NAME));
     for (entry, call) in each(crontab)? {
         if call.line.invocation.overlap == Some(Overlap::Parallel) {
             let why = "systemd never starts a unit that still runs, so --overlap parallel cannot be kept"
                 .to_owned();
             return Err(Unrenderable { line: entry.line, why });
         }
-        let name = unique(&format!("qs-call-{}", entry.task()), &files, ".service");
+        if entry.schedule == Schedule::Reboot {
+            let why =
+                "systemd would make the call whenever the timer is enabled, not when the machine starts"
+                    .to_owned();
+            return Err(Unrenderable { line: entry.line, why });
+        }
+        let name = names.unique(&format!("qs-call-{}", entry.task()));
         let mark = mark(options);
-        let endpoint = specifiers(call.line.invocation.endpoint.as_deref().unwrap_or_default());
+        // A backslash at the end of a line would take the next one in.
+        let endpoint =
+            specifiers(call.line.invocation.endpoint.as_deref().unwrap_or_default()).replace('\\', "/");
         let limit = (longest(call).as_secs() + SPARE).to_string();
         let service = [
             ("mark", mark.as_str()),
@@ -59,7 +67,7 @@ pub fn systemd(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>, Un
 /// The lines that say when: one, or two when either day is enough.
 fn when(entry: &Entry, options: &Options) -> String {
     match &entry.schedule {
-        Schedule::Reboot => "OnBootSec=1min\n".to_owned(),
+        Schedule::Reboot => String::new(),
         Schedule::Cron { expr, .. } => {
             let zone = zone(entry, options).map(|zone| format!(" {zone}")).unwrap_or_default();
             lines(calendar(expr).into_iter().map(|calendar| format!("OnCalendar={calendar}{zone}")))
@@ -118,6 +126,7 @@ fn command(call: &Call) -> String {
 fn environment(entry: &Entry, call: &Call) -> String {
     lines(
         settings(entry, call)
+            .into_iter()
             .map(|(name, value)| format!("Environment={}", quote_value(&format!("{name}={value}")))),
     )
 }

@@ -1,9 +1,11 @@
 //! The entries as a table for a document.
 
 use crate::crontab::file::Crontab;
+use crate::crontab::lint::secret_lines;
 
 /// A Markdown table, a row for each line.
 pub fn table(crontab: &Crontab) -> String {
+    let secret = secret_lines(crontab);
     let rows = crontab.entries().map(|entry| {
         let (what, log) = match entry.call() {
             Some(call) => {
@@ -20,6 +22,9 @@ pub fn table(crontab: &Crontab) -> String {
                     ),
                     log,
                 )
+            }
+            None if secret.contains(&entry.line) => {
+                ("(hidden: a secret is in the line)".to_owned(), String::new())
             }
             None => (format!("`{}`", entry.command.shell.replace('|', "\\|")), String::new()),
         };

@@ -85,7 +85,22 @@ fn values_are_quoted_for_their_reader() {
     assert!(service.contains("Environment=API_BASE_URL=https://a/%%20\n"), "{service}");
     assert!(service.contains("Environment=\"N=a b\"\n"), "{service}");
     let manifest = &super::kubernetes(&crontab, &options()).unwrap()[0].content;
-    assert!(manifest.contains("                - \"{\\\"a\\\": \\\"$x\\\"}\"\n"), "{manifest}");
+    assert!(manifest.contains("                - \"{\\\"a\\\": \\\"$$x\\\"}\"\n"), "{manifest}");
+}
+
+#[test]
+fn what_is_put_into_a_template_is_not_a_template() {
+    let crontab =
+        crontab("0 * * * * root A=1 A=2 /usr/bin/qs-api-call -d '{\"t\":{\"x\":\"{{limit}}\"}}' /x\n");
+    let units = super::systemd(&crontab, &options()).unwrap();
+    assert!(units[0].content.contains("{{limit}}"), "{}", units[0].content);
+    assert_eq!(units[0].content.matches("Environment=A=").count(), 1);
+    for line in
+        ["0 * * * * root /usr/bin/qs-api-call --task 'a b' /x\n", "@reboot root /usr/bin/qs-api-call /x\n"]
+    {
+        let crontab = self::crontab(&line.replace("--task 'a b'", "--task a/b"));
+        assert!(super::systemd(&crontab, &options()).is_err(), "{line}");
+    }
 }
 
 #[test]
@@ -123,7 +138,10 @@ fn a_users_crontab_gets_its_user() {
     let format =
         Format { dialect: Dialect::Cron, user_column: false, zone: TimeZone::UTC, fixed_zone: false };
     let crontab = Crontab::parse(b"A=b\r\n# c\r\n0 * * * *  /bin/x  y\r\n@daily z", format);
-    assert_eq!(cron_d(&crontab, "x", "app").content, "A=b\n# c\n0 * * * *  app /bin/x  y\n@daily app z\n");
+    assert_eq!(
+        cron_d(&crontab, "x", "app").unwrap().content,
+        "A=b\n# c\n0 * * * *  app /bin/x  y\n@daily app z\n"
+    );
     assert!(
         table(&crontab).contains("| at minute 0 of every hour | `0 * * * *` | line-3 | `/bin/x  y` |  |")
     );

@@ -60,8 +60,13 @@ pub(super) async fn run(
             problem.severity = Severity::Error;
         }
     }
-    let checked =
-        report::Checked { path, crontab: &crontab, problems: &problems, runner: args.source.reading.runner };
+    let checked = report::Checked {
+        path,
+        crontab: &crontab,
+        problems: &problems,
+        runner: args.source.reading.runner,
+        secret: lint::secret_lines(&crontab),
+    };
     match if args.json { Format::Json } else { args.format } {
         Format::Text => output.data(&checked.text(output.colour && output.stdout_is_terminal))?,
         Format::Json => output.json(&checked.json())?,

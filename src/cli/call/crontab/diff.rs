@@ -85,7 +85,7 @@ fn object(found: &[Difference], from: Timestamp, to: Timestamp) -> Value {
     let side = |side: &Option<Side>| match side {
         None => Value::Null,
         Some(side) => json!({
-            "line": side.line, "schedule": side.schedule, "user": side.user, "command": side.command, "runs": side.at.len(),
+            "line": side.line, "schedule": side.schedule, "user": side.user, "command": side.shown(), "runs": side.at.len(),
         }),
     };
     let differences: Vec<Value> = found
@@ -111,12 +111,14 @@ fn place(one: &Difference) -> String {
 
 fn describe(side: &Side) -> String {
     let user = side.user.as_ref().map(|user| format!(" {user}")).unwrap_or_default();
-    format!("{}{user} {}", side.schedule, side.command)
+    format!("{}{user} {}", side.schedule, side.shown())
 }
 
 fn runs(one: &Difference) -> String {
     match one.runs() {
         (0, 0) => "the same times".to_owned(),
+        (1, 0) => "1 run less".to_owned(),
+        (0, 1) => "1 run more".to_owned(),
         (lost, 0) => format!("{lost} runs less"),
         (0, gained) => format!("{gained} runs more"),
         (lost, gained) => format!("{lost} runs less, {gained} more"),

@@ -8,15 +8,22 @@ use crate::cli::output::{Failure, Output};
 use crate::clock::Clock;
 use crate::crontab::call::{Call, Reading};
 use crate::crontab::file::{Crontab, Entry};
-use crate::crontab::lint::{Facts, lint};
+use crate::crontab::lint::{self, Facts, lint};
 use crate::crontab::problem::{Problem, Severity};
 use crate::domain::duration;
+
+/// What is shown of a line with a secret.
+pub(super) const HIDDEN: &str = "(hidden: a secret is in the line)";
 
 /// Says what each line does and when.
 pub(super) fn run(args: &ExplainArgs, output: Output, clock: &dyn Clock) -> Result<(), Failure> {
     let crontab = source::read(&args.source)?;
     let now = clock.now();
     let problems = lint(&crontab, &Facts { from: now, ..Facts::default() });
+    let secret = lint::secret_lines(&crontab);
+    let what = |entry: &Entry| {
+        if secret.contains(&entry.line) { HIDDEN.to_owned() } else { what(entry) }
+    };
     let of_line = |entry: &Entry| -> Vec<&Problem> {
         problems.iter().filter(|problem| problem.line == entry.line).collect()
     };
@@ -33,7 +40,7 @@ pub(super) fn run(args: &ExplainArgs, output: Output, clock: &dyn Clock) -> Resu
                     "user": entry.user,
                     "task": entry.call().map(|_| entry.task()),
                     "what": what(entry),
-                    "command": entry.command.shell,
+                    "command": if secret.contains(&entry.line) { HIDDEN } else { &entry.command.shell },
                     "next": next.map(|next| next.at.to_string()),
                     "notes": of_line(entry).iter().map(|problem| problem.message()).collect::<Vec<_>>(),
                 })
@@ -42,18 +49,18 @@ pub(super) fn run(args: &ExplainArgs, output: Output, clock: &dyn Clock) -> Resu
         return output.json(&lines.into());
     }
     let texts: Vec<String> =
-        crontab.entries().map(|entry| text(entry, &of_line(entry), &crontab, now)).collect();
+        crontab.entries().map(|entry| text(entry, &what(entry), &of_line(entry), &crontab, now)).collect();
     output.data(&if texts.is_empty() { "no line runs anything".to_owned() } else { texts.join("\n") })?;
     source::sound(&crontab, &args.source.file, output)
 }
 
-fn text(entry: &Entry, problems: &[&Problem], crontab: &Crontab, now: jiff::Timestamp) -> String {
+fn text(entry: &Entry, what: &str, problems: &[&Problem], crontab: &Crontab, now: jiff::Timestamp) -> String {
     let user = entry.user.as_ref().map(|user| format!(", as {user}")).unwrap_or_default();
     let zone = zone_name(crontab, entry).map(|zone| format!(" ({zone})")).unwrap_or_default();
     let mut lines = vec![
         format!("line {}: {}", entry.line, entry.schedule),
         format!("  when  {}{zone}{user}", entry.schedule.describe()),
-        format!("  what  {}", what(entry)),
+        format!("  what  {}", what.replace(char::is_control, " ")),
     ];
     if let Some(next) = entry.schedule.next_after(now) {
         let mark = next::mark(next.dst);
@@ -74,7 +81,7 @@ fn zone_name(crontab: &Crontab, entry: &Entry) -> Option<String> {
 fn what(entry: &Entry) -> String {
     match &entry.reading {
         Reading::Call(call) => describe(call),
-        Reading::Command | Reading::Other => format!("runs {}", entry.command.shell),
+        Reading::Command { .. } | Reading::Other => format!("runs {}", entry.command.shell),
         Reading::Unclear(why) => format!("runs {} (a call in it is not read: {why})", entry.command.shell),
         Reading::Wrong { reason } => format!("fails with exit code 64: {reason}"),
     }

@@ -8,7 +8,9 @@ use clap::ValueEnum;
 use super::args::{RenderArgs, Target};
 use super::source;
 use crate::cli::output::{Failure, Output};
-use crate::crontab::file::Crontab;
+use crate::crontab::file::{Crontab, is_user_name};
+use crate::crontab::lint::{Facts, lint};
+use crate::crontab::problem::Rule;
 use crate::crontab::render::{self, MARK, Options, Rendered, Unrenderable};
 use crate::domain::exit::Exit;
 use crate::files;
@@ -17,6 +19,17 @@ use crate::files;
 pub(super) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
     let crontab = source::read_sound(&args.source, output)?;
     let path = &args.source.file;
+    if !is_user_name(&args.user) {
+        return Err(Failure::new(Exit::Usage, format!("--user {:?}: expected a user's name", args.user)));
+    }
+    // What is rendered is kept and committed, so it must hold no secret and every byte of the line.
+    let problems = lint(&crontab, &Facts::default());
+    if let Some(problem) =
+        problems.iter().find(|problem| matches!(problem.rule, Rule::Secret | Rule::NotUtf8))
+    {
+        let message = format!("{}: {problem}", source::shown(path));
+        return Err(Failure::new(Exit::Config, message).with_hint(problem.fix.clone()));
+    }
     let rendered = rendered(args, &crontab).map_err(|Unrenderable { line, why }| {
         Failure::new(Exit::Config, format!("{}, line {line}: {why}", source::shown(path)))
     })?;
@@ -31,12 +44,18 @@ fn rendered(args: &RenderArgs, crontab: &Crontab) -> Result<Vec<Rendered>, Unren
     let path = &args.source.file;
     let stated = crontab.stated_zone.as_ref().map(|(_, zone)| zone.clone());
     let source = args.label.clone().unwrap_or_else(|| path.display().to_string());
-    let zone = args.source.reading.zone.clone().or(stated);
+    let given = args
+        .source
+        .reading
+        .zone
+        .as_ref()
+        .map(|_| crontab.format.zone.iana_name().unwrap_or("UTC").to_owned());
+    let zone = given.or(stated);
     let options = Options { command: command(args, &source), source, zone };
     let name =
         path.file_name().and_then(|name| name.to_str()).filter(|name| *name != "-").unwrap_or("qs-scheduler");
     Ok(match args.target {
-        Target::CronD => vec![render::cron_d(crontab, name, &args.user)],
+        Target::CronD => vec![render::cron_d(crontab, name, &args.user)?],
         Target::Systemd => render::systemd(crontab, &options)?,
         Target::Kubernetes => render::kubernetes(crontab, &options)?,
         Target::Table => vec![Rendered { name: format!("{name}.md"), content: render::table(crontab) }],

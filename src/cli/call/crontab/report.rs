@@ -1,5 +1,6 @@
 //! The problems of a crontab, for people and for programs.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -15,6 +16,8 @@ pub(super) struct Checked<'a> {
     pub(super) crontab: &'a Crontab,
     pub(super) problems: &'a [Problem],
     pub(super) runner: Runner,
+    /// Lines of which nothing is shown.
+    pub(super) secret: BTreeSet<usize>,
 }
 
 impl Checked<'_> {
@@ -53,7 +56,7 @@ impl Checked<'_> {
             (line, column) => format!("{}:{line}:{column}", source::shown(self.path)),
         };
         let mut text = format!("{place}: {word}: {} [{}]\n", problem.message(), problem.rule.code());
-        let secret = matches!(problem.rule, Rule::Secret);
+        let secret = self.secret.contains(&problem.line);
         if let Some(line) = self.crontab.texts.get(problem.line.wrapping_sub(1)).filter(|_| !secret) {
             text += &excerpt(line, problem, &|mark| paint(code, mark));
         }

@@ -9,6 +9,7 @@ use super::args::{ReadingArgs, SourceArgs};
 use crate::cli::output::{Failure, Output};
 use crate::clock;
 use crate::crontab::file::{Crontab, Format};
+use crate::crontab::lint;
 use crate::crontab::problem::Severity;
 use crate::domain::exit::Exit;
 
@@ -29,8 +30,8 @@ pub(super) fn read_sound(args: &SourceArgs, output: Output) -> Result<Crontab, F
 
 /// Refuses a crontab with errors, of which the first is told.
 pub(super) fn sound(crontab: &Crontab, path: &Path, output: Output) -> Result<(), Failure> {
-    let errors: Vec<_> =
-        crontab.problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+    let problems = lint::of_text(crontab);
+    let errors: Vec<_> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
     let Some(first) = errors.first() else { return Ok(()) };
     let more = if errors.len() == 1 { String::new() } else { format!(" (and {} more)", errors.len() - 1) };
     let message = format!("{}: {first}{more}", shown(path));
