@@ -1,15 +1,19 @@
 //! What the scripts of the replaced system left on a host.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::error::DeployError;
 use super::host::Host;
-use super::place;
+use super::{machine, place};
 use crate::files;
 
 const SCRIPTS: [&str; 2] = ["/usr/local/bin/qs-api-call.sh", "/usr/local/bin/qs-refresh-token.sh"];
 const LOGROTATE: &str = "/etc/logrotate.d/qs-scheduler";
+/// The name that a crontab of ours has in cron's directory, unless another one was asked for.
+const OWN: &str = "qs-scheduler";
+/// The crontabs of the users.
+const SPOOL: &str = "/var/spool/cron/crontabs";
 /// What our own file for logrotate says.
 const OURS: &str = "qs-api-call rotates its logs by itself";
 
@@ -30,19 +34,25 @@ impl Legacy {
     }
 }
 
-/// Looks for it. A script that the crontab names stays: its lines would break.
+/// Looks for it. A script that a crontab names stays, whichever crontab that is: its lines would break.
 pub(super) fn find(host: &Host, crontab: &str) -> Legacy {
     let mut found = Legacy::default();
+    let mut callers = callers(host, crontab);
     for script in SCRIPTS {
         let path = host.path(script);
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
-        let is_script = metadata.is_file() && fs::read(&path).is_ok_and(|content| content.starts_with(b"#!"));
-        if !is_script {
+        let content = if metadata.is_file() { fs::read(&path).unwrap_or_default() } else { Vec::new() };
+        let name = script.rsplit('/').next().unwrap_or(script);
+        let told: Vec<_> = callers.iter().filter_map(|caller| caller.told(name)).collect();
+        if !content.starts_with(b"#!") {
             found.kept.push(format!("{} is no script", path.display()));
-        } else if crontab.lines().any(|line| !line.trim_start().starts_with('#') && line.contains(script)) {
-            found.kept.push(format!("{} is named by the crontab", path.display()));
-        } else {
+        } else if told.is_empty() {
             found.gone.push(path);
+        } else {
+            found.kept.push(format!("{}: {}", path.display(), told.join(", ")));
+            // One script calls the other.
+            let text = Some(String::from_utf8_lossy(&content).into_owned());
+            callers.push(Caller { place: path.display().to_string(), text });
         }
     }
     let path = host.path(LOGROTATE);
@@ -54,6 +64,62 @@ pub(super) fn find(host: &Host, crontab: &str) -> Legacy {
         }
     }
     found
+}
+
+/// What may call a script.
+struct Caller {
+    place: String,
+    /// What it says; nothing when it cannot be read.
+    text: Option<String>,
+}
+
+impl Caller {
+    fn of(path: &Path) -> Self {
+        let text = fs::read(path).ok().map(|content| String::from_utf8_lossy(&content).into_owned());
+        Self { place: path.display().to_string(), text }
+    }
+
+    /// Why a script of this name has to stay, if it has to.
+    fn told(&self, name: &str) -> Option<String> {
+        match &self.text {
+            None => Some(format!("{} cannot be read", self.place)),
+            Some(text) => calls(text, name).then(|| format!("{} names it", self.place)),
+        }
+    }
+}
+
+/// Every crontab of the host: the new one, those that the system has, and those of its users.
+fn callers(host: &Host, crontab: &str) -> Vec<Caller> {
+    let mut callers = vec![Caller { place: "the new crontab".to_owned(), text: Some(crontab.to_owned()) }];
+    let system: Vec<_> =
+        machine::other_crontabs(host, "").iter().map(|path| (Caller::of(path), path.clone())).collect();
+    // Before an install, as in a dry run, the file with our name is the one that will be replaced; after it, there is
+    // one with the new text, and every other one is somebody else's.
+    let placed = system.iter().position(|(caller, _)| caller.text.as_deref() == Some(crontab));
+    let own = placed.map_or_else(|| host.crontab(OWN), |at| system[at].1.clone());
+    callers.extend(system.into_iter().filter(|(_, path)| *path != own).map(|(caller, _)| caller));
+    let spool = host.path(SPOOL);
+    match fs::read_dir(&spool) {
+        Ok(entries) => {
+            let mut paths: Vec<_> =
+                entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+            paths.sort();
+            callers.extend(paths.iter().map(|path| Caller::of(path)));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(_) => callers.push(Caller { place: spool.display().to_string(), text: None }),
+    }
+    callers
+}
+
+/// Whether a line that is no comment has the name as a word of its own, with or without a directory.
+fn calls(text: &str, name: &str) -> bool {
+    let part_of_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    text.lines().filter(|line| !line.trim_start().starts_with('#')).any(|line| {
+        line.match_indices(name).any(|(at, _)| {
+            !line[..at].ends_with(part_of_name) && !line[at + name.len()..].starts_with(part_of_name)
+        })
+    })
 }
 
 /// Takes it away, and keeps a copy in a private directory.
@@ -71,4 +137,26 @@ pub(super) fn purge(host: &Host, gone: &[PathBuf], now: i64) -> Result<(), Deplo
         place::remove(path, now)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_is_called_by_its_name_as_a_word() {
+        for (line, expected) in [
+            ("0 * * * * root /usr/local/bin/qs-api-call.sh /x", true),
+            ("0 * * * * root cd /usr/local/bin && ./qs-api-call.sh /x", true),
+            ("0 * * * * root qs-api-call.sh /x", true),
+            ("0 * * * * root bash -c 'qs-api-call.sh'", true),
+            ("0 * * * * root (qs-api-call.sh;true)", true),
+            ("# 0 * * * * root qs-api-call.sh /x", false),
+            ("0 * * * * root my-qs-api-call.sh /x", false),
+            ("0 * * * * root qs-api-call.sh.old /x", false),
+            ("0 * * * * root qs-api-call /x", false),
+        ] {
+            assert_eq!(calls(&format!("A=b\n{line}\n"), "qs-api-call.sh"), expected, "{line}");
+        }
+    }
 }

@@ -340,6 +340,36 @@ fn what_the_scripts_left_goes_and_what_is_ours_stays() {
 }
 
 #[test]
+fn a_script_that_any_crontab_calls_stays() {
+    for place in
+        ["etc/cron.d/other", "etc/crontab", "var/spool/cron/crontabs/root", "usr/local/bin/qs-api-call.sh"]
+    {
+        let host = Scratch::with_cron(Says::Reload);
+        host.program("usr/local/bin/qs-api-call.sh", "exit 0");
+        host.program("usr/local/bin/qs-refresh-token.sh", "exit 0");
+        let path = host.path(place);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let script = place.ends_with(".sh");
+        // A line that the script is called by, and a script that calls the other one.
+        let lines = if script { "0 * * * * root qs-api-call.sh /api/v1/x /dev/null\n" } else { "" };
+        if script {
+            host.program(place, "qs-refresh-token.sh");
+        } else {
+            fs::write(&path, "0 5 1 1 * root cd /usr/local/bin && ./qs-refresh-token.sh\n").unwrap();
+        }
+        let release = host
+            .release_with(&format!("0 * * * * root /usr/local/bin/qs-api-call /api/v1/x /dev/null\n{lines}"));
+        let dry = host.run("install", &["--dry-run", "--purge-legacy", &release]);
+        assert!(!dry.stdout.contains("qs-refresh-token.sh"), "{place}: {dry:?}");
+        let report = host.install(&[&release, "--purge-legacy", "--no-canary", "--proof", "none"]);
+        let told = step(&report, "purge-legacy")["message"].as_str().unwrap().to_owned();
+        assert!(told.contains(&format!("{} names it", path.display())), "{place}: {told}");
+        assert!(host.path("usr/local/bin/qs-refresh-token.sh").exists(), "{place}");
+        assert_eq!(host.path("usr/local/bin/qs-api-call.sh").exists(), script, "{place}");
+    }
+}
+
+#[test]
 fn a_file_that_somebody_changed_is_told_and_kept_unless_forced() {
     let host = Scratch::with_cron(Says::Reload);
     let release = host.release("0");
