@@ -39,9 +39,9 @@ pub(super) fn run(args: &ImportArgs, output: Output) -> Result<(), Failure> {
     }
     let changed = imported.changes.iter().filter(|change| change.changed).count();
     let left = imported.changes.len() - changed;
-    output.note(&format!(
-        "{changed} lines changed, {left} calls left; see {} crontab check for the rest",
-        output.program
-    ));
+    let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let (changed, left) = (plural(changed, "line"), plural(left, "line"));
+    output
+        .note(&format!("{changed} changed, {left} left; see {} crontab check for the rest", output.program));
     Ok(())
 }
