@@ -35,7 +35,10 @@ impl lint::Host for Machine<'_> {
                 link_owner: None,
             });
         }
-        facts(&self.host.path(path))
+        // Below a root that is not a whole system, programs of the system are the machine's, as for `Host::tool`.
+        let of_system =
+            ["/bin/", "/usr/bin/", "/sbin/", "/usr/sbin/"].iter().any(|dir| path.starts_with(dir));
+        facts(&self.host.path(path)).or_else(|| of_system.then(|| facts(Path::new(path))).flatten())
     }
 
     fn zone(&self) -> Option<String> {
