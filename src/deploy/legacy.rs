@@ -10,8 +10,6 @@ use crate::files;
 
 const SCRIPTS: [&str; 2] = ["/usr/local/bin/qs-api-call.sh", "/usr/local/bin/qs-refresh-token.sh"];
 const LOGROTATE: &str = "/etc/logrotate.d/qs-scheduler";
-/// The name that a crontab of ours has in cron's directory, unless another one was asked for.
-const OWN: &str = "qs-scheduler";
 /// The crontabs of the users.
 const SPOOL: &str = "/var/spool/cron/crontabs";
 /// What our own file for logrotate says.
@@ -35,9 +33,9 @@ impl Legacy {
 }
 
 /// Looks for it. A script that a crontab names stays, whichever crontab that is: its lines would break.
-pub(super) fn find(host: &Host, crontab: &str) -> Legacy {
+pub(super) fn find(host: &Host, name: &str, crontab: &str) -> Legacy {
     let mut found = Legacy::default();
-    let mut callers = callers(host, crontab);
+    let mut callers = callers(host, name, crontab);
     for script in SCRIPTS {
         let path = host.path(script);
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
@@ -89,15 +87,9 @@ impl Caller {
 }
 
 /// Every crontab of the host: the new one, those that the system has, and those of its users.
-fn callers(host: &Host, crontab: &str) -> Vec<Caller> {
+fn callers(host: &Host, name: &str, crontab: &str) -> Vec<Caller> {
     let mut callers = vec![Caller { place: "the new crontab".to_owned(), text: Some(crontab.to_owned()) }];
-    let system: Vec<_> =
-        machine::other_crontabs(host, "").iter().map(|path| (Caller::of(path), path.clone())).collect();
-    // Before an install, as in a dry run, the file with our name is the one that will be replaced; after it, there is
-    // one with the new text, and every other one is somebody else's.
-    let placed = system.iter().position(|(caller, _)| caller.text.as_deref() == Some(crontab));
-    let own = placed.map_or_else(|| host.crontab(OWN), |at| system[at].1.clone());
-    callers.extend(system.into_iter().filter(|(_, path)| *path != own).map(|(caller, _)| caller));
+    callers.extend(machine::other_crontabs(host, name).iter().map(|path| Caller::of(path)));
     let spool = host.path(SPOOL);
     match fs::read_dir(&spool) {
         Ok(entries) => {

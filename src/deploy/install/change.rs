@@ -195,7 +195,7 @@ impl Install<'_> {
         if !self.order.purge_legacy || self.order.dry_run {
             return;
         }
-        let found = legacy::find(self.host, &String::from_utf8_lossy(&version.crontab));
+        let found = legacy::find(self.host, &self.order.name, &String::from_utf8_lossy(&version.crontab));
         match legacy::purge(self.host, &found.gone, self.second()) {
             Ok(()) => steps.ok("purge-legacy", found.told()),
             Err(error) => steps.add("purge-legacy", Mark::Warning, error.to_string()),

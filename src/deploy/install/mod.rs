@@ -197,7 +197,7 @@ impl Install<'_> {
             lines.push(format!("program {}: {}", self.host.binary().display(), &binary.sha256[..12]));
         }
         if self.order.purge_legacy {
-            let found = legacy::find(self.host, &text(&version.crontab));
+            let found = legacy::find(self.host, &self.order.name, &text(&version.crontab));
             lines.extend(found.gone.iter().map(|path| format!("removed: {}", path.display())));
         }
         steps.add("dry-run", Mark::Skipped, "nothing was changed, and cron's parser was not asked");
