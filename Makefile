@@ -8,7 +8,7 @@ test:
 ci:
 	.ci/run
 bench: bench-call bench-sync bench-cron
-	cargo bench --bench instructions
+	cargo bench --no-default-features --bench instructions
 bench-call:
 	cargo bench --bench call
 bench-sync:
