@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
 
 use crate::support::cron::{self, RealCron};
+use crate::support::databases::{required, skipped};
 use crate::support::fake::{Answer, FakeServer};
 use crate::support::scratch::{BINARY, Scratch, TAB, snapshot, until};
 use crate::support::sshd::{self, Sshd};
@@ -120,6 +121,10 @@ impl Deployment {
 
 #[test]
 fn a_crontab_is_shipped_to_a_host_that_stays_whole() {
+    if !required("minutes") {
+        skipped("a deployment over sshd into the real cron (six minutes; QS_TEST_REQUIRE=minutes)");
+        return;
+    }
     let what = "a deployment over sshd into the real cron";
     if !cron::available(what) || !sshd::available(what) {
         return;
