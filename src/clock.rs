@@ -85,29 +85,39 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is moved, in UTC: for tests.
+/// A clock for tests, in UTC. It stands still until it is moved, or runs with tokio's time: with a runtime that is paused,
+/// the time of day and the timers then move together, and a week of waiting takes no time.
 #[derive(Debug)]
-pub struct FixedClock(std::sync::Mutex<Timestamp>);
+pub struct Simulated {
+    at: Mutex<Timestamp>,
+    running_since: Option<tokio::time::Instant>,
+}
 
-impl FixedClock {
-    /// A clock that shows `at`.
+impl Simulated {
+    /// A clock that shows `at` until it is moved.
     pub fn new(at: Timestamp) -> Arc<Self> {
-        Arc::new(Self(std::sync::Mutex::new(at)))
+        Arc::new(Self { at: Mutex::new(at), running_since: None })
     }
 
-    /// Moves the clock forward, or back when negative.
+    /// A clock that shows `at` now and goes on with tokio's time.
+    pub fn running(at: Timestamp) -> Arc<Self> {
+        Arc::new(Self { at: Mutex::new(at), running_since: Some(tokio::time::Instant::now()) })
+    }
+
+    /// Moves the time of day forward, or back when negative, as a correction of the clock does: no timer notices.
     ///
     /// # Panics
     /// When the result leaves the range of [`Timestamp`].
     pub fn advance(&self, by: jiff::SignedDuration) {
-        let mut at = self.0.lock().expect("no panic happens while the clock is held");
+        let mut at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
         *at = at.checked_add(by).expect("tests stay within the calendar");
     }
 }
 
-impl Clock for FixedClock {
+impl Clock for Simulated {
     fn now(&self) -> Timestamp {
-        *self.0.lock().expect("no panic happens while the clock is held")
+        let at = *self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        at + self.running_since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     fn local(&self) -> Zoned {
@@ -118,6 +128,20 @@ impl Clock for FixedClock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_simulated_clock_runs_with_the_timers_or_stands_still() {
+        let noon: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+        let (running, still) = (Simulated::running(noon), Simulated::new(noon));
+        tokio::time::sleep(Duration::from_secs(7 * 86_400)).await;
+        assert_eq!(running.now(), "2026-11-27T12:00:00Z".parse().unwrap());
+        assert_eq!(still.now(), noon);
+        for clock in [running, still] {
+            let before = clock.now();
+            clock.advance(jiff::SignedDuration::from_hours(-1));
+            assert_eq!(before.duration_since(clock.now()), jiff::SignedDuration::from_hours(1));
+        }
+    }
 
     #[test]
     fn the_zone_of_the_machine_is_the_one_that_jiff_finds() {

@@ -1,11 +1,11 @@
-//! L1 · Files that several processes share: private directories, whole-file replacement, kernel locks, secret modes.
+//! L1 · Files that several processes share: private directories, whole-file replacement, kernel locks.
 //!
 //! Locks are the kernel's (`flock`), so a killed process frees its own; lock files are never removed, because a
 //! removed lock file can be held by one process while another locks its successor.
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -211,60 +211,15 @@ pub fn ends_torn(file: &File, length: u64) -> io::Result<bool> {
     Ok(last != [b'\n'])
 }
 
-/// Why a secret file is not safe to use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InsecureMode {
-    /// The permission bits that were found.
-    pub mode: u32,
-}
-
-/// Checks that only the owner can read a secret.
-///
-/// Two exceptions, both for files of root whose group may read them and whose others have no access at all:
-/// - Kubernetes: a secret volume gives files of mode 0440 or 0640, reached through the volume's `..data` link, readable
-///   by the pod's own group.
-/// - systemd: a file of `credentials`, the directory that `$CREDENTIALS_DIRECTORY` names. It is given to the unit's user
-///   by an access list, whose mask shows as the rights of the group.
-pub fn check_secret_mode(
-    path: &Path,
-    file: &File,
-    credentials: Option<&Path>,
-) -> io::Result<Result<(), InsecureMode>> {
-    let metadata = file.metadata()?;
-    let mode = metadata.permissions().mode() & 0o777;
-    let (group, others) = (mode >> 3 & 0o7, mode & 0o7);
-    if (group, others) == (0, 0) {
-        return Ok(Ok(()));
-    }
-    let group_may_only_read = group == 0o4 && others == 0;
-    if group_may_only_read
-        && metadata.uid() == 0
-        && (in_secret_volume(path)? || is_credential(path, credentials)?)
-    {
-        return Ok(Ok(()));
-    }
-    Ok(Err(InsecureMode { mode }))
-}
-
-fn in_secret_volume(path: &Path) -> io::Result<bool> {
-    let versioned = std::fs::canonicalize(path)?
-        .components()
-        .any(|part| part.as_os_str().to_string_lossy().starts_with(".."));
-    Ok(versioned && parent(path).join("..data").exists())
-}
-
-/// Whether the file is in the directory itself, not behind a link out of it, and only the directory's owner could have
-/// put it there.
-fn is_credential(path: &Path, directory: Option<&Path>) -> io::Result<bool> {
-    let Some(directory) = directory else { return Ok(false) };
-    let Ok(directory) = std::fs::canonicalize(directory) else { return Ok(false) };
-    let inside = std::fs::canonicalize(path)?.parent() == Some(directory.as_path());
-    Ok(inside && std::fs::metadata(&directory)?.permissions().mode() & 0o022 == 0)
+/// Whether this process runs as root: its entry in /proc belongs to its user.
+pub fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_replacement_is_whole_private_and_leaves_nothing_behind() {
@@ -332,85 +287,5 @@ mod tests {
         assert!(Instant::now() >= deadline, "it waited for the whole time");
         drop(first);
         assert!(FileLock::take_before(&path, Instant::now()).await.unwrap().is_some());
-    }
-
-    #[test]
-    fn secret_modes() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("secret");
-        std::fs::write(&path, "s").unwrap();
-        for (mode, safe) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o644, false)] {
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            let verdict = check_secret_mode(&path, &File::open(&path).unwrap(), None).unwrap();
-            assert_eq!(verdict.is_ok(), safe, "{mode:o}");
-        }
-    }
-
-    #[test]
-    fn a_kubernetes_secret_volume_may_be_group_readable() {
-        let dir = tempfile::tempdir().unwrap();
-        let version = dir.path().join("..2026_11_20");
-        std::fs::create_dir(&version).unwrap();
-        std::fs::write(version.join("password"), "s").unwrap();
-        std::os::unix::fs::symlink("..2026_11_20", dir.path().join("..data")).unwrap();
-        std::os::unix::fs::symlink("..data/password", dir.path().join("password")).unwrap();
-        let path = dir.path().join("password");
-        let owned_by_root = std::fs::metadata(&path).unwrap().uid() == 0;
-        for (mode, safe) in [(0o440, owned_by_root), (0o444, false), (0o460, false)] {
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            let verdict = check_secret_mode(&path, &File::open(&path).unwrap(), None).unwrap();
-            assert_eq!(verdict.is_ok(), safe, "{mode:o}");
-        }
-    }
-
-    #[test]
-    fn a_credential_of_systemd_may_show_the_mask_of_its_access_list() {
-        let dir = tempfile::tempdir().unwrap();
-        let (credentials, elsewhere) = (dir.path().join("credentials"), dir.path().join("elsewhere"));
-        for place in [&credentials, &elsewhere] {
-            std::fs::create_dir(place).unwrap();
-            std::fs::write(place.join("iam-password"), "s").unwrap();
-        }
-        let inside = credentials.join("iam-password");
-        let safe = |path: &Path, directory: Option<&Path>| {
-            check_secret_mode(path, &File::open(path).unwrap(), directory).unwrap().is_ok()
-        };
-        let set = |path: &Path, mode| {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-        };
-        let root = std::fs::metadata(&inside).unwrap().uid() == 0;
-        if !root {
-            drop(writeln!(io::stderr(), "skipped: the credentials of systemd that are accepted (not root)"));
-        }
-        for (directory, mode, accepted) in [
-            (0o550, 0o440, root),
-            (0o500, 0o640, root),
-            (0o755, 0o440, root),
-            (0o550, 0o400, true),
-            (0o550, 0o460, false),
-            (0o550, 0o450, false),
-            (0o550, 0o444, false),
-            (0o550, 0o404, false),
-            (0o770, 0o440, false),
-            (0o702, 0o440, false),
-        ] {
-            set(&inside, mode);
-            set(&credentials, directory);
-            assert_eq!(safe(&inside, Some(&credentials)), accepted, "{mode:o} in {directory:o}");
-        }
-        set(&credentials, 0o700);
-        set(&inside, 0o440);
-        let (outside, link) = (elsewhere.join("iam-password"), credentials.join("link"));
-        set(&outside, 0o440);
-        std::os::unix::fs::symlink(&outside, &link).unwrap();
-        assert!(!safe(&inside, None), "no directory is named");
-        assert!(!safe(&inside, Some(&elsewhere)), "another directory is named");
-        assert!(!safe(&inside, Some(dir.path())), "a directory above it is named");
-        assert!(!safe(&inside, Some(&dir.path().join("missing"))), "what is named is not there");
-        assert!(!safe(&link, Some(&credentials)), "a link leads out of it");
-        if root {
-            std::os::unix::fs::chown(&inside, Some(65_534), None).unwrap();
-            assert!(!safe(&inside, Some(&credentials)), "its owner is not root");
-        }
     }
 }

@@ -7,7 +7,7 @@ use directories::ProjectDirs;
 use super::output::Failure;
 use crate::config::{ConfigError, ConfigFile, Env, Loaded, Origin, Setting};
 use crate::domain::exit::Exit;
-use crate::files::check_secret_mode;
+use crate::secret::file::{SecretFileError, SecretFiles};
 
 /// Directory of the system's configuration.
 pub const SYSTEM: &str = "/etc/qs-server";
@@ -55,13 +55,11 @@ pub fn credentials_directory(env: &Env) -> Option<PathBuf> {
 /// # Errors
 /// Which file, which key, and what to do.
 pub fn check_modes<C>(settings: &[Setting<C>], loaded: &Loaded<C>, env: &Env) -> Result<(), Failure> {
-    let credentials = credentials_directory(env);
+    let files = SecretFiles { credentials: credentials_directory(env), allow_insecure: false };
     for setting in settings.iter().filter(|setting| setting.secret) {
         let Origin::File { path, .. } = loaded.origin(setting.key) else { continue };
-        let verdict = std::fs::File::open(&path)
-            .and_then(|file| check_secret_mode(&path, &file, credentials.as_deref()));
-        if let Ok(Err(insecure)) = verdict {
-            let (file, key, mode) = (path.display(), setting.key, insecure.mode);
+        if let Err(SecretFileError::Insecure { mode, .. }) = files.open(&path) {
+            let (file, key) = (path.display(), setting.key);
             return Err(Failure::new(
                 Exit::Config,
                 format!("configuration {file}: it holds {key} and its mode {mode:04o} lets others read it"),

@@ -16,7 +16,7 @@ use super::token::Token;
 use super::transport::{Outgoing, Transport};
 use crate::clock::SharedClock;
 use crate::domain::duration::millis;
-use crate::domain::id::RunId;
+use crate::domain::id::ExecutionId;
 use crate::domain::retry::{RetryPolicy, Verdict};
 use crate::secret::{Redactor, Secret};
 
@@ -32,7 +32,7 @@ pub struct Request {
     /// JSON body; none for methods without one.
     pub body: Option<Bytes>,
     /// Run id: request id and idempotency key of every attempt.
-    pub run_id: RunId,
+    pub run_id: ExecutionId,
     /// Trace context.
     pub traceparent: String,
 }

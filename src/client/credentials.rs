@@ -2,17 +2,13 @@
 //!
 //! There is no option that takes a secret: the command line of a process is public.
 
-use std::fmt;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::config::SecretText;
-use crate::files::check_secret_mode;
-use crate::secret::Secret;
+use thiserror::Error;
 
-/// Longest credential that is read.
-const LONGEST: u64 = 16 * 1024;
+use crate::config::SecretText;
+use crate::secret::Secret;
+use crate::secret::file::{SecretFileError, SecretFiles};
 
 /// One secret as it is configured.
 #[derive(Clone, Debug)]
@@ -39,52 +35,26 @@ pub enum Found {
 }
 
 /// Why a secret cannot be used. Nothing has been sent.
-#[derive(Debug)]
-pub enum CredentialError {
-    /// The file that is configured is not there.
-    Missing {
-        /// Which secret.
-        name: &'static str,
-        /// Which file.
-        path: PathBuf,
-    },
-    /// It is there and cannot be read, or is no credential.
-    Unreadable {
-        /// Which secret.
-        name: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// Why.
-        reason: String,
-    },
-    /// Others can read it.
-    Insecure {
-        /// Which secret.
-        name: &'static str,
-        /// Which file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+#[derive(Debug, Error)]
+#[error("{name}: {}", explain(.source))]
+pub struct CredentialError {
+    /// Which secret.
+    pub name: &'static str,
+    /// What is wrong with its file.
+    pub source: SecretFileError,
 }
 
-impl fmt::Display for CredentialError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            CredentialError::Missing { name, path } => write!(f, "{name}: no file {}", path.display()),
-            CredentialError::Unreadable { name, path, reason } => {
-                write!(f, "{name}: {}: {reason}", path.display())
-            }
-            CredentialError::Insecure { name, path, mode } => write!(
-                f,
-                "{name}: mode {mode:04o} of {} lets others read it (hint: chmod 600 {0}, or --allow-insecure-permissions)",
-                path.display()
-            ),
+fn explain(error: &SecretFileError) -> String {
+    match error {
+        SecretFileError::Insecure { path, .. } => {
+            format!("{error} (hint: chmod 600 {}, or --allow-insecure-permissions)", path.display())
         }
+        SecretFileError::Unreadable { path, .. } if error.is_missing() => {
+            format!("no file {}", path.display())
+        }
+        SecretFileError::Unreadable { .. } => error.to_string(),
     }
 }
-
-impl std::error::Error for CredentialError {}
 
 impl Credential {
     /// Finds and reads the secret; `None` when it is not configured anywhere.
@@ -101,33 +71,9 @@ impl Credential {
     }
 
     fn read_file(&self, path: &Path) -> Result<(Secret, Found), CredentialError> {
-        let (name, unreadable) = (self.name, |reason: String| CredentialError::Unreadable {
-            name: self.name,
-            path: path.to_owned(),
-            reason,
-        });
-        let file = File::open(path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => CredentialError::Missing { name, path: path.to_owned() },
-            _ => unreadable(error.to_string()),
-        })?;
-        let verdict = check_secret_mode(path, &file, self.directory.as_deref())
-            .map_err(|error| unreadable(error.to_string()))?;
-        if let (Err(insecure), false) = (verdict, self.allow_insecure) {
-            return Err(CredentialError::Insecure { name, path: path.to_owned(), mode: insecure.mode });
-        }
-        let mut text = String::new();
-        file.take(LONGEST + 1)
-            .read_to_string(&mut text)
-            .map_err(|_| unreadable("expected UTF-8 text".to_owned()))?;
-        if text.len() as u64 > LONGEST {
-            return Err(unreadable(format!("longer than {LONGEST} bytes")));
-        }
-        // Editors and `echo` end a file with one newline; any other newline belongs to the secret.
-        let secret = text.strip_suffix('\n').map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text));
-        if secret.is_empty() {
-            return Err(unreadable("the file is empty".to_owned()));
-        }
-        Ok((Secret::new(secret), Found::File(path.to_owned())))
+        let files = SecretFiles { credentials: self.directory.clone(), allow_insecure: self.allow_insecure };
+        let secret = files.read(path).map_err(|source| CredentialError { name: self.name, source })?;
+        Ok((secret, Found::File(path.to_owned())))
     }
 }
 
@@ -175,13 +121,13 @@ mod tests {
             value: Some(SecretText(Secret::new("must not be used instead"))),
             allow_insecure: false,
         };
-        assert!(matches!(credential.read(), Err(CredentialError::Missing { .. })));
+        assert!(credential.read().unwrap_err().source.is_missing());
         write(&path, "hunter2", 0o644);
         let error = credential.read().unwrap_err();
-        assert!(matches!(error, CredentialError::Insecure { mode: 0o644, .. }), "{error}");
+        assert!(matches!(error.source, SecretFileError::Insecure { mode: 0o644, .. }), "{error}");
         credential.allow_insecure = true;
         assert_eq!(credential.read().unwrap().unwrap().0.expose(), "hunter2");
         write(&path, "\n", 0o600);
-        assert!(matches!(credential.read(), Err(CredentialError::Unreadable { .. })));
+        assert!(credential.read().unwrap_err().source.is_invalid());
     }
 }

@@ -1,7 +1,6 @@
 //! The token on disk: the bare token in one file, as other tools `cat` it, and what is known about it beside it.
 
 use std::fmt;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -12,8 +11,9 @@ use serde_json::Value;
 
 use super::token::{Token, moment};
 use crate::domain::hex::hex;
-use crate::files::{self, Durability, PRIVATE, check_secret_mode};
+use crate::files::{self, Durability, PRIVATE};
 use crate::secret::Secret;
+use crate::secret::file::{SecretFileError, SecretFiles};
 
 /// Longest token that is read.
 const LONGEST: u64 = 16 * 1024;
@@ -101,16 +101,14 @@ impl TokenFile {
     /// # Errors
     /// Only when others can read the file: everything else is a missing or broken token, which a login repairs.
     pub fn read(&self) -> Result<Stored, InsecureToken> {
-        let mut file = match File::open(&self.path) {
+        // A credential cannot be replaced, and a token is: it is never one.
+        let files = SecretFiles { credentials: None, allow_insecure: self.allow_insecure };
+        let mut file = match files.open(&self.path) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Stored::Missing),
+            Err(SecretFileError::Insecure { path, mode }) => return Err(InsecureToken { path, mode }),
+            Err(error) if error.is_missing() => return Ok(Stored::Missing),
             Err(_) => return Ok(Stored::Broken("it cannot be opened")),
         };
-        // A credential cannot be replaced, and a token is: it is never one.
-        if let (Ok(Err(insecure)), false) = (check_secret_mode(&self.path, &file, None), self.allow_insecure)
-        {
-            return Err(InsecureToken { path: self.path.clone(), mode: insecure.mode });
-        }
         let mut bytes = Vec::new();
         if Read::by_ref(&mut file).take(LONGEST + 1).read_to_end(&mut bytes).is_err() {
             return Ok(Stored::Broken("it cannot be read"));

@@ -1,10 +1,10 @@
 //! W3C trace context: the caller's `TRACEPARENT` is continued, otherwise a trace begins here.
 
 use crate::domain::hex::hex;
-use crate::domain::id::RunId;
+use crate::domain::id::ExecutionId;
 
 /// The `traceparent` header of a call: a child of `parent` when that is valid, a new sampled trace otherwise.
-pub fn traceparent(parent: Option<&str>, run_id: RunId, span_id: u64) -> String {
+pub fn traceparent(parent: Option<&str>, run_id: ExecutionId, span_id: u64) -> String {
     let (trace_id, flags) = parent.and_then(parse).unwrap_or_else(|| (hex(&run_id.bytes()), "01".to_owned()));
     // An all-zero span id is invalid.
     format!("00-{trace_id}-{:016x}-{flags}", span_id.max(1))
@@ -35,7 +35,7 @@ mod tests {
 
     #[test]
     fn a_valid_parent_is_continued_and_an_invalid_one_ignored() {
-        let run = RunId::new(jiff::Timestamp::from_second(1_000).unwrap(), [1; 10]);
+        let run = ExecutionId::new(jiff::Timestamp::from_second(1_000).unwrap(), [1; 10]);
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
         let parent = format!("00-{trace}-00f067aa0ba902b7-00");
         assert_eq!(traceparent(Some(&parent), run, 0xabc), format!("00-{trace}-0000000000000abc-00"));

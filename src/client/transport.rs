@@ -2,7 +2,6 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -23,9 +22,9 @@ use tokio::time::Instant;
 use tracing::debug;
 use url::Url;
 
-use super::address::is_loopback;
 use super::reply::{BodyEnd, Reply};
-use crate::files::check_secret_mode;
+use crate::domain::host::is_loopback;
+use crate::secret::file::{SecretFileError, SecretFiles};
 
 /// Where Linux distributions keep the bundle of trusted CAs, most common first.
 const BUNDLES: [&str; 6] = [
@@ -301,13 +300,17 @@ impl Transport {
     fn read_key(&self, path: &Path) -> Result<Vec<u8>, TransportError> {
         let what = "client key";
         let unreadable = |source| TransportError::Unreadable { what, path: path.to_owned(), source };
-        let mut file = File::open(path).map_err(unreadable)?;
-        let verdict = check_secret_mode(path, &file, self.options.credentials_directory.as_deref())
-            .map_err(unreadable)?;
-        if let (Err(insecure), false) = (verdict, self.options.allow_insecure_permissions) {
-            let reason = format!("mode {:04o} lets others read it (hint: chmod 600)", insecure.mode);
-            return Err(TransportError::Invalid { what, path: path.to_owned(), reason });
-        }
+        let secrets = SecretFiles {
+            credentials: self.options.credentials_directory.clone(),
+            allow_insecure: self.options.allow_insecure_permissions,
+        };
+        let mut file = secrets.open(path).map_err(|error| match error {
+            SecretFileError::Insecure { mode, .. } => {
+                let reason = format!("mode {mode:04o} lets others read it (hint: chmod 600)");
+                TransportError::Invalid { what, path: path.to_owned(), reason }
+            }
+            SecretFileError::Unreadable { source, .. } => unreadable(source),
+        })?;
         let mut pem = Vec::new();
         file.read_to_end(&mut pem).map_err(unreadable)?;
         Ok(pem)
@@ -445,5 +448,5 @@ pub fn proxies_of(get: impl Fn(&str) -> Option<String>, options: TransportOption
 /// Whether `url` would go through a proxy: for `check`.
 pub fn goes_direct(options: &TransportOptions, url: &Url) -> bool {
     let proxy = if url.scheme() == "https" { &options.https_proxy } else { &options.http_proxy };
-    proxy.is_none() || is_loopback(url)
+    proxy.is_none() || url.host_str().is_some_and(is_loopback)
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use url::{Host, Url};
+use crate::domain::host::is_loopback;
+use url::Url;
 
 use super::apiserver::ApiserverConfig;
 use super::field::{Field, UrlText, Value};
@@ -176,12 +177,7 @@ fn check_remote(loaded: &Loaded<ApiserverConfig>, url: &UrlText, wrong: Wrong<'_
 /// Keys decide who is let in, so nobody on the way may change them.
 fn check_url(text: &str) -> Result<(), &'static str> {
     let url = Url::parse(text).map_err(|_| "expected a URL that begins with https://")?;
-    let loopback = match url.host() {
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
-    };
+    let loopback = url.host_str().is_some_and(is_loopback);
     match url.scheme() {
         "https" => {}
         "http" if loopback => {}

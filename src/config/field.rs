@@ -124,15 +124,22 @@ impl Field for Bytes {
     }
 }
 
-impl Field for Overlap {
-    fn read(value: &Value) -> Result<Self, String> {
-        value.text()?.parse()
-    }
+/// Makes enums of [`crate::domain::word`] settings.
+macro_rules! word_fields {
+    ($($name:ty),+ $(,)?) => {$(
+        impl $crate::config::Field for $name {
+            fn read(value: &$crate::config::Value) -> Result<Self, String> {
+                value.text()?.parse().map_err(|unknown: $crate::domain::word::UnknownWord| unknown.expected())
+            }
 
-    fn show(&self) -> String {
-        self.to_string()
-    }
+            fn show(&self) -> String {
+                self.as_str().to_owned()
+            }
+        }
+    )+};
 }
+
+word_fields!(Overlap);
 
 /// A URL as a setting: its userinfo, which does not belong there, is never shown.
 #[derive(Clone, Debug, PartialEq, Eq)]

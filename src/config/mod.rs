@@ -7,7 +7,6 @@
 mod env;
 mod field;
 mod file;
-mod nearest;
 mod setting;
 
 #[cfg(feature = "server")]
@@ -19,5 +18,4 @@ pub mod call;
 pub use env::Env;
 pub use field::{Bytes, Field, SecretText, UrlText, Value, without_userinfo};
 pub use file::ConfigFile;
-pub use nearest::nearest;
 pub use setting::{ConfigError, Loaded, Origin, Problem, Setting, load};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::env::{Env, variable};
 use super::field::Value;
 use super::file::ConfigFile;
-use super::nearest::nearest;
+use crate::domain::nearest::nearest;
 
 /// One setting of the configuration `C`.
 pub struct Setting<C> {

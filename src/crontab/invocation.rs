@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
+use crate::domain::digest::fnv32;
 use crate::domain::overlap::Overlap;
 use crate::domain::{duration, size};
 
@@ -155,12 +156,7 @@ impl Invocation {
         }
         let parts = [&self.method(), self.data.as_deref().unwrap_or_default(), query.unwrap_or_default()];
         let parts = parts.into_iter().chain(self.query.iter().map(String::as_str));
-        // FNV-1a: stable across versions and platforms, which std's hasher does not promise.
-        Some(
-            parts
-                .flat_map(|part| part.bytes().chain([0]))
-                .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)),
-        )
+        Some(fnv32(parts.flat_map(|part| part.bytes().chain([0]))))
     }
 }
 

@@ -7,9 +7,9 @@ use uuid::{Builder, Uuid};
 
 /// One run of a task, or one request: a UUID of version 7, so ids sort by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RunId(Uuid);
+pub struct ExecutionId(Uuid);
 
-impl RunId {
+impl ExecutionId {
     /// Builds the id of something that starts at `now`; `random` must differ between processes.
     pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
         let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
@@ -22,7 +22,7 @@ impl RunId {
     }
 }
 
-impl fmt::Display for RunId {
+impl fmt::Display for ExecutionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.hyphenated().fmt(f)
     }
@@ -62,9 +62,9 @@ mod tests {
     #[test]
     fn ids_sort_by_time_and_differ_by_randomness() {
         let at = |seconds| Timestamp::from_second(seconds).unwrap();
-        let (first, second) = (RunId::new(at(1_000), [7; 10]), RunId::new(at(1_001), [0; 10]));
+        let (first, second) = (ExecutionId::new(at(1_000), [7; 10]), ExecutionId::new(at(1_001), [0; 10]));
         assert!(first.to_string() < second.to_string());
-        assert_ne!(RunId::new(at(1_000), [8; 10]), first);
+        assert_ne!(ExecutionId::new(at(1_000), [8; 10]), first);
         assert_eq!(first.to_string().len(), 36);
         assert_eq!(Uuid::parse_str(&first.to_string()).unwrap().get_version_num(), 7);
     }

@@ -1,12 +1,15 @@
 //! L0 · Pure nouns and functions: no async, no I/O, no clock reads. Imports nothing of ours.
 
 pub mod cron;
+pub mod digest;
 pub mod duration;
 #[cfg(feature = "server")]
 pub mod entry;
 pub mod exit;
 pub mod hex;
+pub mod host;
 pub mod id;
+pub mod nearest;
 pub mod overlap;
 #[cfg(feature = "server")]
 pub mod plan;
@@ -21,3 +24,4 @@ pub mod size;
 pub mod statistics;
 #[cfg(feature = "server")]
 pub mod sync_run;
+pub mod word;

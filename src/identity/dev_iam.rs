@@ -225,10 +225,10 @@ fn random_text<const BYTES: usize>() -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::FixedClock;
+    use crate::clock::Simulated;
     use crate::identity::Verifier;
 
-    fn iam(clock: &Arc<FixedClock>) -> DevIam {
+    fn iam(clock: &Arc<Simulated>) -> DevIam {
         let account = Account {
             username: "dev".to_owned(),
             password: Secret::new("p\"\\$`&|%'\n密码"),
@@ -242,7 +242,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_granted_token_verifies_with_its_own_key() {
-        let clock = FixedClock::new(Timestamp::from_second(1_000).unwrap());
+        let clock = Simulated::new(Timestamp::from_second(1_000).unwrap());
         let iam = iam(&clock);
         let granted = iam.login("dev", &Secret::new("p\"\\$`&|%'\n密码")).unwrap();
         assert_eq!(granted.expires_in, 900);
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn three_wrong_passwords_lock_and_time_opens() {
-        let clock = FixedClock::new(Timestamp::from_second(1_000).unwrap());
+        let clock = Simulated::new(Timestamp::from_second(1_000).unwrap());
         let iam = iam(&clock);
         let (wrong, right) = (Secret::new("wrong"), Secret::new("p\"\\$`&|%'\n密码"));
         let login = |password: &Secret| iam.login("dev", password).map(|_| ());

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::super::fetch::{FetchError, Fetched};
 use super::super::keys::SigningKey;
 use super::*;
-use crate::clock::FixedClock;
+use crate::clock::Simulated;
 
 /// Answers with what the test has put there, as often as the gate lets it.
 struct Script {
@@ -30,7 +30,7 @@ impl Fetch for Arc<Script> {
 
 struct Bench {
     script: Arc<Script>,
-    clock: Arc<FixedClock>,
+    clock: Arc<Simulated>,
     keys: RemoteKeys,
 }
 
@@ -43,7 +43,7 @@ const FRESHNESS: Freshness = Freshness {
 fn bench(answer: Result<String, FetchError>) -> Bench {
     let gate = Semaphore::new(Semaphore::MAX_PERMITS);
     let script = Arc::new(Script { answer: Mutex::new(answer), gate, fetches: AtomicUsize::new(0) });
-    let clock = FixedClock::new(Timestamp::from_second(1_000_000).unwrap());
+    let clock = Simulated::new(Timestamp::from_second(1_000_000).unwrap());
     let keys = RemoteKeys::new(Arc::clone(&script), FRESHNESS, clock.clone());
     Bench { script, clock, keys }
 }

@@ -196,7 +196,7 @@ impl Signer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::FixedClock;
+    use crate::clock::Simulated;
     use crate::identity::Role;
     use crate::identity::keys::{FoundKey, VerifyingKey};
     use base64::Engine;
@@ -211,13 +211,13 @@ mod tests {
     use serde_json::{Value, json};
 
     struct Bench {
-        clock: Arc<FixedClock>,
+        clock: Arc<Simulated>,
         key: Arc<SigningKey>,
         verifier: Verifier,
     }
 
     fn bench() -> Bench {
-        let clock = FixedClock::new(Timestamp::from_second(1_000_000).unwrap());
+        let clock = Simulated::new(Timestamp::from_second(1_000_000).unwrap());
         let key = Arc::new(SigningKey::generate().unwrap());
         let rules =
             Rules { issuer: "iam".to_owned(), audience: "qs".to_owned(), leeway: Duration::from_secs(30) };
@@ -350,7 +350,7 @@ mod tests {
     #[tokio::test]
     async fn rs256_is_verified_unless_it_is_not_allowed_or_changed() {
         let rules = bench().verifier.rules;
-        let clock = FixedClock::new(Timestamp::from_second(1_000_000).unwrap());
+        let clock = Simulated::new(Timestamp::from_second(1_000_000).unwrap());
         let verifier = Verifier::new(Arc::new(Rsa::new()), rules.clone(), clock.clone());
         let good = Rsa::new().token(&json!({"alg": "RS256", "kid": "r"}), &claims());
         assert_eq!(verifier.verify(&good).await.unwrap().org_id, 1);

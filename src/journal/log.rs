@@ -218,7 +218,7 @@ impl Visit for Fields {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::FixedClock;
+    use crate::clock::Simulated;
     use std::time::Duration;
     use tracing_subscriber::prelude::*;
 
@@ -234,7 +234,7 @@ mod tests {
         let path = dir.path().join("deep/er/a.log");
         let context = vec![("task".to_owned(), "sync-daily".into())];
         let log = LogFile::open(&path, NEVER).unwrap();
-        let layer = LogLayer::new(log, LogFormat::Text, context, FixedClock::new(now()));
+        let layer = LogLayer::new(log, LogFormat::Text, context, Simulated::new(now()));
         tracing::subscriber::with_default(Events.with(layer.clone()), || {
             tracing::info!(event = "calling", attempt = 1_u32, "Calling API: {}", "http://x");
             tracing::debug!("not for the log");
@@ -252,7 +252,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("logs/a.log");
         let log = LogFile::open(&path, NEVER).unwrap();
-        let layer = LogLayer::new(log, LogFormat::Text, Vec::new(), FixedClock::new(now()));
+        let layer = LogLayer::new(log, LogFormat::Text, Vec::new(), Simulated::new(now()));
         std::fs::remove_dir_all(dir.path().join("logs")).unwrap();
         tracing::subscriber::with_default(Events.with(layer.clone()), || {
             tracing::info!("lost");

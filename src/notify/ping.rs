@@ -10,7 +10,7 @@ use tracing::warn;
 use url::Url;
 
 use crate::domain::exit::Exit;
-use crate::domain::id::RunId;
+use crate::domain::id::ExecutionId;
 use crate::secret::Secret;
 
 /// Attempts of one ping.
@@ -21,12 +21,12 @@ pub struct Ping<'a> {
     client: &'a Client,
     url: Secret,
     timeout: Duration,
-    run_id: RunId,
+    run_id: ExecutionId,
 }
 
 impl<'a> Ping<'a> {
     /// Pings `url`, each time for at most `timeout`.
-    pub fn new(client: &'a Client, url: Secret, timeout: Duration, run_id: RunId) -> Self {
+    pub fn new(client: &'a Client, url: Secret, timeout: Duration, run_id: ExecutionId) -> Self {
         Self { client, url, timeout, run_id }
     }
 
@@ -64,7 +64,7 @@ impl<'a> Ping<'a> {
 }
 
 /// `<url>/<signal>?rid=<run id>`, keeping a query that the URL has.
-fn address(url: &Secret, signal: &str, run_id: RunId) -> Option<Url> {
+fn address(url: &Secret, signal: &str, run_id: ExecutionId) -> Option<Url> {
     let mut url = Url::parse(url.expose()).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
     url.path_segments_mut().ok()?.pop_if_empty().push(signal);
     url.query_pairs_mut().append_pair("rid", &run_id.to_string());
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_signal_is_appended_to_the_path() {
-        let run = RunId::new(jiff::Timestamp::UNIX_EPOCH, [0; 10]);
+        let run = ExecutionId::new(jiff::Timestamp::UNIX_EPOCH, [0; 10]);
         for (url, signal, expected) in [
             ("https://hc.example/uuid", "start", "https://hc.example/uuid/start?rid="),
             ("https://hc.example/uuid/", "0", "https://hc.example/uuid/0?rid="),

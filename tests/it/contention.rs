@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use qs_scheduler::business::plan::{NewPlan, PlanError, Plans};
-use qs_scheduler::clock::FixedClock;
+use qs_scheduler::clock::Simulated;
 use qs_scheduler::domain::plan::PlanEvent;
 use qs_scheduler::domain::plan_schedule::{ScheduleFields, ScheduleType};
 use qs_scheduler::domain::plan_task::TaskEvent;
@@ -16,7 +16,7 @@ use crate::support::business::{Business, Job};
 use crate::support::databases::TestDatabase;
 
 fn plans(store: Arc<dyn Store>) -> Plans {
-    Plans::new(store, FixedClock::new(at("2026-11-21T08:00:00Z")), TimeZone::UTC)
+    Plans::new(store, Simulated::new(at("2026-11-21T08:00:00Z")), TimeZone::UTC)
 }
 
 /// One task for everybody.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use qs_scheduler::business::due_tasks::{DueRequest, DueTasks};
 use qs_scheduler::business::organisations::Organisations;
 use qs_scheduler::business::sync_run::{Asker, Scope, Started, SyncRuns};
-use qs_scheduler::clock::FixedClock;
+use qs_scheduler::clock::Simulated;
 use qs_scheduler::counters::embedded::EmbeddedCounters;
 use qs_scheduler::domain::entry::EntryBase;
 use qs_scheduler::domain::plan_task::{PlanTask, TaskStatus};
@@ -36,7 +36,7 @@ async fn process(database: &TestDatabase, base: Option<&str>) -> Process {
     let db = file.connect().await;
     EmbeddedCounters::migrate(&db).await.unwrap();
     let counters = Arc::new(EmbeddedCounters::open(db).await.unwrap());
-    let clock = FixedClock::new(at(NOW));
+    let clock = Simulated::new(at(NOW));
     let organisations = Organisations::new(store.clone(), counters);
     let long = Duration::from_secs(600);
     let runs = Arc::new(SyncRuns::new(store.clone(), organisations, clock.clone(), long, Box::new(|_| {})));

@@ -66,7 +66,7 @@ fn a_planted_violation_is_found() {
         ("cli/apiserver/mod.rs", "let x = crate::app::run();", "app"),
         ("client/call.rs", "use crate::utils::helper;", "utils"),
         ("client/call.rs", "use crate::*;", "*"),
-        ("utils.rs", "use crate::domain::id::RunId;", "domain"),
+        ("utils.rs", "use crate::domain::id::ExecutionId;", "domain"),
     ] {
         let found = violations(Path::new(file), text);
         assert_eq!(found.len(), 1, "{file}: {text}: {found:?}");

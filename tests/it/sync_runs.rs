@@ -13,7 +13,7 @@ use qs_scheduler::business::plan::Plans;
 use qs_scheduler::business::readiness::Readiness;
 use qs_scheduler::business::statistics::Statistics;
 use qs_scheduler::business::sync_run::SyncRuns;
-use qs_scheduler::clock::{FixedClock, SharedClock};
+use qs_scheduler::clock::{SharedClock, Simulated};
 use qs_scheduler::counters::{Answer, Counter, Counters, CountersError, Cursor, Mark, Page, Touched};
 use qs_scheduler::domain::entry::EntryBase;
 use qs_scheduler::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent};
@@ -115,7 +115,7 @@ async fn start(then: Then, request_timeout: Duration, grace: Duration) -> Server
     let database = TestDatabase::sqlite();
     let store = database.store().await;
     let counters = Scripted::new(then);
-    let clock: SharedClock = FixedClock::new("2026-11-20T12:00:00Z".parse().unwrap());
+    let clock: SharedClock = Simulated::new("2026-11-20T12:00:00Z".parse().unwrap());
     let rules = Rules { issuer: "i".to_owned(), audience: "a".to_owned(), leeway: Duration::ZERO };
     let account = Account {
         username: "dev".to_owned(),

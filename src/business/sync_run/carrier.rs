@@ -12,7 +12,7 @@ use super::{Asker, Hold, RecordError, Scope, StartError, Work};
 use crate::business::organisations::Organisations;
 use crate::business::settled::settled;
 use crate::clock::SharedClock;
-use crate::domain::id::RunId;
+use crate::domain::id::ExecutionId;
 use crate::domain::sync_run::{NewSyncRun, SyncProgress, SyncRun};
 use crate::store::{Begun, Store, StoreError};
 
@@ -170,7 +170,7 @@ impl Carrier {
         let now = self.clock.now();
         let (kind, org_id) = (work.kind(), asker.scope.org_id());
         NewSyncRun {
-            id: RunId::new(now, std::array::from_fn(|_| fastrand::u8(..))).to_string(),
+            id: ExecutionId::new(now, std::array::from_fn(|_| fastrand::u8(..))).to_string(),
             kind,
             org_id,
             trigger: asker.trigger,

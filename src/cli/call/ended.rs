@@ -10,7 +10,7 @@ use crate::client::CallOutcome;
 use crate::client::call::CallReport;
 use crate::domain::duration::millis;
 use crate::domain::exit::Exit;
-use crate::domain::id::RunId;
+use crate::domain::id::ExecutionId;
 use crate::domain::overlap::Overlap;
 use crate::journal::line::truncate;
 use crate::journal::overlap::Holder;
@@ -63,7 +63,13 @@ impl Ended {
         format!("{task}: {} [{} {}]", self.report.message, self.exit.code(), self.exit.name())
     }
 
-    pub(super) fn entry(&self, task: &str, run_id: RunId, started_at: Timestamp, endpoint: &str) -> RunEntry {
+    pub(super) fn entry(
+        &self,
+        task: &str,
+        run_id: ExecutionId,
+        started_at: Timestamp,
+        endpoint: &str,
+    ) -> RunEntry {
         RunEntry {
             task: task.to_owned(),
             run_id: run_id.to_string(),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::settings::{Settings, host_name};
 use crate::client::address;
-use crate::client::credentials::{Credential, CredentialError};
+use crate::client::credentials::Credential;
 use crate::client::iam::{Login, login_path};
 use crate::client::keeper::TokenError;
 use crate::config::SecretText;
@@ -91,7 +91,7 @@ impl Settings {
         };
         match credential.read() {
             Ok(found) => Ok(found.map(|(secret, _)| secret)),
-            Err(error @ CredentialError::Missing { .. }) => Err(TokenError::NoInput(error.to_string())),
+            Err(error) if error.source.is_missing() => Err(TokenError::NoInput(error.to_string())),
             Err(error) => Err(TokenError::Misconfigured(error.to_string())),
         }
     }

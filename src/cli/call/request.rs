@@ -11,10 +11,10 @@ use super::args::Command;
 use super::settings::Settings;
 use crate::cli::output::Failure;
 use crate::client::{Request, address, trace};
-use crate::config::nearest;
 use crate::crontab::invocation::Invocation;
 use crate::domain::exit::Exit;
-use crate::domain::id::RunId;
+use crate::domain::id::ExecutionId;
+use crate::domain::nearest::nearest;
 
 /// Headers that the call itself makes, or that would carry a secret on the public command line.
 const REFUSED_HEADERS: [&str; 8] = [
@@ -35,7 +35,11 @@ const LARGEST_BODY: u64 = 64 << 20;
 ///
 /// # Errors
 /// Usage (64), configuration (78), or a body file that is not there (66).
-pub(super) fn build(invocation: &Invocation, settings: &Settings, run_id: RunId) -> Result<Request, Failure> {
+pub(super) fn build(
+    invocation: &Invocation,
+    settings: &Settings,
+    run_id: ExecutionId,
+) -> Result<Request, Failure> {
     let config = settings.config();
     let Some(endpoint) = invocation.endpoint.as_deref() else {
         return Err(

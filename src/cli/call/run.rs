@@ -21,9 +21,10 @@ use crate::client::{CallOutcome, Caller, Request, address};
 use crate::clock::SharedClock;
 use crate::crontab::call_line::CallOptions;
 use crate::crontab::invocation::{Invocation, check_task_name};
+use crate::domain::digest::fnv64;
 use crate::domain::duration::millis;
 use crate::domain::exit::Exit;
-use crate::domain::id::RunId;
+use crate::domain::id::ExecutionId;
 use crate::journal::line::truncate;
 use crate::journal::log::{Events, LogFile, LogLayer};
 use crate::journal::overlap::{Claim, Holder, OverlapLocks};
@@ -61,7 +62,7 @@ impl CallProgram<'_> {
         check_task_name(&task)
             .map_err(|reason| Failure::new(Exit::Usage, format!("--task {task:?}: {reason}")))?;
         let started_at = self.clock.now();
-        let run_id = RunId::new(started_at, std::array::from_fn(|_| fastrand::u8(..)));
+        let run_id = ExecutionId::new(started_at, std::array::from_fn(|_| fastrand::u8(..)));
         if self.options.dry_run {
             return self.show(&request::build(self.invocation, self.settings, run_id)?);
         }
@@ -81,7 +82,11 @@ impl CallProgram<'_> {
     }
 
     /// Opens log and state before anything is sent: a call that could not be recorded is not made.
-    fn open_journal(&self, task: &str, run_id: RunId) -> Result<(LogLayer, Records, OverlapLocks), Failure> {
+    fn open_journal(
+        &self,
+        task: &str,
+        run_id: ExecutionId,
+    ) -> Result<(LogLayer, Records, OverlapLocks), Failure> {
         let settings = self.settings;
         let cannot = |path: &std::path::Path, error: &std::io::Error| {
             Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display()))
@@ -102,7 +107,13 @@ impl CallProgram<'_> {
     }
 
     /// The run under the overlap lock and under the signals that can end it.
-    async fn guarded(&self, task: &str, run_id: RunId, request: &Request, locks: &OverlapLocks) -> Ended {
+    async fn guarded(
+        &self,
+        task: &str,
+        run_id: ExecutionId,
+        request: &Request,
+        locks: &OverlapLocks,
+    ) -> Ended {
         let began = Instant::now();
         tokio::select! {
             ended = self.locked(task, run_id, request, locks) => ended,
@@ -122,7 +133,13 @@ impl CallProgram<'_> {
         }
     }
 
-    async fn locked(&self, task: &str, run_id: RunId, request: &Request, locks: &OverlapLocks) -> Ended {
+    async fn locked(
+        &self,
+        task: &str,
+        run_id: ExecutionId,
+        request: &Request,
+        locks: &OverlapLocks,
+    ) -> Ended {
         self.wait_jitter(task).await;
         let call = &self.settings.config().call;
         let began = Instant::now();
@@ -148,10 +165,7 @@ impl CallProgram<'_> {
         }
         let share = if call.jitter_fixed {
             let seed = host_name().into_bytes().into_iter().chain(task.bytes());
-            fastrand::Rng::with_seed(seed.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            }))
-            .f64()
+            fastrand::Rng::with_seed(fnv64(seed)).f64()
         } else {
             fastrand::f64()
         };
@@ -161,7 +175,7 @@ impl CallProgram<'_> {
     }
 
     /// The call between the two pings; they run beside it, so that a slow monitor costs no time.
-    async fn pinged(&self, run_id: RunId, request: &Request, deadline: Instant) -> Ended {
+    async fn pinged(&self, run_id: ExecutionId, request: &Request, deadline: Instant) -> Ended {
         let transport = Transport::new(self.settings.transport_options());
         let (ended, pinging) = match self.ping(&transport, run_id).await {
             Some(ping) => {
@@ -176,7 +190,7 @@ impl CallProgram<'_> {
         ended
     }
 
-    async fn ping<'t>(&self, transport: &'t Transport, run_id: RunId) -> Option<Ping<'t>> {
+    async fn ping<'t>(&self, transport: &'t Transport, run_id: ExecutionId) -> Option<Ping<'t>> {
         let ping = &self.settings.config().ping;
         let secret = &ping.url.as_ref()?.0;
         let client = match url::Url::parse(secret.expose()) {
@@ -228,7 +242,7 @@ impl CallProgram<'_> {
         Ended::of(report)
     }
 
-    async fn interrupted(&self, stop: Stop, run_id: RunId, began: Instant) -> Ended {
+    async fn interrupted(&self, stop: Stop, run_id: ExecutionId, began: Instant) -> Ended {
         let exit = stop.exit();
         let message = format!("stopped by {}; a request that was under way may have been done", stop.name());
         let transport = Transport::new(self.settings.transport_options());
@@ -243,7 +257,7 @@ impl CallProgram<'_> {
     fn leave_behind(
         &self,
         task: &str,
-        run_id: RunId,
+        run_id: ExecutionId,
         started_at: Timestamp,
         ended: &Ended,
         records: &Records,

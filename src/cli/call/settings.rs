@@ -18,6 +18,7 @@ use crate::crontab::call_line::Common;
 use crate::crontab::invocation::{Invocation, default_log};
 use crate::domain::exit::Exit;
 use crate::domain::retry::RetryPolicy;
+use crate::files;
 use crate::journal::rotation::Rotation;
 use crate::secret::Redactor;
 
@@ -65,7 +66,7 @@ impl Settings {
             config_files::check_modes(&SETTINGS, &loaded, env)?;
         }
         let config = &loaded.config;
-        let root = is_root();
+        let root = files::is_root();
         let state_dir = match (&config.state.dir, root, &user) {
             (Some(dir), ..) => dir.clone(),
             (None, true, _) => PathBuf::from(SYSTEM_STATE),
@@ -211,12 +212,6 @@ impl Settings {
         }
         redactor
     }
-}
-
-/// Whether this process runs as root: its entry in /proc belongs to its user.
-fn is_root() -> bool {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
 /// The host's name, as the kernel has it.

@@ -66,7 +66,7 @@ pub(super) fn history(
         Some(name) if known.contains(name) => vec![name.clone()],
         Some(name) => {
             let failure = Failure::new(Exit::NoInput, format!("no runs of a task {name:?} are recorded"));
-            return Err(match crate::config::nearest(name, known.iter().map(String::as_str)) {
+            return Err(match crate::domain::nearest::nearest(name, known.iter().map(String::as_str)) {
                 Some(near) => failure.with_hint(format!("did you mean {near}?")),
                 None => failure.with_hint("`qs-api-call status` lists the tasks"),
             });

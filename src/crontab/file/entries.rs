@@ -5,6 +5,7 @@ use super::reader::{Reader, column, columns};
 use crate::crontab::call;
 use crate::crontab::problem::{Problem, Rule};
 use crate::domain::cron::{self, CronError, CronErrorKind, CronExpr, Dialect, Field};
+use crate::domain::digest::fnv64;
 use crate::domain::schedule::Schedule;
 
 impl Reader {
@@ -13,7 +14,8 @@ impl Reader {
         let count = self.time_words(number, text, &words)?;
         let (start, end) = (words[0].0, words[count - 1].0 + words[count - 1].1.len());
         let time = &text[start..end];
-        let seed = seed(text);
+        // Random values of a line stay the same as long as the line does.
+        let seed = fnv64(text.bytes());
         let schedule = if time == "@reboot" {
             Schedule::Reboot
         } else {
@@ -204,10 +206,4 @@ pub fn is_user_name(word: &str) -> bool {
     first
         && word.len() <= 32
         && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '$'))
-}
-
-/// Random values of a line stay the same as long as the line does.
-fn seed(text: &str) -> u64 {
-    text.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

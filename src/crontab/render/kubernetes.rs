@@ -4,6 +4,7 @@ use super::{Names, Options, Rendered, Unrenderable, each, fill, lines, longest, 
 use crate::crontab::call::Call;
 use crate::crontab::file::{Crontab, Entry};
 use crate::domain::cron::{CronExpr, Field};
+use crate::domain::digest::fnv32;
 use crate::domain::duration;
 use crate::domain::overlap::Overlap;
 use crate::domain::schedule::Schedule;
@@ -107,9 +108,7 @@ fn object_name(task: &str) -> String {
     if name.len() <= LONGEST_NAME {
         return name;
     }
-    let digest =
-        task.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    format!("{}-{digest:08x}", name[..LONGEST_NAME - 9].trim_end_matches('-'))
+    format!("{}-{:08x}", name[..LONGEST_NAME - 9].trim_end_matches('-'), fnv32(task.bytes()))
 }
 
 fn overlap(call: &Call) -> String {

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use qs_scheduler::business::organisations::Organisations;
 use qs_scheduler::business::statistics::{Mode, Statistics};
 use qs_scheduler::business::sync_run::{Asker, Scope, Started, SyncRuns};
-use qs_scheduler::clock::{Clock, FixedClock};
+use qs_scheduler::clock::{Clock, Simulated};
 use qs_scheduler::counters::Counters;
 use qs_scheduler::counters::embedded::EmbeddedCounters;
 use qs_scheduler::domain::statistics::DayRange;
@@ -32,7 +32,7 @@ pub enum Job {
 
 /// The services, and what they stand on.
 pub struct Business {
-    pub clock: Arc<FixedClock>,
+    pub clock: Arc<Simulated>,
     pub db: Db,
     pub store: Arc<dyn Store>,
     pub counters: Arc<dyn Counters>,
@@ -42,7 +42,7 @@ pub struct Business {
 impl Business {
     /// At noon of a day in the middle of a year, in UTC.
     pub fn new(db: Db, store: Arc<dyn Store>, counters: Arc<dyn Counters>) -> Self {
-        let clock = FixedClock::new("2026-06-15T12:00:00Z".parse().unwrap());
+        let clock = Simulated::new("2026-06-15T12:00:00Z".parse().unwrap());
         let organisations = Organisations::new(store.clone(), counters.clone());
         let lease = Duration::from_secs(60);
         let runs = SyncRuns::new(store.clone(), organisations, clock.clone(), lease, Box::new(|_| {}));

@@ -1,5 +1,7 @@
 //! L1 · A text that never shows itself: no `Display`, no `Deref`, a `Debug` without content, wiped on drop.
 
+pub mod file;
+
 use std::borrow::Cow;
 use std::fmt;
 
