@@ -23,8 +23,8 @@ impl UnknownWord {
 
 /// Declares an enum and the word of each of its values:
 ///
-/// ```
-/// qs_scheduler::domain::word::words! {
+/// ```text
+/// words! {
 ///     /// How fast.
 ///     #[derive(Default)]
 ///     pub enum Speed: "speed" {
@@ -38,9 +38,7 @@ impl UnknownWord {
 /// assert_eq!("slow".parse(), Ok(Speed::Slow));
 /// assert_eq!("fast".parse::<Speed>().unwrap_err().to_string(), "unknown speed \"fast\": expected full, slow");
 /// ```
-#[macro_export]
-#[doc(hidden)]
-macro_rules! __words {
+macro_rules! words {
     ($(#[$meta:meta])* $visible:vis enum $name:ident: $what:literal {
         $($(#[$of_variant:meta])* $variant:ident = $word:literal),+ $(,)?
     }) => {
@@ -92,8 +90,7 @@ macro_rules! __words {
         }
     };
 }
-#[doc(inline)]
-pub use crate::__words as words;
+pub(crate) use words;
 
 #[cfg(test)]
 mod tests {
