@@ -132,8 +132,12 @@ fn endpoint(entry: &Entry, endpoints: Option<&[Endpoint]>, problems: &mut Vec<Pr
     }
     let Some(endpoints) = endpoints else { return };
     let bare = path.split(['?', '#']).next().unwrap_or_default();
-    let (same_path, method): (Vec<&Endpoint>, String) =
-        (endpoints.iter().filter(|endpoint| matches(&endpoint.path, bare)).collect(), invocation.method());
+    let documented = documented(bare);
+    let method = invocation.method();
+    let same_path: Vec<&Endpoint> = endpoints
+        .iter()
+        .filter(|endpoint| matches(&endpoint.path, bare) || matches(&endpoint.path, &documented))
+        .collect();
     if same_path.iter().any(|endpoint| endpoint.method == method) {
         return;
     }
@@ -155,6 +159,11 @@ fn endpoint(entry: &Entry, endpoints: Option<&[Endpoint]>, problems: &mut Vec<Pr
         Problem::new(Rule::UnknownEndpoint, entry.line, found).fix(format!("-X {}", methods[0]))
     };
     problems.push(problem.at(at));
+}
+
+/// Where a document shows this path: it does not name the alias of `/api/v1`.
+fn documented(path: &str) -> String {
+    path.strip_prefix("/internal/v1/").map_or_else(|| path.to_owned(), |rest| format!("/api/v1/{rest}"))
 }
 
 /// Whether a path is one of a template's.
@@ -197,6 +206,14 @@ mod tests {
             ("/a/b", "/a/c", false),
         ] {
             assert_eq!(matches(template, path), expected, "{template} {path}");
+        }
+    }
+
+    #[test]
+    fn the_alias_that_no_document_shows_is_looked_up_under_its_own_path() {
+        assert_eq!(documented("/internal/v1/plans/7"), "/api/v1/plans/7");
+        for path in ["/api/v1/plans/7", "/internal/v1", "/x/internal/v1/a"] {
+            assert_eq!(documented(path), path);
         }
     }
 }
