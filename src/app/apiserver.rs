@@ -22,16 +22,16 @@ use crate::business::organisations::Organisations;
 use crate::business::plan::Plans;
 use crate::business::readiness::Readiness;
 use crate::business::statistics::Statistics;
-use crate::business::sync_run::{Observer, SyncRuns};
+use crate::business::sync_run::SyncRuns;
 use crate::cli::output::{Failure, Output};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::apiserver::{ApiserverConfig, LogLevel, LogShape};
 use crate::domain::entry::EntryBase;
 use crate::domain::exit::Exit;
-use crate::domain::sync_run::{EVERY_ORGANISATION, SyncRun, SyncStatus};
-use crate::http::rate_limit::RateLimiter;
-use crate::http::{self, Api};
-use crate::metrics::{Metrics, SyncEnd};
+use crate::http::business::{self as routes, Api};
+use crate::http::edge::{Edge, RateLimiter};
+use crate::metrics::sync::SyncMetrics;
+use crate::metrics::{self, Metrics};
 use crate::secret::Secret;
 use crate::telemetry::{self, Telemetry};
 
@@ -72,7 +72,7 @@ pub fn migrate(config: &ApiserverConfig, check: bool, output: Output) -> Result<
 /// # Errors
 /// When nobody reads it.
 pub fn openapi(output: Output) -> Result<(), Failure> {
-    output.json(&http::document())
+    output.json(&routes::document())
 }
 
 /// Serves on this listener until `shutdown`, then gives requests and syncs the grace to end.
@@ -138,7 +138,8 @@ async fn start(config: &ApiserverConfig, output: Output) -> Result<(), Failure> 
     // A lease that has run out is noticed one lease later at most: the record of a killed server's sync does not say
     // for long that it is running.
     let housekeeping = tokio::spawn(keep_house(housekeeper, HOUSEKEEPING.min(config.sync.lease)));
-    let ended = serve(listener, http::router(api), runs, shutdown.any(), config.server.shutdown_grace).await;
+    let ended =
+        serve(listener, routes::router(api), runs, shutdown.any(), config.server.shutdown_grace).await;
     housekeeping.abort();
     stores.db.close().await;
     ended
@@ -166,13 +167,14 @@ fn compose(
     addr: SocketAddr,
 ) -> (Api, Arc<SyncRuns>) {
     let (store, counters) = (Arc::clone(&stores.store), Arc::clone(&stores.counters));
-    let metrics = Arc::new(Metrics::new());
+    let mut registry = metrics::registry();
+    let syncs = SyncMetrics::new(&mut registry);
     let runs = Arc::new(SyncRuns::new(
         Arc::clone(&store),
         Organisations::new(Arc::clone(&store), Arc::clone(&counters)),
         Arc::clone(clock),
         config.sync.lease,
-        observer(&metrics),
+        Box::new(move |run| syncs.ended(run)),
     ));
     let statistics = Statistics::new(
         Arc::clone(&store),
@@ -188,19 +190,22 @@ fn compose(
         entry_base(config, addr),
         config.plan.entry_ttl,
     );
-    let api = Api {
-        statistics: Arc::new(statistics),
-        plans: Arc::new(Plans::new(Arc::clone(&store), Arc::clone(clock), business_zone(config))),
-        due_tasks: Arc::new(due_tasks),
-        runs: Arc::clone(&runs),
-        readiness: Readiness::new(store, counters),
+    let edge = Edge {
         verifier: callers.verifier,
         limiter: RateLimiter::new(config.rate_limit.per_second, config.rate_limit.burst),
-        metrics,
-        dev_iam: callers.dev_iam,
+        metrics: Metrics::new(registry),
+        readiness: Box::new(Readiness::new(Arc::clone(&store), counters)),
         open: config.server.addr.ip().is_loopback(),
         request_timeout: config.server.request_timeout,
         max_body: usize::try_from(config.server.max_body.0).unwrap_or(usize::MAX),
+    };
+    let api = Api {
+        statistics: Arc::new(statistics),
+        plans: Arc::new(Plans::new(store, Arc::clone(clock), business_zone(config))),
+        due_tasks: Arc::new(due_tasks),
+        runs: Arc::clone(&runs),
+        dev_iam: callers.dev_iam,
+        edge: Arc::new(edge),
     };
     (api, runs)
 }
@@ -210,40 +215,6 @@ fn entry_base(config: &ApiserverConfig, addr: SocketAddr) -> Option<EntryBase> {
     let here = config.dev_iam.enabled.then(|| format!("http://{addr}/entry"));
     // What is configured was checked at the start, and the address of a listener makes a URL.
     EntryBase::new(&config.plan.entry_base_url.clone().or(here)?).ok()
-}
-
-/// Counts the syncs that end.
-fn observer(metrics: &Arc<Metrics>) -> Observer {
-    let metrics = Arc::clone(metrics);
-    Box::new(move |run| {
-        if let Some(end) = counted(run) {
-            metrics.sync(&end);
-        }
-    })
-}
-
-/// What a sync adds to the metrics. One of every organisation adds nothing: each of its parts has a record and was
-/// counted. Only that it failed is counted, for an organisation whose sync could not start has no record.
-fn counted(run: &SyncRun) -> Option<SyncEnd> {
-    let (p, whole) = (&run.progress, run.org_id == EVERY_ORGANISATION);
-    if whole && run.status == SyncStatus::Succeeded {
-        return None;
-    }
-    let items = |count: u64| if whole { 0 } else { count };
-    let millis = run.duration_ms().filter(|_| !whole).and_then(|millis| u64::try_from(millis).ok());
-    let succeeded = run.finished_at.filter(|_| run.status == SyncStatus::Succeeded);
-    Some(SyncEnd {
-        kind: run.kind.as_str(),
-        status: run.status.as_str(),
-        items: [
-            ("written", items(p.written)),
-            ("unchanged", items(p.unchanged)),
-            ("skipped", items(p.skipped)),
-            ("failed", items(p.failed)),
-        ],
-        duration: millis.map(Duration::from_millis),
-        succeeded_at: succeeded.map(|at| at.as_duration().as_secs_f64()),
-    })
 }
 
 /// The zone whose days are counted.
@@ -315,41 +286,5 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::sync_run::{SyncKind, SyncProgress};
-
-    #[test]
-    fn a_sync_of_every_organisation_counts_only_when_it_failed() {
-        let run = |org_id, status, finished_at: Option<&str>| SyncRun {
-            id: "1".to_owned(),
-            kind: SyncKind::Daily,
-            org_id,
-            trigger: "api".to_owned(),
-            caller: "test".to_owned(),
-            idempotency_key: None,
-            request: "daily".to_owned(),
-            window: None,
-            status,
-            progress: SyncProgress { written: 3, failed: 2, ..SyncProgress::default() },
-            started_at: "2026-11-21T08:00:00Z".parse().unwrap(),
-            finished_at: finished_at.map(|at| at.parse().unwrap()),
-        };
-        let (failed, succeeded, end) =
-            (SyncStatus::Failed, SyncStatus::Succeeded, Some("2026-11-21T08:00:01.5Z"));
-        let one = counted(&run(7, failed, end)).unwrap();
-        assert_eq!((one.items[0], one.items[3]), (("written", 3), ("failed", 2)));
-        assert_eq!((one.duration, one.succeeded_at), (Some(Duration::from_millis(1_500)), None));
-        assert_eq!(counted(&run(7, failed, None)).unwrap().duration, None, "nothing is guessed");
-        assert!(counted(&run(7, succeeded, end)).unwrap().succeeded_at.is_some());
-
-        assert!(counted(&run(EVERY_ORGANISATION, succeeded, end)).is_none());
-        let whole = counted(&run(EVERY_ORGANISATION, failed, end)).unwrap();
-        assert_eq!((whole.status, whole.duration), ("failed", None));
-        assert!(whole.items.iter().all(|(_, items)| *items == 0), "{:?}", whole.items);
     }
 }

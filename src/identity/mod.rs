@@ -1,7 +1,7 @@
 //! L2 · Who calls us: keys (our own or of a remote IAM), token verification, roles, and the IAM for development.
 //!
 //! Verification fails closed: a token counts only when its signature, algorithm, issuer, audience, life and tenant are
-//! all right. It knows nothing of HTTP; `http::auth` turns a [`TokenError`] into a reply.
+//! all right. It knows nothing of HTTP; `http::edge` turns a [`TokenError`] into a reply.
 
 mod claims;
 pub mod dev_iam;

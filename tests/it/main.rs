@@ -37,6 +37,8 @@ mod docs;
 #[cfg(feature = "server")]
 mod due_tasks;
 #[cfg(feature = "server")]
+mod edge;
+#[cfg(feature = "server")]
 mod faults;
 mod fuzz;
 mod help;

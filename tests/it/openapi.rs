@@ -72,6 +72,8 @@ fn the_document_is_sound() {
             assert!(response["content"].is_object(), "{method} {path} {status}");
         }
     }
+    let alias = document["paths"].as_object().unwrap().keys().find(|path| path.starts_with("/internal/"));
+    assert_eq!(alias, None, "each route is shown once");
     let mut missing = Vec::new();
     references(&document, &document, &mut missing);
     assert_eq!(missing, [""; 0]);

@@ -17,10 +17,11 @@ use qs_scheduler::clock::{SharedClock, Simulated};
 use qs_scheduler::counters::{Answer, Counter, Counters, CountersError, Cursor, Mark, Page, Touched};
 use qs_scheduler::domain::entry::EntryBase;
 use qs_scheduler::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent};
-use qs_scheduler::http::rate_limit::RateLimiter;
-use qs_scheduler::http::{Api, codes, router};
+use qs_scheduler::http::business::{Api, codes, router};
+use qs_scheduler::http::edge::{Edge, RateLimiter};
 use qs_scheduler::identity::dev_iam::{Account, DevIam};
 use qs_scheduler::identity::{Rules, Verifier};
+use qs_scheduler::metrics::{self, Metrics};
 use qs_scheduler::secret::Secret;
 use qs_scheduler::store::Store;
 use reqwest::{Method, StatusCode};
@@ -134,19 +135,22 @@ async fn start(then: Then, request_timeout: Duration, grace: Duration) -> Server
     let plans = Plans::new(store.clone(), clock.clone(), TimeZone::UTC);
     let base = EntryBase::new("https://c.example/entry").unwrap();
     let due_tasks = DueTasks::new(store.clone(), runs.clone(), clock.clone(), Some(base), LONG);
+    let edge = Edge {
+        verifier: Verifier::new(iam.key(), rules, clock),
+        limiter: RateLimiter::new(0, 0),
+        metrics: Metrics::new(metrics::registry()),
+        readiness: Box::new(Readiness::new(store.clone(), counters.clone())),
+        open: true,
+        request_timeout,
+        max_body: 1 << 20,
+    };
     let api = Api {
         statistics: Arc::new(statistics),
         plans: Arc::new(plans),
         due_tasks: Arc::new(due_tasks),
         runs: runs.clone(),
-        readiness: Readiness::new(store.clone(), counters.clone()),
-        verifier: Verifier::new(iam.key(), rules, clock),
-        limiter: RateLimiter::new(0, 0),
         dev_iam: Some(iam),
-        open: true,
-        metrics: Arc::default(),
-        request_timeout,
-        max_body: 1 << 20,
+        edge: Arc::new(edge),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());

@@ -1,7 +1,10 @@
 //! `/health`: the process answers. `/ready`: so does what it needs. Neither is wrapped.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
 
+use async_trait::async_trait;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -10,9 +13,16 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Shared;
+use super::Edge;
 
-pub(super) fn router() -> OpenApiRouter<Shared> {
+/// What a program needs in order to work.
+#[async_trait]
+pub trait Readiness: Debug + Send + Sync {
+    /// Each thing that it needs, and why it cannot be used.
+    async fn check(&self) -> Vec<(&'static str, Option<String>)>;
+}
+
+pub(super) fn router() -> OpenApiRouter<Arc<Edge>> {
     OpenApiRouter::new().routes(routes!(health)).routes(routes!(ready))
 }
 
@@ -51,18 +61,16 @@ async fn health() -> Json<Health> {
     ),
     extensions(("x-unwrapped" = json!(true)))
 )]
-async fn ready(State(api): State<Shared>) -> (StatusCode, Json<Ready>) {
-    let found = api.readiness.check().await;
-    let ready = found.iter().all(|check| check.error.is_none());
-    let mut checks = BTreeMap::new();
-    for check in found {
+async fn ready(State(edge): State<Arc<Edge>>) -> (StatusCode, Json<Ready>) {
+    let mut reply = (StatusCode::OK, Json(Ready { status: "ready", checks: BTreeMap::new() }));
+    let (status, Json(ready)) = &mut reply;
+    for (name, error) in edge.readiness.check().await {
+        ready.checks.insert(name, if error.is_none() { "ok" } else { "unreachable" });
         // This route is open, so the reason stays in the log.
-        if let Some(error) = &check.error {
-            tracing::error!(check = check.name, %error, "not ready");
+        if let Some(error) = error {
+            tracing::error!(check = name, %error, "not ready");
+            (*status, ready.status) = (StatusCode::SERVICE_UNAVAILABLE, "not ready");
         }
-        checks.insert(check.name, if check.error.is_none() { "ok" } else { "unreachable" });
     }
-    let (status, word) =
-        if ready { (StatusCode::OK, "ready") } else { (StatusCode::SERVICE_UNAVAILABLE, "not ready") };
-    (status, Json(Ready { status: word, checks }))
+    reply
 }

@@ -1,5 +1,7 @@
 //! `/openapi.json`, and `/docs`, which shows it.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::body::Bytes;
 use axum::http::header::{
@@ -12,17 +14,16 @@ use ring::digest::{SHA256, digest};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::http::Shared;
-use crate::http::auth::Observer;
+use crate::http::edge::{Edge, Observer};
 
 /// One file, which asks for nothing but the document.
-const PAGE: &str = include_str!("../docs.html");
+const PAGE: &str = include_str!("docs.html");
 
 /// The document as it is sent.
 #[derive(Clone)]
-pub(in crate::http) struct Document(pub(in crate::http) Bytes);
+pub(in crate::http::edge) struct Served(pub(in crate::http::edge) Bytes);
 
-pub(in crate::http) fn router() -> OpenApiRouter<Shared> {
+pub(in crate::http::edge) fn router() -> OpenApiRouter<Arc<Edge>> {
     OpenApiRouter::new().routes(routes!(openapi)).routes(routes!(docs))
 }
 
@@ -32,7 +33,7 @@ pub(in crate::http) fn router() -> OpenApiRouter<Shared> {
     responses((status = 200, description = "OpenAPI 3.1.", body = serde_json::Value)),
     extensions(("x-unwrapped" = json!(true)))
 )]
-async fn openapi(_observer: Observer, Extension(document): Extension<Document>) -> Response {
+async fn openapi(_observer: Observer, Extension(document): Extension<Served>) -> Response {
     ([(CONTENT_TYPE, "application/json"), (CACHE_CONTROL, "no-cache")], document.0).into_response()
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::openapi::schema;
+use super::schema;
 use crate::business::sync_run::StartError;
 use crate::domain::sync_run::{EVERY_ORGANISATION, SyncRun, SyncStatus};
 

@@ -1,51 +1,60 @@
 //! `statistics/…`: the intake of events, the syncs and the validation, and what they have produced.
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Shared;
-use super::auth::Caller;
-use super::envelope::Envelope;
-use super::error::ApiError;
-use super::input::{Input, NumberOrText, Segment, day, positive};
-use super::openapi::schema;
 use super::statistics_replies::{
     EventReply, PlanStatisticsReply, QuestionnaireReply, SystemReply, TesteeReply,
 };
-use super::sync_runs::{SyncHeaders, SyncReplies, answer, asker};
-use crate::business::statistics::{EventInput, Mode};
+use super::sync_request::{SyncHeaders, SyncReplies, SyncRequest};
+use super::{Api, schema};
+use crate::business::statistics::{EventInput, Mode, StatisticsError};
 use crate::domain::statistics::EventType;
+use crate::http::edge::fields::{NumberOrText, day, positive, word};
+use crate::http::edge::{Answer, ApiError, Caller, Input, Reply, Segment};
 use crate::identity::Permission;
 
-pub(super) fn router() -> OpenApiRouter<Shared> {
+pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(sync_daily))
         .routes(routes!(sync_accumulated))
         .routes(routes!(sync_plan))
         .routes(routes!(validate))
-        .routes(routes!(count))
-        .routes(routes!(system))
-        .routes(routes!(questionnaire))
-        .routes(routes!(testee))
-        .routes(routes!(plan))
+        .routes(routes!(record_event))
+        .routes(routes!(system_statistics))
+        .routes(routes!(questionnaire_statistics))
+        .routes(routes!(testee_statistics))
+        .routes(routes!(plan_statistics))
+}
+
+impl From<StatisticsError> for ApiError {
+    fn from(error: StatisticsError) -> Self {
+        match error {
+            StatisticsError::Invalid { field, reason } => Self::invalid(field, reason),
+            StatisticsError::NotFound { what } => Self::not_found(what),
+            StatisticsError::Counters(source) => Self::internal(source),
+            StatisticsError::Store(source) => Self::database(source),
+            StatisticsError::Start(source) => source.into(),
+        }
+    }
 }
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct DailyInput {
     /// The first day. Without both, the days are those that were touched since the last sync, today and yesterday.
-    #[schema(schema_with = schema::day_or_null)]
+    #[schema(schema_with = schema::day)]
     start_date: Option<String>,
     /// The last day.
-    #[schema(schema_with = schema::day_or_null)]
+    #[schema(schema_with = schema::day)]
     end_date: Option<String>,
     /// An organisation other than the caller's, or `all`: takes the role admin.
-    #[schema(schema_with = schema::org_or_null)]
+    #[schema(schema_with = schema::org)]
     org: Option<NumberOrText>,
 }
 
@@ -54,23 +63,18 @@ struct DailyInput {
     post, path = "/statistics/sync/daily", tag = "syncs", params(SyncHeaders), request_body = Option<DailyInput>,
     responses(SyncReplies), extensions(("x-query-or-body" = json!(true)))
 )]
-async fn sync_daily(
-    State(api): State<Shared>,
-    caller: Caller,
-    headers: HeaderMap,
-    Input(input): Input<DailyInput>,
-) -> Result<Envelope, ApiError> {
-    let asker = asker(caller.require(Permission::RunSyncs)?, input.org, &headers)?;
-    let window =
-        (day("start_date", input.start_date.as_deref())?, day("end_date", input.end_date.as_deref())?);
-    answer(&api, api.statistics.sync_daily(asker, window).await?, &headers).await
+async fn sync_daily(State(api): State<Api>, request: SyncRequest, Input(input): Input<DailyInput>) -> Answer {
+    let asker = request.asker(Permission::RunSyncs, input.org)?;
+    let day = |field, text: Option<String>| text.map(|text| day(field, &text)).transpose();
+    let window: (Option<Date>, _) = (day("start_date", input.start_date)?, day("end_date", input.end_date)?);
+    request.answer(&api, api.statistics.sync_daily(asker, window).await?).await
 }
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AccumulatedInput {
     /// An organisation other than the caller's, or `all`: takes the role admin.
-    #[schema(schema_with = schema::org_or_null)]
+    #[schema(schema_with = schema::org)]
     org: Option<NumberOrText>,
 }
 
@@ -80,23 +84,22 @@ struct AccumulatedInput {
     responses(SyncReplies), extensions(("x-query-or-body" = json!(true)))
 )]
 async fn sync_accumulated(
-    State(api): State<Shared>,
-    caller: Caller,
-    headers: HeaderMap,
+    State(api): State<Api>,
+    request: SyncRequest,
     Input(input): Input<AccumulatedInput>,
-) -> Result<Envelope, ApiError> {
-    let asker = asker(caller.require(Permission::RunSyncs)?, input.org, &headers)?;
-    answer(&api, api.statistics.sync_accumulated(asker).await?, &headers).await
+) -> Answer {
+    let asker = request.asker(Permission::RunSyncs, input.org)?;
+    request.answer(&api, api.statistics.sync_accumulated(asker).await?).await
 }
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct PlanInput {
     /// Only this plan.
-    #[schema(schema_with = schema::number_or_null)]
+    #[schema(schema_with = schema::number)]
     plan_id: Option<NumberOrText>,
     /// An organisation other than the caller's, or `all`: takes the role admin.
-    #[schema(schema_with = schema::org_or_null)]
+    #[schema(schema_with = schema::org)]
     org: Option<NumberOrText>,
 }
 
@@ -105,25 +108,20 @@ struct PlanInput {
     post, path = "/statistics/sync/plan", tag = "syncs", params(SyncHeaders), request_body = Option<PlanInput>,
     responses(SyncReplies, (status = 404, description = "There is no such plan.")), extensions(("x-query-or-body" = json!(true)))
 )]
-async fn sync_plan(
-    State(api): State<Shared>,
-    caller: Caller,
-    headers: HeaderMap,
-    Input(input): Input<PlanInput>,
-) -> Result<Envelope, ApiError> {
-    let asker = asker(caller.require(Permission::RunSyncs)?, input.org, &headers)?;
+async fn sync_plan(State(api): State<Api>, request: SyncRequest, Input(input): Input<PlanInput>) -> Answer {
+    let asker = request.asker(Permission::RunSyncs, input.org)?;
     let only = input.plan_id.map(|id| positive("plan_id", &id.to_string())).transpose()?;
-    answer(&api, api.statistics.sync_plan(asker, only).await?, &headers).await
+    request.answer(&api, api.statistics.sync_plan(asker, only).await?).await
 }
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ValidateInput {
     /// Whether differences are listed (the default) or repaired.
-    #[schema(schema_with = schema::mode_or_null)]
+    #[schema(schema_with = schema::mode)]
     mode: Option<String>,
     /// An organisation other than the caller's, or `all`: takes the role admin.
-    #[schema(schema_with = schema::org_or_null)]
+    #[schema(schema_with = schema::org)]
     org: Option<NumberOrText>,
 }
 
@@ -133,19 +131,13 @@ struct ValidateInput {
     responses(SyncReplies), extensions(("x-query-or-body" = json!(true)))
 )]
 async fn validate(
-    State(api): State<Shared>,
-    caller: Caller,
-    headers: HeaderMap,
+    State(api): State<Api>,
+    request: SyncRequest,
     Input(input): Input<ValidateInput>,
-) -> Result<Envelope, ApiError> {
-    let asker = asker(caller.require(Permission::RunSyncs)?, input.org, &headers)?;
-    let mode: Mode = match input.mode.as_deref() {
-        None => Mode::default(),
-        Some(word) => {
-            word.parse().map_err(|reason| ApiError::Invalid { field: "mode".to_owned(), reason })?
-        }
-    };
-    answer(&api, api.statistics.validate(asker, mode).await?, &headers).await
+) -> Answer {
+    let asker = request.asker(Permission::RunSyncs, input.org)?;
+    let mode: Option<Mode> = input.mode.map(|mode| word("mode", &mode)).transpose()?;
+    request.answer(&api, api.statistics.validate(asker, mode.unwrap_or_default()).await?).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -159,22 +151,22 @@ struct EventBody {
     #[schema(schema_with = schema::event_type)]
     event_type: Type,
     /// Which questionnaire.
-    #[schema(schema_with = schema::id_or_null)]
+    #[schema(schema_with = schema::id)]
     questionnaire_code: Option<NumberOrText>,
     /// Which person.
-    #[schema(schema_with = schema::id_or_null)]
+    #[schema(schema_with = schema::id)]
     testee_id: Option<NumberOrText>,
     /// Which plan.
-    #[schema(schema_with = schema::id_or_null)]
+    #[schema(schema_with = schema::id)]
     plan_id: Option<NumberOrText>,
     /// Where a submitted one came from.
-    #[schema(schema_with = schema::word_or_null)]
+    #[schema(schema_with = schema::word)]
     origin: Option<String>,
     /// What an interpreted one found.
-    #[schema(schema_with = schema::word_or_null)]
+    #[schema(schema_with = schema::word)]
     risk_level: Option<String>,
     /// When, not more than a day ahead; unset means now.
-    #[schema(schema_with = schema::instant_or_null)]
+    #[schema(schema_with = schema::instant)]
     occurred_at: Option<Timestamp>,
 }
 
@@ -187,14 +179,10 @@ enum Type {
 
 /// Counts an event, once.
 #[utoipa::path(
-    post, path = "/statistics/events", operation_id = "record_event", tag = "statistics", request_body = EventBody,
+    post, path = "/statistics/events", tag = "statistics", request_body = EventBody,
     responses((status = 200, description = "It is counted, now or before.", body = EventReply))
 )]
-async fn count(
-    State(api): State<Shared>,
-    caller: Caller,
-    Input(event): Input<EventBody>,
-) -> Result<Envelope, ApiError> {
+async fn record_event(State(api): State<Api>, caller: Caller, Input(event): Input<EventBody>) -> Answer {
     let caller = caller.require(Permission::RecordEvents)?;
     let event_id = event.event_id.clone();
     let text = |id: NumberOrText| id.to_string();
@@ -213,82 +201,74 @@ async fn count(
     };
     let counted = api.statistics.count(caller.org_id, input).await?;
     let reply = EventReply { event_id, date: counted.date.to_string(), counted: counted.counted };
-    Ok(Envelope::success(reply))
+    Ok(Reply::new(reply))
 }
 
 /// The numbers of the caller's organisation.
 #[utoipa::path(
-    get, path = "/statistics/system", operation_id = "system_statistics", tag = "statistics",
+    get, path = "/statistics/system", tag = "statistics",
     responses(
         (status = 200, description = "As of the last syncs.", body = SystemReply),
     )
 )]
-async fn system(State(api): State<Shared>, caller: Caller) -> Result<Envelope, ApiError> {
+async fn system_statistics(State(api): State<Api>, caller: Caller) -> Answer {
     let caller = caller.require(Permission::Read)?;
     let system = api.statistics.system(caller.org_id).await?;
-    Ok(Envelope::success(SystemReply::new(caller.org_id, &system)))
+    Ok(Reply::new(SystemReply::new(caller.org_id, &system)))
 }
 
 /// The numbers of a questionnaire.
 #[utoipa::path(
-    get, path = "/statistics/questionnaires/{code}", operation_id = "questionnaire_statistics", tag = "statistics",
+    get, path = "/statistics/questionnaires/{code}", tag = "statistics",
     params(("code" = String, Path, description = "Its code.")),
     responses(
         (status = 200, description = "As of the last syncs.", body = QuestionnaireReply),
         (status = 404, description = "No sync has written any."),
     )
 )]
-async fn questionnaire(
-    State(api): State<Shared>,
+async fn questionnaire_statistics(
+    State(api): State<Api>,
     caller: Caller,
     Segment(code): Segment<String>,
-) -> Result<Envelope, ApiError> {
+) -> Answer {
     let caller = caller.require(Permission::Read)?;
     let found = api.statistics.questionnaire(caller.org_id, &code).await?;
     let found = found.ok_or_else(|| unsynced("questionnaire", &code))?;
-    Ok(Envelope::success(QuestionnaireReply::new(caller.org_id, code, found)))
+    Ok(Reply::new(QuestionnaireReply::new(caller.org_id, code, found)))
 }
 
 /// The numbers of a person.
 #[utoipa::path(
-    get, path = "/statistics/testees/{id}", operation_id = "testee_statistics", tag = "statistics",
+    get, path = "/statistics/testees/{id}", tag = "statistics",
     params(("id" = String, Path, description = "Its id.")),
     responses(
         (status = 200, description = "As of the last syncs.", body = TesteeReply),
         (status = 404, description = "No sync has written any."),
     )
 )]
-async fn testee(
-    State(api): State<Shared>,
-    caller: Caller,
-    Segment(id): Segment<String>,
-) -> Result<Envelope, ApiError> {
+async fn testee_statistics(State(api): State<Api>, caller: Caller, Segment(id): Segment<String>) -> Answer {
     let caller = caller.require(Permission::Read)?;
     let found = api.statistics.testee(caller.org_id, &id).await?;
     let total = found.ok_or_else(|| unsynced("testee", &id))?.total;
-    Ok(Envelope::success(TesteeReply::new(caller.org_id, id, total)))
+    Ok(Reply::new(TesteeReply::new(caller.org_id, id, total)))
 }
 
 /// The numbers of a plan.
 #[utoipa::path(
-    get, path = "/statistics/plans/{id}", operation_id = "plan_statistics", tag = "statistics",
+    get, path = "/statistics/plans/{id}", tag = "statistics",
     params(("id" = i64, Path, description = "Its id.", minimum = 1)),
     responses(
         (status = 200, description = "As of the last syncs.", body = PlanStatisticsReply),
         (status = 404, description = "No sync has written any."),
     )
 )]
-async fn plan(
-    State(api): State<Shared>,
-    caller: Caller,
-    Segment(id): Segment<String>,
-) -> Result<Envelope, ApiError> {
+async fn plan_statistics(State(api): State<Api>, caller: Caller, Segment(id): Segment<String>) -> Answer {
     let caller = caller.require(Permission::Read)?;
     let counts = api.statistics.plan(caller.org_id, positive("id", &id)?).await?;
     let counts = counts.ok_or_else(|| unsynced("plan", &id))?;
-    Ok(Envelope::success(PlanStatisticsReply::new(caller.org_id, id, &counts)))
+    Ok(Reply::new(PlanStatisticsReply::new(caller.org_id, id, &counts)))
 }
 
 fn unsynced(what: &str, id: &str) -> ApiError {
-    ApiError::NotFound { what: format!("no sync has written statistics of {what} {id}") }
+    ApiError::not_found(format!("no sync has written statistics of {what} {id}"))
 }

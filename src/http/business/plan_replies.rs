@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
-use super::openapi::schema;
+use super::schema;
 use crate::business::plan::{Page, Paged};
 use crate::domain::plan::AssessmentPlan;
 use crate::domain::plan_task::PlanTask;

@@ -1,26 +1,49 @@
 //! The development IAM: `/api/v1/authn/login` in its three dialects, and the keys.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::CACHE_CONTROL;
+use axum::http::StatusCode;
+use axum::http::header::{CACHE_CONTROL, HeaderValue};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Shared;
-use super::envelope::Envelope;
-use super::error::ApiError;
-use super::input::Body;
-use crate::identity::dev_iam::{DevIam, Jwks};
+use super::{Api, codes};
+use crate::http::edge::{Answer, ApiError, Body, Reply};
+use crate::identity::dev_iam::{DevIam, Jwks, LoginError};
 use crate::secret::Secret;
 
-pub(super) fn router() -> OpenApiRouter<Shared> {
+pub(super) fn router() -> OpenApiRouter<Api> {
     let keys = || OpenApiRouter::new().routes(routes!(jwks));
     let login = || OpenApiRouter::new().routes(routes!(login));
-    keys().nest("/api/v1", keys().merge(login())).nest("/api/v2", login())
+    let v1 = identified("api_jwks", keys()).merge(login());
+    keys().nest("/api/v1", v1).nest("/api/v2", identified("login_v2", login()))
+}
+
+/// The same handler answers at several paths; an operation id stands for one of them.
+fn identified(id: &str, mut routes: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
+    for item in routes.get_openapi_mut().paths.paths.values_mut() {
+        for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
+            operation.operation_id = Some(id.to_owned());
+        }
+    }
+    routes
+}
+
+impl From<LoginError> for ApiError {
+    fn from(error: LoginError) -> Self {
+        let message = error.to_string();
+        match error {
+            LoginError::Invalid => Self::new(StatusCode::UNAUTHORIZED, codes::CREDENTIALS, message),
+            LoginError::Locked { retry_after } => {
+                Self::new(StatusCode::LOCKED, codes::LOCKED, message).retry_after(retry_after)
+            }
+            LoginError::Unsigned => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, codes::TOKEN_UNSIGNED, message)
+            }
+        }
+    }
 }
 
 /// Every dialect at once: the credentials stand in one of three places. No `Debug`: it holds a password.
@@ -103,39 +126,31 @@ struct PublicKey {
     responses(
         (status = 200, description = "A token.", body = Grant),
         (status = 401, description = "No such account, or the wrong password."),
-        (status = 423, description = "The account is locked after too many wrong passwords."),
+        (status = 423, description = "The account is locked after too many wrong passwords.", headers(("Retry-After"))),
     )
 )]
-async fn login(
-    State(api): State<Shared>,
-    login: Result<Body<Login>, ApiError>,
-) -> Result<Envelope, ApiError> {
+async fn login(State(api): State<Api>, Body(body): Body) -> Answer {
     let iam = running(&api)?;
-    let login = login.map(|Body(login)| login).map_err(|error| match error {
-        // The parser's text could show a password that stands in the wrong place.
-        ApiError::Invalid { .. } => ApiError::Body { reason: "the body is no login".to_owned() },
-        other => other,
-    })?;
+    // The parser's text could show a password that stands in the wrong place.
+    let login: Login = serde_json::from_value(body).map_err(|_| ApiError::body("the body is no login"))?;
     if let Some(method) = login.method.filter(|method| method != "password") {
-        let reason = format!("expected \"password\", found {method:?}");
-        return Err(ApiError::Invalid { field: "method".to_owned(), reason });
+        return Err(ApiError::invalid("method", format!("expected \"password\", found {method:?}")));
     }
     let credentials = match (login.credentials, login.username, login.password) {
         (Some(credentials), None, None) => credentials,
         (None, Some(username), Some(password)) => Credentials { username, password },
         _ => {
-            let reason = "expected credentials, method_payload, or username and password".to_owned();
-            return Err(ApiError::Body { reason });
+            let expected = "expected credentials, method_payload, or username and password";
+            return Err(ApiError::body(expected));
         }
     };
-    let granted =
-        iam.login(&credentials.username, &Secret::new(credentials.password)).map_err(ApiError::Login)?;
+    let granted = iam.login(&credentials.username, &Secret::new(credentials.password))?;
     let grant = Grant {
         access_token: granted.access_token.expose().to_owned(),
         token_type: "Bearer",
         expires_in: granted.expires_in,
     };
-    Ok(Envelope::success(grant).header(CACHE_CONTROL, "no-store"))
+    Ok(Reply::new(grant).header(CACHE_CONTROL, HeaderValue::from_static("no-store")))
 }
 
 /// The public keys of the tokens, as RFC 7517 writes them.
@@ -144,10 +159,10 @@ async fn login(
     responses((status = 200, description = "A JSON Web Key Set.", body = KeySet)),
     extensions(("x-unwrapped" = json!(true)))
 )]
-async fn jwks(State(api): State<Shared>) -> Result<Json<Jwks>, ApiError> {
+async fn jwks(State(api): State<Api>) -> Result<Json<Jwks>, ApiError> {
     Ok(Json(running(&api)?.jwks()))
 }
 
-fn running(api: &Shared) -> Result<&Arc<DevIam>, ApiError> {
-    api.dev_iam.as_ref().ok_or_else(|| ApiError::NotFound { what: "the development IAM".to_owned() })
+fn running(api: &Api) -> Result<&DevIam, ApiError> {
+    api.dev_iam.as_deref().ok_or_else(|| ApiError::not_found("the development IAM"))
 }

@@ -1,5 +1,7 @@
 //! `/metrics`: what the server counts about itself.
 
+use std::sync::Arc;
+
 use axum::extract::{MatchedPath, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{Extensions, Method};
@@ -7,13 +9,11 @@ use axum::response::{IntoResponse, Response};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::Shared;
-use super::auth::Observer;
-use super::error::ApiError;
-use crate::identity::TokenError;
-use crate::metrics;
+use super::error::codes;
+use super::{ApiError, Edge, Observer};
+use crate::metrics::{self, Metrics};
 
-pub(super) fn router() -> OpenApiRouter<Shared> {
+pub(super) fn router() -> OpenApiRouter<Arc<Edge>> {
     OpenApiRouter::new().routes(routes!(metrics))
 }
 
@@ -26,8 +26,8 @@ pub(super) fn router() -> OpenApiRouter<Shared> {
     )),
     extensions(("x-unwrapped" = json!(true)))
 )]
-async fn metrics(State(api): State<Shared>, _observer: Observer) -> Result<Response, ApiError> {
-    let text = api.metrics.text().map_err(|error| ApiError::Internal { cause: error.to_string() })?;
+async fn metrics(State(edge): State<Arc<Edge>>, _observer: Observer) -> Result<Response, ApiError> {
+    let text = edge.metrics.text().map_err(ApiError::internal)?;
     Ok(([(CONTENT_TYPE, metrics::CONTENT_TYPE), (CACHE_CONTROL, "no-store")], text).into_response())
 }
 
@@ -51,15 +51,14 @@ pub(super) fn method(method: &Method) -> &str {
 }
 
 /// Counts a request that was refused because of who sent it.
-pub(super) fn refused(metrics: &metrics::Metrics, error: &ApiError) {
-    match error {
-        ApiError::RateLimited { .. } => metrics.rate_limited(),
-        ApiError::AuthMissing => metrics.auth_failure("missing"),
-        ApiError::AuthHeader => metrics.auth_failure("header"),
-        ApiError::Token(TokenError::Expired) => metrics.auth_failure("expired"),
-        ApiError::Token(TokenError::Signature) => metrics.auth_failure("signature"),
-        ApiError::Token(TokenError::KeysUnavailable { .. }) => metrics.auth_failure("keys_unavailable"),
-        ApiError::Token(_) => metrics.auth_failure("invalid"),
-        _ => {}
+pub(super) fn refused(metrics: &Metrics, code: u32) {
+    match code {
+        codes::RATE_LIMITED => metrics.rate_limited(),
+        codes::AUTH_MISSING => metrics.auth_failure("missing"),
+        codes::AUTH_HEADER => metrics.auth_failure("header"),
+        codes::TOKEN_EXPIRED => metrics.auth_failure("expired"),
+        codes::SIGNATURE => metrics.auth_failure("signature"),
+        codes::KEYS_UNAVAILABLE => metrics.auth_failure("keys_unavailable"),
+        _ => metrics.auth_failure("invalid"),
     }
 }

@@ -1,0 +1,73 @@
+//! The fields of plans and tasks that only this program has.
+
+use jiff::Timestamp;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use serde_json::Value;
+
+use crate::business::plan::Page;
+use crate::domain::plan_schedule::first_instant;
+use crate::http::edge::ApiError;
+use crate::http::edge::fields::up_to;
+
+/// Items of one page, unless the request says otherwise, and at most.
+const PAGE: u32 = 20;
+const MAX_PAGE: u32 = 100;
+
+/// An instant. Without an offset it is the wall clock of this zone; a day alone is its first instant.
+pub(super) fn moment(field: &str, text: &str, zone: &TimeZone) -> Result<Timestamp, ApiError> {
+    let expected = "expected YYYY-MM-DD HH:mm:ss, YYYY-MM-DD, or RFC 3339 such as YYYY-MM-DDTHH:mm:ssZ";
+    let day =
+        || text.parse().ok().filter(|_| text.len() == 10).and_then(|day: Date| first_instant(day, zone));
+    let wall = || zone.to_timestamp(DateTime::strptime("%Y-%m-%d %H:%M:%S", text).ok()?).ok();
+    let read = text.parse().ok().or_else(day).or_else(wall);
+    read.ok_or_else(|| ApiError::invalid(field, expected))
+}
+
+/// Which page of a list.
+pub(super) fn page(number: Option<&Value>, size: Option<&Value>) -> Result<Page, ApiError> {
+    Ok(Page {
+        number: up_to(i32::MAX.unsigned_abs(), "page", number)?.unwrap_or(1),
+        size: up_to(MAX_PAGE, "page_size", size)?.unwrap_or(PAGE),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// The system before read what it did not understand as the year 1, and opened nothing; and it read local times as
+    /// UTC.
+    #[test]
+    fn a_moment_is_understood_or_refused() {
+        let shanghai = TimeZone::get("Asia/Shanghai").unwrap();
+        for (text, expected) in [
+            ("2026-11-21 08:30:00", "2026-11-21T00:30:00Z"),
+            ("2026-11-21", "2026-11-20T16:00:00Z"),
+            ("2026-11-21T08:30:00Z", "2026-11-21T08:30:00Z"),
+            ("2026-11-21T08:30:00+02:00", "2026-11-21T06:30:00Z"),
+        ] {
+            assert_eq!(moment("before", text, &shanghai).unwrap().to_string(), expected, "{text}");
+        }
+        for bad in [
+            "",
+            "now",
+            "2026-11-31",
+            "2026-11-21 25:00:00",
+            "2026-11-21T08:30:00",
+            "21.11.2026",
+            "1700000000",
+        ] {
+            let message = moment("before", bad, &shanghai).unwrap_err().message;
+            assert!(message.starts_with("before: expected YYYY-MM-DD HH:mm:ss"), "{bad}: {message}");
+        }
+    }
+
+    #[test]
+    fn a_page_has_a_number_and_a_size() {
+        let first = page(None, None).unwrap();
+        assert_eq!((first.number, first.size), (1, PAGE));
+        assert!(page(None, Some(&json!("101"))).is_err() && page(Some(&json!(0)), None).is_err());
+    }
+}

@@ -1,0 +1,53 @@
+//! What the document says of the program as a whole.
+
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi as _;
+use utoipa::openapi::{OpenApi, RefOr, Schema};
+
+use super::sync_replies::{SyncAccepted, SyncInTheWay, SyncReply};
+use crate::http::edge::openapi::keyword;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "qs-apiserver",
+        description = "The business endpoints that the crontab calls. Every reply is one envelope: \
+                       `{\"code\":200,\"message\":\"success\",\"data\":…,\"request_id\":…}`; an error has the HTTP \
+                       status, a stable code, and a message that says what was wrong and where.",
+        license(name = "MIT", identifier = "MIT")
+    ),
+    tags(
+        (name = "syncs", description = "The scheduled work, and how it went. Fields may stand in the query or in a JSON \
+                                        body; the query wins."),
+        (name = "statistics", description = "Events that are counted, and what the syncs have made of them."),
+        (name = "plans", description = "Plans, their tasks, and who is enrolled."),
+        (name = "health"),
+        (name = "development", description = "The IAM inside a server that runs with --dev-iam."),
+    ),
+    components(schemas(SyncReply, SyncAccepted, SyncInTheWay))
+)]
+struct Base;
+
+/// The document before the routes have said anything.
+pub(super) fn base() -> OpenApi {
+    Base::openapi()
+}
+
+/// Adds what a body must hold beyond what each of its fields says.
+pub(super) fn rules(document: &mut OpenApi) {
+    let nothing = json!({ "type": "null" });
+    let given = |fields: &[&str]| {
+        let not_null = |field: &&str| ((*field).to_owned(), json!({ "not": nothing }));
+        json!({ "required": fields, "properties": fields.iter().map(not_null).collect::<Map<_, _>>() })
+    };
+    let neither = json!({ "properties": { "start_date": nothing, "end_date": nothing } });
+    let any_of = |document: &mut OpenApi, body: &str, rules: Value| {
+        let schemas = document.components.as_mut().map(|components| &mut components.schemas);
+        if let Some(RefOr::T(Schema::Object(body))) = schemas.and_then(|schemas| schemas.get_mut(body)) {
+            body.extensions = Some(keyword("anyOf", rules));
+        }
+    };
+    any_of(document, "DailyInput", json!([given(&["start_date", "end_date"]), neither]));
+    let subjects = ["questionnaire_code", "testee_id", "plan_id"];
+    any_of(document, "EventBody", subjects.iter().map(|subject| given(&[*subject])).collect());
+}

@@ -1,0 +1,82 @@
+//! `statistics/runs`: how syncs stand.
+
+use axum::extract::State;
+use jiff::Timestamp;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::sync_replies::{SyncList, SyncReply};
+use super::sync_request::scope;
+use super::{Api, schema};
+use crate::domain::sync_run::{EVERY_ORGANISATION, SyncKind};
+use crate::http::edge::fields::{NumberOrText, exact, instant, word};
+use crate::http::edge::{Answer, ApiError, Caller, Input, Reply, Segment};
+use crate::identity::Permission;
+
+/// Records of one page.
+const DEFAULT_LIMIT: u32 = 20;
+const MAX_LIMIT: u32 = 100;
+
+pub(super) fn router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(list_syncs)).routes(routes!(show_sync))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct Filter {
+    /// Only syncs of this kind.
+    #[param(schema_with = schema::kind, required = false)]
+    kind: Option<String>,
+    /// Only syncs that started before; takes the `started_at` of the last one to go on.
+    #[param(schema_with = schema::instant, required = false)]
+    before: Option<String>,
+    /// Records of one page.
+    #[param(schema_with = schema::page_size, required = false)]
+    limit: Option<String>,
+    /// An organisation other than the caller's, or `all`: takes the role admin.
+    #[param(schema_with = schema::org, required = false)]
+    org: Option<NumberOrText>,
+}
+
+/// The records of syncs, the newest first.
+#[utoipa::path(
+    get, path = "/statistics/runs", tag = "syncs", params(Filter),
+    responses((status = 200, description = "A page of records.", body = SyncList))
+)]
+async fn list_syncs(State(api): State<Api>, caller: Caller, Input(filter): Input<Filter>) -> Answer {
+    let caller = caller.require(Permission::Read)?;
+    let scope = scope(caller, filter.org)?;
+    let kind: Option<SyncKind> = filter.kind.map(|kind| word("kind", &kind)).transpose()?;
+    let before: Option<Timestamp> = filter.before.map(|at| instant("before", &at)).transpose()?;
+    let limit = match filter.limit {
+        Some(text) => exact(&text).ok_or_else(|| ApiError::invalid("limit", "expected a whole number"))?,
+        None => DEFAULT_LIMIT,
+    };
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(ApiError::invalid("limit", format!("must be from 1 to {MAX_LIMIT}")));
+    }
+    let runs = api.runs.recent(scope.org_id(), kind, before, limit).await?;
+    Ok(Reply::new(SyncList { items: runs.iter().map(SyncReply::from).collect() }))
+}
+
+/// The record of a sync, however it ended: `status` tells.
+#[utoipa::path(
+    get, path = "/statistics/runs/{id}", tag = "syncs",
+    params(("id" = String, Path, description = "The run_id of the sync.")),
+    responses(
+        (status = 200, description = "The record.", body = SyncReply),
+        (status = 404, description = "No such sync in this organisation."),
+    )
+)]
+async fn show_sync(State(api): State<Api>, caller: Caller, Segment(id): Segment<String>) -> Answer {
+    let caller = caller.require(Permission::Read)?;
+    let mut run = api.runs.find(caller.org_id, &id).await?;
+    if run.is_none() && caller.may(Permission::EveryOrganisation) {
+        run = api.runs.find(EVERY_ORGANISATION, &id).await?;
+    }
+    let run = run.ok_or_else(|| ApiError::not_found(format!("sync {id}")))?;
+    Ok(Reply::new(SyncReply::from(&run)))
+}
