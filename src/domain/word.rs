@@ -94,8 +94,6 @@ pub(crate) use words;
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     words! {
         /// A test's.
         #[derive(Default)]

@@ -151,7 +151,7 @@ mod tests {
         for (content, secret) in [("s", "s"), (" s \r\n", " s "), ("s\n\n", "s\n"), ("秘密\n", "秘密")] {
             assert_eq!(read(content.as_bytes()).unwrap().expose(), secret, "{content:?}");
         }
-        for content in [&b""[..], b"\n", b"\r\n", b"\xff", &[b'a'; 16 * 1024 + 1]] {
+        for content in [&b""[..], b"\n", b"\r\n", b"\xff", &vec![b'a'; 16 * 1024 + 1]] {
             let error = read(content).unwrap_err();
             assert!(error.is_invalid() && !error.is_missing(), "{error}");
         }
