@@ -21,7 +21,7 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
-use qs_scheduler::domain::cron::{CronExpr, Dialect};
+use qs_scheduler::domain::cron::{CronDialect, CronExpr};
 
 /// What is measured: a name, five fields, and the same with seconds and English weekdays for `cron`.
 const EXPRESSIONS: [(&str, &str, &str); 6] = [
@@ -104,11 +104,11 @@ fn contestants(five: &'static str, six: &'static str) -> anyhow::Result<Vec<Cont
     let zone = TimeZone::get(ZONE)?;
     let contestant = |parse, next| Contestant { parse, next, parse_ns: Vec::new(), next_ns: Vec::new() };
 
-    let ours = CronExpr::parse(five, Dialect::Cron, 0)?;
+    let ours = CronExpr::parse(five, CronDialect::Debian, 0)?;
     let mut at = begin;
     let our_zone = zone.clone();
     let ours = contestant(
-        Box::new(move || drop(black_box(CronExpr::parse(black_box(five), Dialect::Cron, 0)))),
+        Box::new(move || drop(black_box(CronExpr::parse(black_box(five), CronDialect::Debian, 0)))),
         Box::new(move || at = ours.next_after(black_box(at), &our_zone).map_or(begin, |next| next.at)),
     );
 

@@ -137,13 +137,23 @@ pub fn sibling(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Removes a file; one that is not there is removed already. Returns whether it was there.
-pub fn remove(path: &Path) -> io::Result<bool> {
-    match std::fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+/// None where the file is not there.
+pub fn if_there<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Removes a file; one that is not there is removed already. Returns whether it was there.
+pub fn remove(path: &Path) -> io::Result<bool> {
+    if_there(std::fs::remove_file(path)).map(|removed| removed.is_some())
+}
+
+/// Removes a directory and everything in it, if it is there.
+pub fn remove_dir(path: &Path) -> io::Result<()> {
+    if_there(std::fs::remove_dir_all(path)).map(drop)
 }
 
 /// An exclusive lock, held until it is dropped or the process dies.

@@ -4,7 +4,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use super::call_line::{COMMANDS, CallLine};
-use super::shell::{expands, split};
+use super::shell::{assignment, base_name, expands, split};
 
 /// The program, and the names that the scripts had.
 const PROGRAMS: [&str; 2] = ["qs-api-call", "qs-api-call.sh"];
@@ -48,25 +48,15 @@ pub enum Reading {
 /// Reads the text that the shell gets.
 pub fn read(shell: &str) -> Reading {
     let (command, redirection, rest) = split(shell);
-    let Some(words) = shlex::split(command) else {
-        return if names_program(shell) { Reading::Unclear("a quote is not closed") } else { Reading::Other };
+    let names_program = shell.split(|c: char| c.is_whitespace() || ";|&()`'\"=".contains(c)).any(is_program);
+    let other = |why| if names_program { Reading::Unclear(why) } else { Reading::Other };
+    let Some(words) = shlex::split(command) else { return other("a quote is not closed") };
+    let assignments: Vec<_> = words.iter().map_while(|word| assignment(word)).collect();
+    let Some((program, arguments)) =
+        words[assignments.len()..].split_first().filter(|(program, _)| is_program(program))
+    else {
+        return other("it is part of a larger shell command");
     };
-    let assigned = words.iter().take_while(|word| assignment(word).is_some()).count();
-    let assignments = words[..assigned].iter().filter_map(|word| assignment(word)).collect();
-    let Some((program, arguments)) = words[assigned..].split_first() else {
-        return if names_program(shell) {
-            Reading::Unclear("it is part of a larger shell command")
-        } else {
-            Reading::Other
-        };
-    };
-    if !is_program(program) {
-        return if names_program(shell) {
-            Reading::Unclear("it is part of a larger shell command")
-        } else {
-            Reading::Other
-        };
-    }
     if !rest.is_empty() {
         return Reading::Unclear("it is part of a larger shell command");
     }
@@ -83,7 +73,10 @@ pub fn read(shell: &str) -> Reading {
         }
         Ok(line) => Reading::Call(Box::new(Call {
             program: program.clone(),
-            assignments,
+            assignments: assignments
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
             arguments: arguments.to_vec(),
             line,
             redirection: redirection.trim().to_owned(),
@@ -111,22 +104,7 @@ fn is_command(arguments: &[String]) -> bool {
 }
 
 fn is_program(word: &str) -> bool {
-    let name = word.rsplit('/').next().unwrap_or(word);
-    PROGRAMS.contains(&name)
-}
-
-/// Whether the program is named anywhere, as a word of its own.
-fn names_program(shell: &str) -> bool {
-    shell.split(|c: char| c.is_whitespace() || ";|&()`'\"=".contains(c)).any(is_program)
-}
-
-fn assignment(word: &str) -> Option<(String, String)> {
-    let (name, value) = word.split_once('=')?;
-    let mut chars = name.chars();
-    let first = chars.next()?;
-    let is_name =
-        (first.is_ascii_alphabetic() || first == '_') && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
-    is_name.then(|| (name.to_owned(), value.to_owned()))
+    PROGRAMS.contains(&base_name(word))
 }
 
 #[cfg(test)]

@@ -4,31 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::file::{Crontab, Entry};
-use super::lint::secret_lines;
+use super::file::{Crontab, CrontabEntry};
+use super::lint::{HIDDEN, secret_lines};
+use crate::domain::word::words;
 
-/// What happens to a task.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
-    /// Only the new file has it.
-    Added,
-    /// Only the old file has it.
-    Removed,
-    /// It runs at other times, as another user, or otherwise.
-    Changed,
-    /// Nothing.
-    Same,
-}
-
-impl Kind {
-    /// The word in output.
-    pub fn word(self) -> &'static str {
-        match self {
-            Kind::Added => "added",
-            Kind::Removed => "removed",
-            Kind::Changed => "changed",
-            Kind::Same => "same",
-        }
+words! {
+    /// What happens to a task.
+    pub enum Kind: "kind" {
+        /// Only the new file has it.
+        Added = "added",
+        /// Only the old file has it.
+        Removed = "removed",
+        /// It runs at other times, as another user, or otherwise.
+        Changed = "changed",
+        /// Nothing.
+        Same = "same",
     }
 }
 
@@ -54,7 +44,7 @@ pub struct Side {
 impl Side {
     /// The command, unless a secret is in it.
     pub fn shown(&self) -> &str {
-        if self.secret { "(hidden: a secret is in the line)" } else { &self.command }
+        if self.secret { HIDDEN } else { &self.command }
     }
 }
 
@@ -96,13 +86,9 @@ impl Difference {
             changes.push(format!("command {} → {}", old.shown(), new.shown()));
         }
         // Values may be secrets; their names are enough.
-        let names: BTreeSet<&String> = old.settings.keys().chain(new.settings.keys()).collect();
-        changes.extend(
-            names
-                .into_iter()
-                .filter(|name| old.settings.get(*name) != new.settings.get(*name))
-                .map(|name| format!("setting {name}")),
-        );
+        let mut names: BTreeSet<&String> = old.settings.keys().chain(new.settings.keys()).collect();
+        names.retain(|name| old.settings.get(*name) != new.settings.get(*name));
+        changes.extend(names.into_iter().map(|name| format!("setting {name}")));
         changes
     }
 }
@@ -110,20 +96,16 @@ impl Difference {
 /// Compares two files over the time from `from` (excluded) to `to` (included). Lines are paired by task, in order.
 pub fn diff(old: &Crontab, new: &Crontab, from: Timestamp, to: Timestamp) -> Vec<Difference> {
     let (old_secret, new_secret) = (secret_lines(old), secret_lines(new));
-    let side = |entry: &Entry, secret: &BTreeSet<usize>| Side {
+    let side = |entry: &CrontabEntry, secret: &BTreeSet<usize>| Side {
         secret: secret.contains(&entry.line),
         line: entry.line,
         schedule: entry.schedule.to_string(),
         user: entry.user.clone(),
         command: entry.command.text.clone(),
-        settings: entry
-            .environment
-            .iter()
-            .map(|setting| (setting.name.clone(), setting.value.clone()))
-            .collect(),
+        settings: entry.environment.iter().cloned().map(|setting| (setting.name, setting.value)).collect(),
         at: entry.schedule.after(from).map(|next| next.at).take_while(|at| *at <= to).collect(),
     };
-    let key = |entry: &Entry, secret: &BTreeSet<usize>| match entry.call() {
+    let key = |entry: &CrontabEntry, secret: &BTreeSet<usize>| match entry.call() {
         None if secret.contains(&entry.line) => format!("line {}", entry.line),
         None => entry.command.text.clone(),
         Some(_) => entry.task(),
@@ -144,12 +126,8 @@ pub fn diff(old: &Crontab, new: &Crontab, from: Timestamp, to: Timestamp) -> Vec
         };
         found.push(Difference { kind, task, old, new: Some(new) });
     }
-    found.extend(olds.into_iter().map(|(task, old)| Difference {
-        kind: Kind::Removed,
-        task,
-        old: Some(old),
-        new: None,
-    }));
+    let removed = |(task, old)| Difference { kind: Kind::Removed, task, old: Some(old), new: None };
+    found.extend(olds.into_iter().map(removed));
     found
 }
 
@@ -159,12 +137,9 @@ mod tests {
 
     use super::*;
     use crate::crontab::file::Format;
-    use crate::domain::cron::Dialect;
 
     fn crontab(text: &str) -> Crontab {
-        let format =
-            Format { dialect: Dialect::Cron, user_column: true, zone: TimeZone::UTC, fixed_zone: true };
-        Crontab::parse(text.as_bytes(), format)
+        Crontab::parse(text.as_bytes(), Format::system(TimeZone::UTC))
     }
 
     #[test]
@@ -177,15 +152,10 @@ mod tests {
         );
         let from: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
         let found = diff(&old, &new, from, from + jiff::SignedDuration::from_hours(24));
-        let row = |one: &Difference| (one.kind.word(), one.task.clone(), one.runs(), one.changes());
+        let row = |one: &Difference| (one.kind.as_str(), one.task.clone(), one.runs(), one.changes());
         let rows: Vec<_> = found.iter().map(row).collect();
         let expected = |kind, task: &str, runs, changes: &[&str]| {
-            (
-                kind,
-                task.to_owned(),
-                runs,
-                changes.iter().map(|change| (*change).to_owned()).collect::<Vec<_>>(),
-            )
+            (kind, task.to_owned(), runs, changes.iter().map(ToString::to_string).collect())
         };
         assert_eq!(
             rows,

@@ -3,25 +3,18 @@
 use std::fmt;
 use std::ops::Range;
 
-/// How bad a problem is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Severity {
-    /// Worth knowing.
-    Note,
-    /// It runs, but perhaps not as it was meant.
-    Warning,
-    /// It does not run, or not what is written.
-    Error,
-}
+use crate::domain::word::words;
 
-impl Severity {
-    /// The word in output.
-    pub fn word(self) -> &'static str {
-        match self {
-            Severity::Note => "note",
-            Severity::Warning => "warning",
-            Severity::Error => "error",
-        }
+words! {
+    /// How bad a problem is.
+    #[derive(PartialOrd, Ord)]
+    pub enum Severity: "severity" {
+        /// Worth knowing.
+        Note = "note",
+        /// It runs, but perhaps not as it was meant.
+        Warning = "warning",
+        /// It does not run, or not what is written.
+        Error = "error",
     }
 }
 
@@ -177,43 +170,42 @@ pub struct Problem {
     pub fix: String,
 }
 
+/// Adds a problem of a whole line, or with line 0 of the file; the caller says what else is known about it.
+pub fn report(
+    problems: &mut Vec<Problem>,
+    rule: Rule,
+    line: usize,
+    found: impl Into<String>,
+) -> &mut Problem {
+    problems.push_mut(Problem {
+        rule,
+        severity: rule.severity(),
+        line,
+        columns: 0..0,
+        about: "",
+        found: found.into(),
+        expected: String::new(),
+        fix: String::new(),
+    })
+}
+
 impl Problem {
-    /// A problem of a whole line, or with line 0 of the file.
-    pub fn new(rule: Rule, line: usize, found: impl Into<String>) -> Self {
-        Self {
-            rule,
-            severity: rule.severity(),
-            line,
-            columns: 0..0,
-            about: "",
-            found: found.into(),
-            expected: String::new(),
-            fix: String::new(),
-        }
+    /// Says where in the line it is.
+    pub fn at(&mut self, columns: Range<usize>) -> &mut Self {
+        self.columns = columns;
+        self
     }
 
-    /// The same at columns of the line.
-    #[must_use]
-    pub fn at(self, columns: Range<usize>) -> Self {
-        Self { columns, ..self }
+    /// Says what was expected.
+    pub fn expected(&mut self, expected: impl Into<String>) -> &mut Self {
+        self.expected = expected.into();
+        self
     }
 
-    /// The same about a part of the line.
-    #[must_use]
-    pub fn about(self, about: &'static str) -> Self {
-        Self { about, ..self }
-    }
-
-    /// The same with what was expected.
-    #[must_use]
-    pub fn expected(self, expected: impl Into<String>) -> Self {
-        Self { expected: expected.into(), ..self }
-    }
-
-    /// The same with a fix.
-    #[must_use]
-    pub fn fix(self, fix: impl Into<String>) -> Self {
-        Self { fix: fix.into(), ..self }
+    /// Says what to write or to do instead.
+    pub fn fix(&mut self, fix: impl Into<String>) -> &mut Self {
+        self.fix = fix.into();
+        self
     }
 
     /// What was found and what was expected, in one sentence.
@@ -236,7 +228,7 @@ impl fmt::Display for Problem {
             }
             f.write_str(": ")?;
         }
-        write!(f, "{}: {} [{}]", self.severity.word(), self.message(), self.rule.code())
+        write!(f, "{}: {} [{}]", self.severity, self.message(), self.rule.code())
     }
 }
 

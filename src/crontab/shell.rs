@@ -26,11 +26,29 @@ fn live(shell: &str) -> impl Iterator<Item = Live> + '_ {
     })
 }
 
+/// The characters that stand outside of quotes and are not escaped, and where.
+pub(super) fn unquoted(shell: &str) -> impl Iterator<Item = (usize, char)> + '_ {
+    live(shell).filter(|live| !live.quoted).map(|Live { at, c, .. }| (at, c))
+}
+
+/// The name of a program, without its directory.
+pub(super) fn base_name(word: &str) -> &str {
+    word.rsplit('/').next().unwrap_or(word)
+}
+
+/// `NAME=value`, if a word is that.
+pub(super) fn assignment(word: &str) -> Option<(&str, &str)> {
+    let (name, value) = word.split_once('=')?;
+    let is_name = !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    (is_name && !name.is_empty()).then_some((name, value))
+}
+
 /// Splits a command line into the command, its redirections, and what follows its first operator. Words behind a
 /// redirection are arguments to the shell; whoever writes them so is not followed: they count as the rest.
 pub(super) fn split(shell: &str) -> (&str, &str, &str) {
     let (mut redirection, mut word_start, mut angle) = (None, 0, None);
-    for Live { at, c, .. } in live(shell).filter(|live| !live.quoted) {
+    for (at, c) in unquoted(shell) {
         let cut = |rest| {
             let end = redirection.unwrap_or(at);
             whole((&shell[..end], &shell[end..at], rest), shell)

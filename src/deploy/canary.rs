@@ -9,7 +9,7 @@ use super::host::{self, Host, User};
 use super::process;
 use super::stop::Stop;
 use crate::crontab::call::Call;
-use crate::crontab::file::{Crontab, Entry};
+use crate::crontab::file::{Crontab, CrontabEntry};
 
 /// Longest time that it may take: login, connections and one question.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -31,7 +31,7 @@ pub enum Choice {
 /// A call to try.
 #[derive(Debug)]
 pub(super) struct Canary<'a> {
-    entry: &'a Entry,
+    entry: &'a CrontabEntry,
     call: &'a Call,
     /// What is asked for.
     pub(super) endpoint: String,

@@ -6,8 +6,7 @@ use super::machine::{self, Machine};
 use crate::clock::{self, Clock};
 use crate::crontab::file::{Crontab, Format};
 use crate::crontab::lint::{Facts, lint};
-use crate::crontab::problem::{Problem, Severity};
-use crate::domain::cron::Dialect;
+use crate::crontab::problem::{Problem, Rule, Severity};
 
 /// A crontab and what is wrong with it here.
 #[derive(Clone, Debug)]
@@ -31,7 +30,7 @@ impl Checked {
 
     /// The lines that hold a secret, from 1.
     pub(super) fn secret_lines(&self) -> Vec<usize> {
-        let secret = |problem: &&Problem| problem.rule == crate::crontab::problem::Rule::Secret;
+        let secret = |problem: &&Problem| problem.rule == Rule::Secret;
         self.problems.iter().filter(secret).map(|problem| problem.line).collect()
     }
 }
@@ -45,8 +44,7 @@ pub fn check(
     brings_binary: bool,
     clock: &dyn Clock,
 ) -> Result<Checked, DeployError> {
-    let format =
-        Format { dialect: Dialect::Cron, user_column: true, zone: clock::local_zone(), fixed_zone: false };
+    let format = Format::system(clock::local_zone());
     let others = machine::owners(&machine::other_crontabs(host, name), &format)?;
     let crontab = Crontab::parse(source, format);
     let machine = Machine { host, users, brings_binary };

@@ -45,6 +45,12 @@ pub struct Inventory {
     pub findings: Vec<Finding>,
 }
 
+impl Inventory {
+    fn add(&mut self, what: &'static str, message: impl Into<String>) {
+        self.findings.push(Finding { what, message: message.into() });
+    }
+}
+
 /// Compares a host with what should be on it.
 ///
 /// # Errors
@@ -57,11 +63,9 @@ pub fn drift(
     manifest: Option<&Path>,
 ) -> Result<Inventory, DeployError> {
     let mut found = look(host, name)?;
-    let expected = digest::of_file(crontab).map_err(DeployError::io(crontab))?;
-    let mut expected_binary = match binary {
-        Some(path) => Some(digest::of_file(path).map_err(DeployError::io(path))?),
-        None => None,
-    };
+    let digest = |path: &Path| digest::of_file(path).map_err(DeployError::io(path));
+    let expected = digest(crontab)?;
+    let mut expected_binary = binary.map(digest).transpose()?;
     if let Some(path) = manifest {
         let manifest = Manifest::read(path)?;
         manifest.expect(crontab, &expected)?;
@@ -95,22 +99,21 @@ pub async fn verify(host: &Host, name: &str, clock: &dyn Clock) -> Result<Invent
         compare(&mut found, "binary", &host.binary(), Some(&binary.sha256), BINARY_MODE);
     }
     if found.cron.is_none() {
-        found.findings.push(Finding { what: "cron", message: "it is not running".to_owned() });
+        found.add("cron", "it is not running");
     }
     if found.crontab.is_some() {
         let source = std::fs::read(&path).map_err(DeployError::io(&path))?;
         let users = host.users().map_err(DeployError::io(Path::new("/etc/passwd")))?;
         let checked = check(host, &users, name, &source, false, clock)?;
         if let Some(first) = checked.first_error() {
-            found.findings.push(Finding { what: "check", message: first.to_string() });
+            found.add("check", first.to_string());
         }
     }
     // The last thing that cron said of it counts: an error that a later RELOAD ended is over.
     if let Some(mut log) = CronLog::whole(host).await
         && let Some(Said::Error(error)) = log.said(name).await.pop()
     {
-        let message = format!("the last that cron logged about it in {}: {error}", log.place());
-        found.findings.push(Finding { what: "log", message });
+        found.add("log", format!("the last that cron logged about it in {}: {error}", log.place()));
     }
     Ok(found)
 }
@@ -155,22 +158,15 @@ fn look(host: &Host, name: &str) -> Result<Inventory, DeployError> {
 fn compare(found: &mut Inventory, what: &'static str, path: &Path, sha256: Option<&str>, mode: u32) {
     let placed = if what == "crontab" { found.crontab.clone() } else { found.binary.clone() };
     let shown = path.display();
-    let Some(placed) = placed else {
-        found.findings.push(Finding { what, message: format!("{shown} is not there") });
-        return;
-    };
-    let mut differs = |message: String| found.findings.push(Finding { what, message });
-    match sha256 {
-        Some(expected) if expected != placed.sha256 => {
-            differs(format!("{shown} has the digest {}, expected {expected}", placed.sha256));
-        }
-        _ => {}
+    let Some(placed) = placed else { return found.add(what, format!("{shown} is not there")) };
+    if let Some(expected) = sha256.filter(|expected| *expected != placed.sha256) {
+        found.add(what, format!("{shown} has the digest {}, expected {expected}", placed.sha256));
     }
     if placed.mode != mode {
-        differs(format!("{shown} has mode {:04o}, expected {mode:04o}", placed.mode));
+        found.add(what, format!("{shown} has mode {:04o}, expected {mode:04o}", placed.mode));
     }
-    let owner = host::rightful_owner();
+    let owner = host::own_uid();
     if placed.owner != owner {
-        differs(format!("{shown} belongs to user number {}, expected {owner}", placed.owner));
+        found.add(what, format!("{shown} belongs to user number {}, expected {owner}", placed.owner));
     }
 }

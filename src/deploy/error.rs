@@ -1,19 +1,23 @@
 //! Why an install ended.
 
-use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use thiserror::Error;
 
 use crate::domain::exit::Exit;
 
 /// Something that ends an install, a roll back or a look at a host.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum DeployError {
     /// The name cannot be a crontab's.
+    #[error("the name {0:?} cannot be a crontab's")]
     Name(String),
     /// A file that must be there is not.
+    #[error("{}: there is no such file", .0.display())]
     Missing(PathBuf),
     /// A directory or a file cannot be made.
+    #[error("{} cannot be made: {source}", .path.display())]
     Create {
         /// Which.
         path: PathBuf,
@@ -21,6 +25,7 @@ pub enum DeployError {
         source: io::Error,
     },
     /// Reading or writing failed.
+    #[error("{}: {source}", .path.display())]
     Io {
         /// Which.
         path: PathBuf,
@@ -28,10 +33,13 @@ pub enum DeployError {
         source: io::Error,
     },
     /// Somebody else installs right now.
+    #[error("another install is at work ({} is locked)", .0.display())]
     Locked(PathBuf),
     /// A file is not the one that the manifest names.
+    #[error("manifest: {0}")]
     Manifest(String),
     /// The check or cron's own parser refuses the file.
+    #[error("{by} {}: {first}; nothing was changed", refusal(*.errors))]
     Refused {
         /// By whom.
         by: &'static str,
@@ -41,6 +49,7 @@ pub enum DeployError {
         first: String,
     },
     /// The host is not ready.
+    #[error("{what}")]
     Host {
         /// What is not as it must be.
         what: String,
@@ -48,24 +57,35 @@ pub enum DeployError {
         hint: String,
     },
     /// The installed file is not the one that was installed.
+    #[error("{} is not what was installed: somebody else has changed it", .0.display())]
     Drifted(PathBuf),
     /// Cron did not say that it has read the file, or said that it refuses it.
+    #[error("{0}")]
     Unproven(String),
     /// The canary failed.
+    #[error("the canary failed: {0}")]
     Canary(String),
     /// A signal came.
+    #[error("stopped by {0}")]
     Stopped(&'static str),
     /// What is above, after which everything is as it was before.
-    RolledBack(Box<DeployError>),
+    #[error("rolled back: {0}")]
+    RolledBack(#[source] Box<DeployError>),
     /// What is above, and then the way back failed, too.
+    #[error("THE HOST IS HALF INSTALLED: {reason}; and the way back failed: {failure}")]
     Half {
         /// Why there was a way back to go.
         reason: Box<DeployError>,
         /// Why it failed.
+        #[source]
         failure: Box<DeployError>,
         /// What to type.
         by_hand: String,
     },
+}
+
+fn refusal(errors: usize) -> String {
+    if errors > 1 { format!("finds {errors} errors, the first") } else { "refuses it".to_owned() }
 }
 
 impl DeployError {
@@ -85,30 +105,23 @@ impl DeployError {
             {
                 reason.exit()
             }
-            Self::Host { .. }
-            | Self::Drifted(_)
-            | Self::Unproven(_)
-            | Self::Canary(_)
-            | Self::RolledBack(_)
-            | Self::Half { .. } => Exit::Failed,
+            _ => Exit::Failed,
         }
     }
 
     /// What to do about it.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::Name(_) => {
-                Some("letters, digits, '-' and '_': cron ignores any other name without a word".to_owned())
-            }
-            Self::Locked(_) => Some("wait until the other one has ended".to_owned()),
-            Self::Manifest(_) => Some("send the files again".to_owned()),
-            Self::Refused { .. } => Some("qs-api-call crontab check FILE shows every error".to_owned()),
-            Self::Host { hint, .. } => Some(hint.clone()).filter(|hint| !hint.is_empty()),
-            Self::Drifted(_) => Some("look at it; --force replaces it and keeps it as a backup".to_owned()),
-            Self::RolledBack(reason) => reason.hint(),
-            Self::Half { by_hand, .. } => Some(by_hand.clone()),
-            _ => None,
-        }
+    pub fn hint(&self) -> Option<&str> {
+        Some(match self {
+            Self::Name(_) => "letters, digits, '-' and '_': cron ignores any other name without a word",
+            Self::Locked(_) => "wait until the other one has ended",
+            Self::Manifest(_) => "send the files again",
+            Self::Refused { .. } => "qs-api-call crontab check FILE shows every error",
+            Self::Host { hint, .. } => hint,
+            Self::Drifted(_) => "look at it; --force replaces it and keeps it as a backup",
+            Self::RolledBack(reason) => return reason.hint(),
+            Self::Half { by_hand, .. } => by_hand,
+            _ => return None,
+        })
     }
 
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -122,43 +135,5 @@ impl DeployError {
     pub(super) fn create(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Create { path, source }
-    }
-}
-
-impl fmt::Display for DeployError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => write!(f, "the name {name:?} cannot be a crontab's"),
-            Self::Missing(path) => write!(f, "{}: there is no such file", path.display()),
-            Self::Create { path, source } => write!(f, "{} cannot be made: {source}", path.display()),
-            Self::Io { path, source } => write!(f, "{}: {source}", path.display()),
-            Self::Locked(path) => write!(f, "another install is at work ({} is locked)", path.display()),
-            Self::Manifest(what) => write!(f, "manifest: {what}"),
-            Self::Refused { by, errors, first } if *errors > 1 => {
-                write!(f, "{by} finds {errors} errors, the first: {first}; nothing was changed")
-            }
-            Self::Refused { by, first, .. } => write!(f, "{by} refuses it: {first}; nothing was changed"),
-            Self::Host { what, .. } | Self::Unproven(what) => f.write_str(what),
-            Self::Drifted(path) => {
-                write!(f, "{} is not what was installed: somebody else has changed it", path.display())
-            }
-            Self::Canary(what) => write!(f, "the canary failed: {what}"),
-            Self::Stopped(signal) => write!(f, "stopped by {signal}"),
-            Self::RolledBack(reason) => write!(f, "rolled back: {reason}"),
-            Self::Half { reason, failure, .. } => {
-                write!(f, "THE HOST IS HALF INSTALLED: {reason}; and the way back failed: {failure}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for DeployError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Create { source, .. } | Self::Io { source, .. } => Some(source),
-            Self::RolledBack(reason) => Some(&**reason),
-            Self::Half { failure, .. } => Some(&**failure),
-            _ => None,
-        }
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::digest;
 use super::error::DeployError;
-use super::host::{self, Host};
+use super::host::Host;
 use super::place::{self, Attributes, Placed};
 use super::record::{self, Memory};
 use crate::files;
@@ -60,13 +60,9 @@ impl History {
 
     /// Every backup, oldest first.
     pub fn list(&self) -> Result<Vec<Backup>, DeployError> {
-        let entries = match fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(DeployError::Io { path: self.dir.clone(), source }),
-        };
+        let entries = files::if_there(fs::read_dir(&self.dir)).map_err(DeployError::io(&self.dir))?;
         let mut found = Vec::new();
-        for entry in entries {
+        for entry in entries.into_iter().flatten() {
             let path = entry.map_err(DeployError::io(&self.dir))?.path();
             // One without a record was being taken when its install was killed, before it changed anything.
             found.extend(record::read::<Backup>(&path.join("record.json"))?);
@@ -100,7 +96,7 @@ impl History {
         let dir = self.dir_of(number);
         files::create_dir(&self.dir, 0o700).map_err(DeployError::create(&self.dir))?;
         // A killed install left it, and changed nothing yet.
-        clear(&dir)?;
+        self.forget(number)?;
         files::create_dir(&dir, 0o700).map_err(DeployError::create(&dir))?;
         let keep = |from: &Path, to: &Path| {
             let Some(placed) = Placed::at(from)? else { return Ok(Before::Absent) };
@@ -135,14 +131,10 @@ impl History {
         let commands = lines.iter().filter_map(|(before, saved, path)| match before {
             Before::Absent => Some(format!("rm -f {}", path.display())),
             Before::Untouched => None,
-            Before::Saved(placed) => Some(format!(
-                "install -m {:o} -o {} -g {} {} {}",
-                placed.mode,
-                placed.owner,
-                placed.group,
-                saved.display(),
-                path.display()
-            )),
+            Before::Saved(Placed { mode, owner, group, .. }) => {
+                let (saved, path) = (saved.display(), path.display());
+                Some(format!("install -m {mode:o} -o {owner} -g {group} {saved} {path}"))
+            }
         });
         format!("by hand: {}", commands.collect::<Vec<_>>().join(" && "))
     }
@@ -157,7 +149,8 @@ impl History {
 
     /// Forgets a backup.
     pub(super) fn forget(&self, number: u32) -> Result<(), DeployError> {
-        clear(&self.dir_of(number))
+        let dir = self.dir_of(number);
+        files::remove_dir(&dir).map_err(DeployError::io(&dir))
     }
 
     /// Keeps the newest ones.
@@ -198,17 +191,10 @@ fn bring_back(before: &Before, saved: &Path, path: &Path, now: i64) -> Result<Ve
         }
         (Before::Saved(old), _) => {
             let mut source = File::open(saved).map_err(DeployError::io(saved))?;
-            let owner = (host::own_uid() == 0).then_some((old.owner, old.group));
+            let owner = files::is_root().then_some((old.owner, old.group));
             let after = current.map_or(old.mtime, |current| current.mtime.max(old.mtime));
             place::put(path, &mut source, Attributes { mode: old.mode, owner }, now, Some(after))?;
             Ok(vec![format!("{shown} is again what it was")])
         }
-    }
-}
-
-fn clear(dir: &Path) -> Result<(), DeployError> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(DeployError::io(dir)(error)),
-        _ => Ok(()),
     }
 }

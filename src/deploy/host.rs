@@ -97,16 +97,17 @@ impl Host {
 
     /// The list of accounts: the root's own if it has one, else everything that the machine knows.
     pub fn users(&self) -> io::Result<Vec<User>> {
-        let own = self.path("/etc/passwd");
-        if self.root.is_some() && own.exists() {
-            return std::fs::read_to_string(own).map(|text| users(&text));
-        }
+        let own = Some(self.path("/etc/passwd")).filter(|own| self.root.is_some() && own.exists());
         // Accounts may be kept elsewhere, in LDAP for example, where cron finds them, too.
-        let known = std::process::Command::new("getent").arg("passwd").output();
-        match known {
-            Ok(known) if known.status.success() => Ok(users(&String::from_utf8_lossy(&known.stdout))),
-            _ => std::fs::read_to_string("/etc/passwd").map(|text| users(&text)),
-        }
+        let known = || std::process::Command::new("getent").arg("passwd").output();
+        let text = match own {
+            Some(own) => std::fs::read_to_string(own)?,
+            None => match known() {
+                Ok(known) if known.status.success() => String::from_utf8_lossy(&known.stdout).into_owned(),
+                _ => std::fs::read_to_string("/etc/passwd")?,
+            },
+        };
+        Ok(users(&text))
     }
 }
 
@@ -122,14 +123,10 @@ fn users(text: &str) -> Vec<User> {
         .collect()
 }
 
-/// The number of the user that this process works as: its entry in /proc belongs to it.
+/// The number of the user that this process works as: its entry in /proc belongs to it. Installed files must be that
+/// user's, for cron root's.
 pub(super) fn own_uid() -> u32 {
     std::fs::metadata("/proc/self").map_or(u32::MAX, |process| process.uid())
-}
-
-/// The owner that an installed file must have: root's, which only root can give.
-pub(super) fn rightful_owner() -> u32 {
-    own_uid()
 }
 
 #[cfg(test)]

@@ -38,11 +38,8 @@ impl Placed {
     /// # Errors
     /// It cannot be read, or is something that must not be replaced: a link, a directory, a file with two names.
     pub fn at(path: &Path) -> Result<Option<Self>, DeployError> {
-        let metadata = match fs::symlink_metadata(path) {
-            Ok(metadata) => metadata,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(DeployError::Io { path: path.to_owned(), source }),
-        };
+        let metadata = files::if_there(fs::symlink_metadata(path)).map_err(DeployError::io(path))?;
+        let Some(metadata) = metadata else { return Ok(None) };
         if !metadata.is_file() {
             let what = if metadata.is_symlink() { "a link" } else { "no file" };
             return Err(DeployError::Host {

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use clap::ValueEnum;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
@@ -17,6 +18,7 @@ use super::host::Host;
 use super::place;
 use super::stop::Stop;
 use crate::clock::Clock;
+use crate::domain::word::words;
 
 /// How often the log is looked at.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -25,29 +27,29 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// How many seconds into a minute cron has surely looked at its files.
 const LOOKED: i64 = 5;
 
-/// What a proof rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ProofKind {
-    /// Cron's log.
-    Log,
-    /// Cron's parser, asked before.
-    Parse,
-    /// Nothing: none was asked for.
-    None,
+words! {
+    /// What a proof rests on.
+    pub enum ProofKind: "proof" {
+        /// Cron's log.
+        Log = "log",
+        /// Cron's parser, asked before.
+        Parse = "parse",
+        /// Nothing: none was asked for.
+        None = "none",
+    }
 }
 
-/// What proof is asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Wanted {
-    /// The best that the host gives.
+/// How it is proved that cron runs the file; the comments are the help text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum WantedProof {
+    /// Cron's log if it can be read, else cron's parser
     #[default]
     Auto,
-    /// Cron's log.
+    /// Cron must log that it has read the file
     Log,
-    /// Cron's parser.
+    /// Cron's own parser must accept it, and cron must be running
     Parse,
-    /// None.
+    /// None
     None,
 }
 

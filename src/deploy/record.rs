@@ -1,6 +1,5 @@
 //! What is remembered about installs: the last one that was proved, and the one that is under way.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -109,12 +108,9 @@ impl Memory {
 }
 
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, DeployError> {
-    let io = |source| DeployError::Io { path: path.to_owned(), source };
-    match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| io(error.into())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(io(error)),
-    }
+    let text = files::if_there(std::fs::read(path)).map_err(DeployError::io(path))?;
+    let read = text.map(|text| serde_json::from_slice(&text)).transpose();
+    read.map_err(|error| DeployError::io(path)(error.into()))
 }
 
 pub(super) fn write(path: &Path, value: &impl Serialize) -> Result<(), DeployError> {

@@ -7,7 +7,6 @@
 //! Nothing of the file can run: every command is replaced by one of the same length that does nothing, `@reboot` lines
 //! are skipped because cron finds the mark of a start that has been, and cron is killed before a minute begins.
 
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use tokio::net::UnixDatagram;
 
 use super::cron_log::{Said, said_about};
 use super::error::DeployError;
-use super::host::{self, Host};
+use super::host::Host;
 use super::process;
 use super::stop::Stop;
 use crate::clock::Clock;
@@ -72,7 +71,7 @@ pub(super) async fn ask(
     stop: &mut Stop,
 ) -> Result<Verdict, DeployError> {
     let unavailable = |why: &str| Ok(Verdict::Unavailable(why.to_owned()));
-    if host::own_uid() != 0 {
+    if !files::is_root() {
         return unavailable("only root can give cron a world of its own");
     }
     let (Some(unshare), Some(cron)) = (host.tool("unshare"), host.tool("cron")) else {
@@ -83,10 +82,7 @@ pub(super) async fn ask(
     };
     // A directory for this alone, so that nothing of an earlier question is in the way.
     let world = dir.join("rehearsal");
-    match std::fs::remove_dir_all(&world) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(DeployError::io(&world)(error)),
-        _ => {}
-    }
+    files::remove_dir(&world).map_err(DeployError::io(&world))?;
     files::create_dir(&world, 0o700).map_err(DeployError::create(&world))?;
     for (file, content) in [("crontab", harmless.as_slice()), ("empty", b"")] {
         let path = world.join(file);
@@ -147,8 +143,8 @@ fn harmless(crontab: &Crontab, source: &[u8]) -> Option<Vec<u8>> {
     let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
     for (line, text) in crontab.lines.iter().zip(&mut lines) {
         match line {
-            Line::Entry(entry) => {
-                let at = text.char_indices().nth(entry.command_column.checked_sub(1)?)?.0;
+            Line::Entry(_) => {
+                let at = line.command_at(text)?;
                 let end = text.strip_suffix('\r').unwrap_or(text).len();
                 let nothing = nothing(end.checked_sub(at)?);
                 text.replace_range(at..end, &nothing);
@@ -172,13 +168,10 @@ fn nothing(length: usize) -> String {
 mod tests {
     use super::*;
     use crate::crontab::file::Format;
-    use crate::domain::cron::Dialect;
     use jiff::tz::TimeZone;
 
     fn parse(source: &str) -> Crontab {
-        let format =
-            Format { dialect: Dialect::Cron, user_column: true, zone: TimeZone::UTC, fixed_zone: false };
-        Crontab::parse(source.as_bytes(), format)
+        Crontab::parse(source.as_bytes(), Format::system(TimeZone::UTC))
     }
 
     #[test]

@@ -64,13 +64,11 @@ impl Version {
 
     fn of_files(crontab: &Path, binary: Option<&Path>, restored: Option<u32>) -> Result<Self, DeployError> {
         let content = fs::read(crontab).map_err(DeployError::io(crontab))?;
-        let binary = match binary {
-            Some(path) => {
-                let sha256 = digest::of_file(path).map_err(DeployError::io(path))?;
-                Some(Binary { path: path.to_owned(), sha256 })
-            }
-            None => None,
+        let read = |path: &Path| match digest::of_file(path) {
+            Ok(sha256) => Ok(Binary { path: path.to_owned(), sha256 }),
+            Err(error) => Err(DeployError::io(path)(error)),
         };
+        let binary = binary.map(read).transpose()?;
         Ok(Self { crontab_sha256: digest::of(&content), crontab: content, binary, restored })
     }
 
@@ -93,7 +91,7 @@ impl Version {
 
     /// Copies it into a private directory, where nobody changes it between here and its place.
     pub(super) fn stage(&mut self, dir: &Path) -> Result<(), DeployError> {
-        clear(dir)?;
+        files::remove_dir(dir).map_err(DeployError::io(dir))?;
         files::create_dir(dir, 0o700).map_err(DeployError::create(dir))?;
         let crontab = dir.join("crontab");
         files::replace(&crontab, &self.crontab, files::PRIVATE, Durability::Disk)
@@ -102,10 +100,8 @@ impl Version {
             let to = dir.join("qs-api-call");
             let copied = copy_program(&binary.path, &to).map_err(DeployError::io(&to))?;
             if copied != binary.sha256 {
-                return Err(DeployError::Manifest(format!(
-                    "{} changed while it was read",
-                    binary.path.display()
-                )));
+                let what = format!("{} changed while it was read", binary.path.display());
+                return Err(DeployError::Manifest(what));
             }
             binary.path = to;
         }
@@ -118,14 +114,6 @@ fn copy_program(from: &Path, to: &Path) -> io::Result<String> {
     let digest = digest::copy(&mut File::open(from)?, &mut target)?;
     target.sync_all()?;
     Ok(digest)
-}
-
-/// Removes what was staged.
-pub(super) fn clear(dir: &Path) -> Result<(), DeployError> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(DeployError::io(dir)(error)),
-        _ => Ok(()),
-    }
 }
 
 /// The backup before the current version. One roll back after another goes further back, not to and fro.

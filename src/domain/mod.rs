@@ -17,6 +17,7 @@ pub mod plan;
 pub mod plan_schedule;
 #[cfg(feature = "server")]
 pub mod plan_task;
+pub mod plural;
 pub mod retry;
 pub mod schedule;
 pub mod size;

@@ -12,7 +12,6 @@ use qs_scheduler::config::call::SETTINGS;
 use qs_scheduler::crontab::file::{Crontab, Format};
 use qs_scheduler::crontab::problem::Rule;
 use qs_scheduler::crontab::render::table;
-use qs_scheduler::domain::cron::Dialect;
 use qs_scheduler::domain::exit::Exit;
 
 use crate::support::golden;
@@ -35,14 +34,14 @@ fn the_rules_of_the_guide_are_the_linters_own() {
     let file = "docs/guides/crontab.md";
     let rows = Rule::ALL
         .iter()
-        .map(|rule| format!("| `{}` | {} | {} |\n", rule.code(), rule.severity().word(), rule.summary()));
+        .map(|rule| format!("| `{}` | {} | {} |\n", rule.code(), rule.severity(), rule.summary()));
     let table = format!("| rule | | |\n|---|---|---|\n{}", rows.collect::<String>());
     golden::check(file, &with_block(file, &golden::read(file), "rules", &table));
 }
 
 #[test]
 fn the_table_of_the_crontab_is_rendered_from_it() {
-    let format = Format { dialect: Dialect::Cron, user_column: true, zone: TimeZone::UTC, fixed_zone: true };
+    let format = Format { fixed_zone: true, ..Format::system(TimeZone::UTC) };
     let crontab = Crontab::parse(golden::read("crontab/qs-scheduler").as_bytes(), format);
     let file = "crontab/README.md";
     golden::check(file, &with_block(file, &golden::read(file), "crontab", &table(&crontab)));

@@ -12,7 +12,7 @@ use qs_scheduler::crontab::file::{Crontab, Format};
 use qs_scheduler::crontab::import::import;
 use qs_scheduler::crontab::lint::{Facts, lint};
 use qs_scheduler::crontab::render::{self, Options};
-use qs_scheduler::domain::cron::{CronExpr, Dialect};
+use qs_scheduler::domain::cron::{CronDialect, CronExpr};
 
 /// Pieces that lines are made of, right and wrong ones.
 const PIECES: [&str; 64] = [
@@ -102,7 +102,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     )
 }
 
-fn check(source: &[u8], dialect: Dialect, user_column: bool) -> Result<(), TestCaseError> {
+fn check(source: &[u8], dialect: CronDialect, user_column: bool) -> Result<(), TestCaseError> {
     let zone = TimeZone::get("America/New_York").unwrap();
     let format = Format { dialect, user_column, zone, fixed_zone: false };
     let crontab = Crontab::parse(source, format.clone());
@@ -167,7 +167,7 @@ fn no_crontab_is_too_strange() {
     loop {
         let config = Config { cases: 500, failure_persistence: None, ..Config::default() };
         let result = TestRunner::new(config).run(&input, |(source, six, user_column)| {
-            check(&source, if six { Dialect::Scheduler } else { Dialect::Cron }, user_column)
+            check(&source, if six { CronDialect::Scheduler } else { CronDialect::Debian }, user_column)
         });
         result.unwrap_or_else(|error| panic!("{error}"));
         cases += 500;

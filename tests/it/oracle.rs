@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use qs_scheduler::crontab::file::{Crontab, Format, Line};
 use qs_scheduler::crontab::lint::{Facts, FileFacts, FileKind, Host, lint};
 use qs_scheduler::crontab::problem::{Problem, Rule, Severity};
-use qs_scheduler::domain::cron::{CronErrorKind, CronExpr, Dialect, Field};
+use qs_scheduler::domain::cron::{CronDialect, CronErrorKind, CronExpr, Field};
 
 const SYNTAX: &str = include_str!("../fixtures/cron/syntax.txt");
 const MEANING: &str = include_str!("../fixtures/cron/meaning.txt");
@@ -47,7 +47,7 @@ fn unescape(text: &str) -> Vec<u8> {
 }
 
 fn cron_d(text: &[u8]) -> Crontab {
-    let format = Format { dialect: Dialect::Cron, user_column: true, zone: TimeZone::UTC, fixed_zone: true };
+    let format = Format { fixed_zone: true, ..Format::system(TimeZone::UTC) };
     Crontab::parse(text, format)
 }
 
@@ -94,7 +94,7 @@ fn what_is_read_means_what_the_real_cron_means() {
             "days" => (format!("0 0 {value}"), Field::DayOfMonth),
             other => panic!("{other}"),
         };
-        let expr = match CronExpr::parse(&text, Dialect::Cron, 0) {
+        let expr = match CronExpr::parse(&text, CronDialect::Debian, 0) {
             Ok(expr) => expr,
             Err(error) if error.kind == CronErrorKind::Misread => {
                 refused += 1;
@@ -148,7 +148,7 @@ fn it_fires_when_the_real_cron_fires() {
         if line.starts_with("# ") {
             continue;
         }
-        let Ok(expr) = CronExpr::parse(text, Dialect::Cron, 0) else { continue };
+        let Ok(expr) = CronExpr::parse(text, CronDialect::Debian, 0) else { continue };
         let fired = edge.fired(fired.trim());
         // The one deviation (decision 21): what cron starts several times in one minute runs once.
         let distinct: BTreeSet<Timestamp> = fired.iter().copied().collect();

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use qs_scheduler::domain::cron::{CronExpr, Dialect, Dst};
+use qs_scheduler::domain::cron::{CronDialect, CronExpr, Dst};
 
 /// Zones with gaps and overlaps of all kinds.
 const ZONES: [&str; 12] = [
@@ -182,7 +182,7 @@ fn the_next_time_is_what_a_walk_over_every_minute_finds() {
     let mut found = 0;
     let hits = std::cell::Cell::new(0_usize);
     let result = runner.run(&(rule(), window()), |(rule, (zone, minute))| {
-        let Ok(expr) = CronExpr::parse(&rule.text(), Dialect::Cron, 0) else { return Ok(()) };
+        let Ok(expr) = CronExpr::parse(&rule.text(), CronDialect::Debian, 0) else { return Ok(()) };
         let zone = TimeZone::get(zone).unwrap();
         let from = Timestamp::from_second(minute * 60).unwrap();
         let count = 26 * 60;
@@ -211,7 +211,7 @@ fn any_instant_may_be_asked_for() {
     // A search that starts between two minutes, or within an overlap, finds the same as one that has come there.
     let mut runner = TestRunner::new(Config { cases: 1_000, failure_persistence: None, ..Config::default() });
     let result = runner.run(&(rule(), window(), 0..86_400_i64), |(rule, (zone, minute), seconds)| {
-        let Ok(expr) = CronExpr::parse(&rule.text(), Dialect::Cron, 0) else { return Ok(()) };
+        let Ok(expr) = CronExpr::parse(&rule.text(), CronDialect::Debian, 0) else { return Ok(()) };
         let zone = TimeZone::get(zone).unwrap();
         let from = Timestamp::from_second(minute * 60).unwrap();
         let asked = from + SignedDuration::from_secs(seconds);
@@ -233,9 +233,9 @@ fn what_is_printed_reads_the_same() {
     let blank = prop::sample::select(vec![" ", "\t", "  "]);
     let result = runner.run(&(rule(), blank), |(rule, blank)| {
         let text = rule.0.iter().map(Field::text).collect::<Vec<_>>().join(blank);
-        let Ok(expr) = CronExpr::parse(&text, Dialect::Cron, 0) else { return Ok(()) };
+        let Ok(expr) = CronExpr::parse(&text, CronDialect::Debian, 0) else { return Ok(()) };
         let printed = expr.to_string();
-        let again = CronExpr::parse(&printed, Dialect::Cron, 0).unwrap();
+        let again = CronExpr::parse(&printed, CronDialect::Debian, 0).unwrap();
         prop_assert_eq!(&again, &expr);
         prop_assert_eq!(again.to_string(), printed);
         prop_assert!(!expr.describe().is_empty());
@@ -253,7 +253,7 @@ fn croner_finds_the_same_on_ordinary_days() {
     let result = runner.run(&(rule(), window()), |(rule, (zone, minute))| {
         let zone_of = TimeZone::get(zone).unwrap();
         let from = Timestamp::from_second(minute * 60).unwrap();
-        let Ok(expr) = CronExpr::parse(&rule.text(), Dialect::Cron, 0) else { return Ok(()) };
+        let Ok(expr) = CronExpr::parse(&rule.text(), CronDialect::Debian, 0) else { return Ok(()) };
         let Ok(theirs) = rule.text().parse::<croner::Cron>() else { return Ok(()) };
         let starred = |field: &Field| field.star() && field.text() != "*";
         if starred(&rule.0[2]) || starred(&rule.0[4]) || expr.either_day() != expr.day_or_weekday() {

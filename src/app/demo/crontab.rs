@@ -4,7 +4,6 @@ use jiff::tz::TimeZone;
 
 use crate::cli::output::Failure;
 use crate::crontab::file::{Crontab, Format};
-use crate::domain::cron::Dialect;
 use crate::domain::exit::Exit;
 
 /// One `qs-api-call` line.
@@ -26,12 +25,12 @@ impl Entry {
 /// The entries, read as the linter and the renderers read them.
 pub(super) fn entries(crontab: &str) -> Result<Vec<Entry>, Failure> {
     let wrong = |reason: String| Failure::new(Exit::Internal, format!("crontab/qs-scheduler: {reason}"));
-    let format = Format { dialect: Dialect::Cron, user_column: true, zone: TimeZone::UTC, fixed_zone: true };
+    let format = Format { fixed_zone: true, ..Format::system(TimeZone::UTC) };
     let crontab = Crontab::parse(crontab.as_bytes(), format);
     if let Some(problem) = crontab.problems.first() {
         return Err(wrong(problem.to_string()));
     }
-    let entry = |entry: &crate::crontab::file::Entry| {
+    let entry = |entry: &crate::crontab::file::CrontabEntry| {
         let no = |what: &str| wrong(format!("line {}: {what}", entry.line));
         let call = entry.call().ok_or_else(|| no("not a call"))?;
         let path = call.line.invocation.log_file.as_ref().ok_or_else(|| no("no log file"))?;

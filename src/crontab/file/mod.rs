@@ -16,7 +16,7 @@ use super::call::{self, Reading};
 use super::command::Command;
 use super::environment::Setting;
 use super::problem::{Problem, Rule, Severity};
-use crate::domain::cron::Dialect;
+use crate::domain::cron::CronDialect;
 use crate::domain::schedule::Schedule;
 
 /// The last line that may say something. crontab(5) allows 10,000; the daemon has three to spare and skips comments.
@@ -28,7 +28,7 @@ pub const MAX_COMMAND: usize = 998;
 #[derive(Clone, Debug)]
 pub struct Format {
     /// By whom it will be run.
-    pub dialect: Dialect,
+    pub dialect: CronDialect,
     /// Whether the user stands between the time and the command, as in `/etc/cron.d`.
     pub user_column: bool,
     /// The zone of the times.
@@ -37,9 +37,16 @@ pub struct Format {
     pub fixed_zone: bool,
 }
 
+impl Format {
+    /// As Debian's cron reads its file in `/etc/cron.d`, with the times in this zone unless the file states another.
+    pub fn system(zone: TimeZone) -> Self {
+        Self { dialect: CronDialect::Debian, user_column: true, zone, fixed_zone: false }
+    }
+}
+
 /// One line that runs something.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct CrontabEntry {
     /// Its line, from 1.
     pub line: usize,
     /// When it runs.
@@ -60,7 +67,7 @@ pub struct Entry {
     pub time_columns: std::ops::Range<usize>,
 }
 
-impl Entry {
+impl CrontabEntry {
     /// The call, if it is one.
     pub fn call(&self) -> Option<&call::Call> {
         match &self.reading {
@@ -90,9 +97,17 @@ pub enum Line {
     /// A setting for the entries below it.
     Setting(Setting),
     /// Something that runs.
-    Entry(Box<Entry>),
+    Entry(Box<CrontabEntry>),
     /// Something that cannot be read; the problems say why.
     Broken,
+}
+
+impl Line {
+    /// The byte at which the command of an entry begins in the line's text.
+    pub fn command_at(&self, text: &str) -> Option<usize> {
+        let Line::Entry(entry) = self else { return None };
+        text.char_indices().nth(entry.command_column.checked_sub(1)?).map(|(at, _)| at)
+    }
 }
 
 /// A crontab that has been read.
@@ -129,9 +144,7 @@ impl Crontab {
             Ok(text) => std::borrow::Cow::Borrowed(text),
             Err(error) => {
                 let line = source[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
-                reader.problem(
-                    Problem::new(Rule::NotUtf8, line, "text that is not UTF-8").fix("save the file as UTF-8"),
-                );
+                reader.report(Rule::NotUtf8, line, "text that is not UTF-8").fix("save the file as UTF-8");
                 String::from_utf8_lossy(source)
             }
         };
@@ -140,7 +153,7 @@ impl Crontab {
     }
 
     /// The lines that run something.
-    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+    pub fn entries(&self) -> impl Iterator<Item = &CrontabEntry> {
         self.lines.iter().filter_map(|line| match line {
             Line::Entry(entry) => Some(&**entry),
             _ => None,

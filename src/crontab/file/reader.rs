@@ -4,32 +4,32 @@ use jiff::tz::TimeZone;
 
 use super::{Crontab, Line, MAX_LINES};
 use crate::crontab::environment::{self, Setting};
-use crate::crontab::problem::{Problem, Rule, Severity};
-use crate::domain::cron::Dialect;
+use crate::crontab::problem::{Problem, Rule, Severity, report};
+use crate::domain::cron::CronDialect;
+use crate::domain::plural::plural;
 
 pub(super) struct Reader {
     pub(super) crontab: Crontab,
     pub(super) environment: Vec<Setting>,
     pub(super) zone: Option<(String, TimeZone)>,
-    /// What a `# qs: fields=` says.
+    /// Whether a `# qs: fields=` says that lines begin with seconds.
     pub(super) seconds: Option<bool>,
 }
 
 impl Reader {
-    pub(super) fn problem(&mut self, problem: Problem) {
-        self.crontab.problems.push(problem);
+    pub(super) fn report(&mut self, rule: Rule, line: usize, found: impl Into<String>) -> &mut Problem {
+        report(&mut self.crontab.problems, rule, line, found)
     }
 
-    pub(super) fn dialect(&self) -> Dialect {
+    pub(super) fn dialect(&self) -> CronDialect {
         self.crontab.format.dialect
     }
 
     pub(super) fn file(&mut self, source: &str) {
         let text = source.trim_start_matches('\u{feff}');
         if text.len() < source.len() {
-            let found = "a byte order mark, which becomes part of the first line";
-            let problem = Problem::new(Rule::ByteOrderMark, 1, found);
-            self.problem(problem.fix("save the file as UTF-8 without a byte order mark"));
+            self.report(Rule::ByteOrderMark, 1, "a byte order mark, which becomes part of the first line")
+                .fix("save the file as UTF-8 without a byte order mark");
         }
         let mut texts: Vec<&str> = text.split('\n').collect();
         let last = texts.pop().unwrap_or_default();
@@ -38,9 +38,7 @@ impl Reader {
             // Cron looks for the newline of a line that it reads; a comment or blanks may end the file without one.
             if !matches!(last.trim_start_matches([' ', '\t']).chars().next(), None | Some('#')) {
                 let found = "no newline behind the last line, for which cron ignores the whole file";
-                self.problem(
-                    Problem::new(Rule::NoNewline, texts.len(), found).fix("end the file with a newline"),
-                );
+                self.report(Rule::NoNewline, texts.len(), found).fix("end the file with a newline");
             }
         }
         for (index, text) in texts.iter().enumerate() {
@@ -53,35 +51,34 @@ impl Reader {
         self.unused_settings();
     }
 
-    pub(super) fn length(&mut self) {
+    fn length(&mut self) {
         let says = |line: &Line| !matches!(line, Line::Blank | Line::Comment(_));
         let last = self.crontab.lines.iter().rposition(says).map_or(0, |index| index + 1);
         if last > MAX_LINES {
-            let found = format!("{last} lines, for which cron ignores the whole file");
-            self.problem(
-                Problem::new(Rule::TooManyLines, 0, found).expected("at most 10000").fix("split the file"),
-            );
+            self.report(
+                Rule::TooManyLines,
+                0,
+                format!("{last} lines, for which cron ignores the whole file"),
+            )
+            .expected("at most 10000")
+            .fix("split the file");
         }
     }
 
-    pub(super) fn unused_settings(&mut self) {
-        let last_entry =
-            self.crontab.lines.iter().rposition(|line| matches!(line, Line::Entry(_) | Line::Broken));
-        let below = self.crontab.lines.iter().enumerate().skip(last_entry.map_or(0, |index| index + 1));
-        let unused: Vec<(usize, String)> = below
-            .filter_map(|(index, line)| match line {
-                Line::Setting(setting) => Some((index + 1, setting.name.clone())),
-                _ => None,
-            })
-            .collect();
-        for (line, name) in unused.into_iter().filter(|_| last_entry.is_some()) {
-            let found = format!("{name} below every entry, where it counts for none");
-            self.problem(Problem::new(Rule::UnusedSetting, line, found).fix("move it above the entries"));
+    fn unused_settings(&mut self) {
+        let lines = &self.crontab.lines;
+        let runs = |line: &Line| matches!(line, Line::Entry(_) | Line::Broken);
+        let Some(last_entry) = lines.iter().rposition(runs) else { return };
+        for (index, line) in lines.iter().enumerate().skip(last_entry + 1) {
+            let Line::Setting(setting) = line else { continue };
+            let found = format!("{} below every entry, where it counts for none", setting.name);
+            report(&mut self.crontab.problems, Rule::UnusedSetting, index + 1, found)
+                .fix("move it above the entries");
         }
     }
 
     /// One problem for the whole file: somebody saved it on Windows. Cron drops the character from settings alone.
-    pub(super) fn carriage_returns(&mut self) {
+    fn carriage_returns(&mut self) {
         let crontab = &self.crontab;
         let all = crontab.texts.iter().zip(&crontab.lines).enumerate();
         let with: Vec<(usize, &Line)> = all
@@ -95,13 +92,14 @@ impl Reader {
             Some(_) => (Severity::Error, "which becomes part of the command's last argument"),
             None => (Severity::Warning, "which becomes part of an argument as soon as an entry has it"),
         };
-        let lines = if with.len() == 1 { "1 line".to_owned() } else { format!("{} lines", with.len()) };
+        let lines = plural(with.len(), "line");
         let found = format!("a carriage return at the end of {lines}, {effect}");
-        let problem = Problem { severity, ..Problem::new(Rule::CarriageReturn, line, found) };
-        self.problem(problem.fix("convert the file: sed -i 's/\\r$//' FILE"));
+        let problem = self.report(Rule::CarriageReturn, line, found);
+        problem.severity = severity;
+        problem.fix("convert the file: sed -i 's/\\r$//' FILE");
     }
 
-    pub(super) fn line(&mut self, number: usize, text: &str) -> Line {
+    fn line(&mut self, number: usize, text: &str) -> Line {
         let body = text.trim_start_matches([' ', '\t']);
         if body.is_empty() {
             return Line::Blank;
@@ -111,7 +109,7 @@ impl Reader {
             return Line::Comment(body.to_owned());
         }
         if body.contains('\0') {
-            self.problem(Problem::new(Rule::NulByte, number, "a NUL byte").fix("remove it"));
+            self.report(Rule::NulByte, number, "a NUL byte").fix("remove it");
             return Line::Broken;
         }
         if let Some(setting) = environment::setting(text) {
@@ -123,16 +121,16 @@ impl Reader {
 
     /// `# qs: fields=6` settles what a line with six words that could be fields is; `# qs: zone=…` states the zone in
     /// which the times are meant.
-    pub(super) fn directive(&mut self, number: usize, comment: &str) {
+    fn directive(&mut self, number: usize, comment: &str) {
         let Some(directive) = comment.strip_prefix("# qs:").map(str::trim) else { return };
         let zone = directive.strip_prefix("zone=");
         match (directive, zone.map(TimeZone::get)) {
             ("fields=5", _) => self.seconds = Some(false),
             ("fields=6", _) => self.seconds = Some(true),
             (_, Some(Ok(_))) if self.crontab.entries().next().is_some() => {
-                let problem =
-                    Problem::new(Rule::UnknownDirective, number, "a zone that is stated below an entry");
-                self.problem(problem.expected("it above every entry").fix("move it to the top"));
+                self.report(Rule::UnknownDirective, number, "a zone that is stated below an entry")
+                    .expected("it above every entry")
+                    .fix("move it to the top");
             }
             (_, Some(Ok(zone))) => {
                 let name = zone.iana_name().unwrap_or(&directive["zone=".len()..]).to_owned();
@@ -145,18 +143,17 @@ impl Reader {
                 self.unknown_zone(number, &directive["zone=".len()..], "# qs: zone=Asia/Shanghai");
             }
             (other, None) => {
-                let problem = Problem::new(Rule::UnknownDirective, number, format!("{other:?}"));
-                let expected = "# qs: fields=5, # qs: fields=6 or # qs: zone=NAME";
-                self.problem(
-                    problem.expected(expected).fix("remove it, or begin the comment with another word"),
-                );
+                self.report(Rule::UnknownDirective, number, format!("{other:?}"))
+                    .expected("# qs: fields=5, # qs: fields=6 or # qs: zone=NAME")
+                    .fix("remove it, or begin the comment with another word");
             }
         }
     }
 
     pub(super) fn unknown_zone(&mut self, number: usize, name: &str, fix: &str) {
-        let problem = Problem::new(Rule::UnknownZone, number, format!("the zone {name:?}"));
-        self.problem(problem.expected("a name of the tz database").fix(fix));
+        self.report(Rule::UnknownZone, number, format!("the zone {name:?}"))
+            .expected("a name of the tz database")
+            .fix(fix);
     }
 }
 

@@ -2,40 +2,33 @@
 
 use url::{Position, Url};
 
-use super::{PROGRAM, Verdict, Word, changed_by_shell};
+use super::words::{Word, changed_by_shell};
+use super::{PROGRAM, Verdict};
 use crate::crontab::call::{self, Reading};
 use crate::crontab::lint::secret_setting;
 
 /// Options of curl that only say how it shows what it does, or what a call does anyway.
-const SILENT: [&str; 11] = [
-    "--silent",
-    "--show-error",
-    "--fail",
-    "--fail-with-body",
-    "--compressed",
-    "--no-progress-meter",
-    "--http1.1",
-    "--ipv4",
-    "--ipv6",
-    "--retry-connrefused",
-    "--no-buffer",
-];
+const SILENT: &str = "--silent --show-error --fail --fail-with-body --compressed --no-progress-meter \
+    --http1.1 --ipv4 --ipv6 --retry-connrefused --no-buffer";
 /// The same as letters, which may be joined.
 const SILENT_LETTERS: &str = "sSfN46";
 /// What a call can send.
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// Headers that a call refuses, since it makes them itself or since they are secrets.
-const REFUSED: [&str; 8] = [
-    "proxy-authorization",
-    "cookie",
-    "host",
-    "content-length",
-    "transfer-encoding",
-    "connection",
-    "expect",
-    "x-api-key",
+const REFUSED: &str =
+    "proxy-authorization cookie host content-length transfer-encoding connection expect x-api-key";
+/// Letters that stand for an option with a value, and those that stand for one without.
+const WITH_VALUE: [(char, &str); 8] = [
+    ('X', "--request"),
+    ('d', "--data"),
+    ('H', "--header"),
+    ('m', "--max-time"),
+    ('o', "--output"),
+    ('w', "--write-out"),
+    ('A', "--user-agent"),
+    ('u', "--user"),
 ];
-const REDIRECTS: &str = "it follows redirects (-L), which a call does not";
+const WITHOUT_VALUE: [(char, &str); 3] = [('g', "--globoff"), ('L', "--location"), ('k', "--insecure")];
 
 /// The arguments of curl as a call, and the server that they name.
 pub(super) fn curl(words: &[Word<'_>], redirection: &str) -> Verdict<(String, String)> {
@@ -55,6 +48,12 @@ pub(super) fn curl(words: &[Word<'_>], redirection: &str) -> Verdict<(String, St
         }
     }
     call.finish(redirection)
+}
+
+const NO_URL: &str = "it has a word that is no URL with http:// or https://";
+
+fn leave_if(condition: bool, why: &str) -> Verdict<()> {
+    if condition { Err(why.to_owned()) } else { Ok(()) }
 }
 
 /// The value of an option.
@@ -81,73 +80,47 @@ struct Body {
 
 impl Curl {
     fn url(&mut self, word: &Word<'_>) -> Verdict<()> {
-        if !self.path.is_empty() {
-            return Err("it has more than one URL".to_owned());
-        }
+        leave_if(!self.path.is_empty(), "it has more than one URL")?;
         let Some((scheme @ ("http" | "https"), rest)) = word.text.split_once("://") else {
-            return Err("it has a word that is no URL with http:// or https://".to_owned());
+            return Err(NO_URL.to_owned());
         };
         // A query is no pattern for files: none can begin with `http://`.
-        if let Some(why) = changed_by_shell(&word.raw.replace('?', "x")) {
-            return Err(why.to_owned());
-        }
+        changed_by_shell(&word.raw.replace('?', "x")).map_or(Ok(()), Err)?;
         let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        if authority.contains('@') {
-            return Err("a password is in its URL; put it into the configuration".to_owned());
-        }
+        leave_if(authority.contains('@'), "a password is in its URL; put it into the configuration")?;
         // curl does not send what stands behind `#` either.
         let path = path.split('#').next().unwrap_or_default();
         self.globs = word.text.contains(['{', '}', '[', ']']);
         self.server = format!("{scheme}://{authority}");
         self.path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
         let url = Url::parse(&format!("{}{}", self.server, self.path)).ok();
-        if self.path.starts_with("//") || url.is_none_or(|url| url[Position::BeforePath..] != self.path) {
-            return Err("a call would write its URL in another way".to_owned());
-        }
-        Ok(())
+        let differs = url.is_none_or(|url| url[Position::BeforePath..] != self.path);
+        leave_if(self.path.starts_with("//") || differs, "a call would write its URL in another way")
     }
 
     /// Letters that may be joined: the first one that takes a value takes the rest of the word, or the next one.
-    fn letters(&mut self, word: &Word<'_>, next: Next<'_, '_>) -> Verdict<()> {
-        if word.text == "-" {
-            return Err("it has a word that is no URL with http:// or https://".to_owned());
-        }
+    fn letters<'w>(&mut self, word: &Word<'w>, next: Next<'_, 'w>) -> Verdict<()> {
+        leave_if(word.text == "-", NO_URL)?;
         for (at, letter) in word.text.char_indices().skip(1) {
             if SILENT_LETTERS.contains(letter) {
                 continue;
             }
-            let option = match letter {
-                'g' => "--globoff",
-                'L' => "--location",
-                'X' => "--request",
-                'd' => "--data",
-                'H' => "--header",
-                'm' => "--max-time",
-                'o' => "--output",
-                'w' => "--write-out",
-                'A' => "--user-agent",
-                'u' => "--user",
-                'k' => "--insecure",
-                other => return Err(format!("its option -{other} is not known here")),
-            };
-            if matches!(letter, 'g' | 'L' | 'k') {
+            let of_letter = |(known, option): &(char, &'static str)| (*known == letter).then_some(*option);
+            if let Some(option) = WITHOUT_VALUE.iter().find_map(of_letter) {
                 self.option(option, &mut || None)?;
                 continue;
             }
+            let option = WITH_VALUE.iter().find_map(of_letter);
+            let option = option.ok_or_else(|| format!("its option -{letter} is not known here"))?;
             let rest = &word.text[at + letter.len_utf8()..];
             let joined = (!rest.is_empty()).then(|| Word { text: rest.to_owned(), raw: word.raw });
-            return match joined {
-                Some(joined) => self.option(option, &mut || Some(joined.clone())),
-                None => {
-                    self.option(option, &mut || next().map(|word| Word { text: word.text, raw: word.raw }))
-                }
-            };
+            return self.option(option, &mut || joined.clone().or_else(&mut *next));
         }
         Ok(())
     }
 
     fn option(&mut self, option: &str, next: Next<'_, '_>) -> Verdict<()> {
-        if SILENT.contains(&option) {
+        if SILENT.split(' ').any(|silent| silent == option) {
             return Ok(());
         }
         let missing = || format!("its option {option} has no value");
@@ -164,40 +137,32 @@ impl Curl {
         match option {
             "--request" => {
                 let method = value()?;
-                if !METHODS.contains(&method.as_str()) {
-                    return Err(format!("its method is none of {}", METHODS.join(", ")));
-                }
+                let known = METHODS.contains(&method.as_str());
+                leave_if(!known, &format!("its method is none of {}", METHODS.join(", ")))?;
                 self.method = Some(method);
             }
             "--data" | "--data-raw" | "--data-binary" | "--json" => {
                 let text = value()?;
                 let file = option != "--data-raw" && text.starts_with('@');
-                if self.data.replace(Body { text, file }).is_some() {
-                    return Err("it has more than one body".to_owned());
-                }
+                leave_if(self.data.replace(Body { text, file }).is_some(), "it has more than one body")?;
             }
             "--max-time" => self.seconds("--timeout", &value()?)?,
             "--connect-timeout" => self.seconds("--connect-timeout", &value()?)?,
-            "--retry" => match value()?.parse::<u32>() {
-                Ok(retries) => self.options.extend(["--retries".to_owned(), retries.to_string()]),
-                Err(_) => return Err("its --retry is no number".to_owned()),
-            },
-            "--cacert" => self.options.extend(["--cacert".to_owned(), value()?]),
-            "--output" => {
-                if value()? != "/dev/null" {
-                    return Err("it writes the reply to a file (-o)".to_owned());
-                }
+            "--retry" => {
+                let retries = value()?.parse::<u32>().map_err(|_| "its --retry is no number")?;
+                self.options.extend(["--retries".to_owned(), retries.to_string()]);
             }
+            "--cacert" => self.options.extend(["--cacert".to_owned(), value()?]),
+            "--output" => leave_if(value()? != "/dev/null", "it writes the reply to a file (-o)")?,
             "--write-out" | "--user-agent" | "--retry-delay" | "--retry-max-time" => {
                 value()?;
             }
             "--globoff" => self.no_globs = true,
-            "--location" | "--location-trusted" => return Err(REDIRECTS.to_owned()),
-            "--user" => return Err("a password is in it; put it into the configuration".to_owned()),
-            "--insecure" => return Err(
-                "it accepts any certificate (-k); qs-api-call has no such option, give the CA with --cacert"
-                    .to_owned(),
-            ),
+            "--location" | "--location-trusted" => Err("it follows redirects (-L), which a call does not")?,
+            "--user" => Err("a password is in it; put it into the configuration")?,
+            "--insecure" => Err(
+                "it accepts any certificate (-k); qs-api-call has no such option, give the CA with --cacert",
+            )?,
             other => return Err(format!("its option {other} is not known here")),
         }
         Ok(())
@@ -209,41 +174,36 @@ impl Curl {
             return Err("a header of it has no colon".to_owned());
         };
         let (name, value) = (name.trim().to_ascii_lowercase(), value.trim());
-        let changed = changed_by_shell(word.raw);
+        let changed = changed_by_shell(word.raw).is_some();
+        let several = format!("the shell may make several words of its header {name}");
         match name.as_str() {
             "authorization" => {
                 let bearer = value.split_once(' ').is_some_and(|(kind, token)| {
                     kind.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()
                 });
-                if !bearer {
-                    return Err("it has another credential than a token".to_owned());
-                }
-                if changed.is_some() && !word.is_one_word() {
-                    return Err("the shell may make several words of its header authorization".to_owned());
-                }
+                leave_if(!bearer, "it has another credential than a token")?;
+                leave_if(changed && !word.is_one_word(), &several)
             }
             "content-type" => {
                 let kind = value.split(';').next().unwrap_or_default().trim();
                 self.other_type |= !kind.eq_ignore_ascii_case("application/json");
-                if changed.is_some() && !word.is_one_word() {
-                    return Err("the shell may make several words of its header content-type".to_owned());
-                }
+                leave_if(changed && !word.is_one_word(), &several)
             }
-            _ if changed.is_some() => return Err("the shell makes a header of it".to_owned()),
+            _ if changed => Err("the shell makes a header of it".to_owned()),
             "accept" => {
-                if !matches!(value, "*/*" | "application/json") {
-                    return Err("it wants another reply than JSON (Accept)".to_owned());
-                }
+                let json = matches!(value, "*/*" | "application/json");
+                leave_if(!json, "it wants another reply than JSON (Accept)")
             }
-            _ if REFUSED.contains(&name.as_str()) || secret_setting(&name, value) => {
-                return Err("it has a header that is a secret or that a call makes by itself".to_owned());
+            _ => {
+                let refused =
+                    REFUSED.split(' ').any(|refused| refused == name) || secret_setting(&name, value);
+                leave_if(refused, "it has a header that is a secret or that a call makes by itself")?;
+                let empty = value.is_empty() || name.is_empty() || name.starts_with('@');
+                leave_if(empty, "a header of it has no name or no value")?;
+                self.options.extend(["-H".to_owned(), word.text.clone()]);
+                Ok(())
             }
-            _ if value.is_empty() || name.is_empty() || name.starts_with('@') => {
-                return Err("a header of it has no name or no value".to_owned());
-            }
-            _ => self.options.extend(["-H".to_owned(), word.text.clone()]),
         }
-        Ok(())
     }
 
     fn seconds(&mut self, option: &str, value: &str) -> Verdict<()> {
@@ -258,29 +218,17 @@ impl Curl {
     }
 
     fn body(&self) -> Verdict<()> {
-        if self.other_type {
-            return Err("its content type is not JSON".to_owned());
-        }
-        match &self.data {
-            Some(body) if body.file && matches!(body.text.as_str(), "@-" | "@") => {
-                Err("its body is read from standard input".to_owned())
-            }
-            Some(body)
-                if !body.file && serde_json::from_str::<serde::de::IgnoredAny>(&body.text).is_err() =>
-            {
-                Err("its body is not JSON".to_owned())
-            }
-            _ => Ok(()),
-        }
+        leave_if(self.other_type, "its content type is not JSON")?;
+        let Some(Body { text, file }) = &self.data else { return Ok(()) };
+        let stdin = *file && matches!(text.as_str(), "@-" | "@");
+        leave_if(stdin, "its body is read from standard input")?;
+        let json = *file || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+        leave_if(!json, "its body is not JSON")
     }
 
     fn finish(self, redirection: &str) -> Verdict<(String, String)> {
-        if self.path.is_empty() {
-            return Err("it has no URL".to_owned());
-        }
-        if self.globs && !self.no_globs {
-            return Err("curl makes several calls of a URL with {} or []".to_owned());
-        }
+        leave_if(self.path.is_empty(), "it has no URL")?;
+        leave_if(self.globs && !self.no_globs, "curl makes several calls of a URL with {} or []")?;
         self.body()?;
         let mut words = vec![PROGRAM.to_owned()];
         let default = if self.data.is_some() { "POST" } else { "GET" };
@@ -293,21 +241,17 @@ impl Curl {
         words.extend(self.options);
         words.push(self.path.clone());
         words.extend(log_file(redirection)?);
-        let quoted: Result<Vec<String>, _> =
-            words.iter().map(|word| shlex::try_quote(word).map(std::borrow::Cow::into_owned)).collect();
-        let command = quoted.map_err(|_| "a NUL byte is in it".to_owned())?.join(" ");
+        let command = shlex::try_join(words.iter().map(String::as_str)).map_err(|_| "a NUL byte is in it")?;
         // What was written must mean what was meant.
         let Reading::Call(read) = call::read(&command) else {
             return Err("a call would not take its arguments".to_owned());
         };
         let invocation = &read.line.invocation;
-        if read.arguments != words[1..]
-            || invocation.endpoint.as_ref() != Some(&self.path)
-            || invocation.data != data
-            || invocation.method() != method
-        {
-            return Err("a call would read its arguments in another way".to_owned());
-        }
+        let same = read.arguments == words[1..]
+            && invocation.endpoint.as_ref() == Some(&self.path)
+            && invocation.data == data
+            && invocation.method() == method;
+        leave_if(!same, "a call would read its arguments in another way")?;
         Ok((command, self.server))
     }
 }

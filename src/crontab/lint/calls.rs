@@ -2,9 +2,9 @@
 
 use super::{Endpoint, Facts, Host};
 use crate::crontab::call::Reading;
-use crate::crontab::file::{Crontab, Entry};
+use crate::crontab::file::{Crontab, CrontabEntry};
 use crate::crontab::invocation::check_task_name;
-use crate::crontab::problem::{Problem, Rule};
+use crate::crontab::problem::{Problem, Rule, report};
 
 /// Where Debian's cron looks for programs when the file sets no PATH.
 const DEFAULT_PATH: &str = "/usr/bin:/bin";
@@ -20,31 +20,30 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
                 program(entry, &call.program, facts.host, problems);
                 endpoint(entry, facts.endpoints, problems);
                 values(entry, problems);
-                if let Some(wrong) = invocation.task.as_deref().and_then(|name| check_task_name(name).err()) {
-                    let found = format!("the task name {:?}", invocation.task.as_deref().unwrap_or_default());
-                    problems.push(
-                        Problem::new(Rule::CallArguments, entry.line, found)
-                            .expected(wrong.trim_start_matches("expected "))
-                            .fix("--task my-task"),
-                    );
+                if let Some(name) = &invocation.task
+                    && let Err(wrong) = check_task_name(name)
+                {
+                    let found = format!("the task name {name:?}");
+                    report(problems, Rule::CallArguments, entry.line, found)
+                        .expected(wrong.trim_start_matches("expected "))
+                        .fix("--task my-task");
                 }
                 if invocation.log_file.is_none() && entry.setting("LOG_FILE").is_none() {
                     let found = "a call without a log file writes to api-call.log of the log directory, like every other one";
-                    problems.push(
-                        Problem::new(Rule::NoLog, entry.line, found)
-                            .fix(format!("add /var/log/qs-scheduler/{}.log", invocation.task_name())),
-                    );
+                    report(problems, Rule::NoLog, entry.line, found)
+                        .fix(format!("add /var/log/qs-scheduler/{}.log", invocation.task_name()));
                 }
             }
             Reading::Wrong { reason } => {
-                let problem = Problem::new(Rule::CallArguments, entry.line, reason.clone());
-                problems.push(problem.at(at).fix(
-                    "qs-api-call --help tells the options and the order: [options] ENDPOINT [LOG_FILE]",
-                ));
+                report(problems, Rule::CallArguments, entry.line, reason.clone())
+                    .at(at)
+                    .fix("qs-api-call --help tells the options and the order: [options] ENDPOINT [LOG_FILE]");
             }
             Reading::Unclear(why) => {
                 let found = format!("a call that cannot be checked: {why}");
-                problems.push(Problem::new(Rule::Unchecked, entry.line, found).at(at).fix("let the line be the call alone; it has options for a body, a log, a lock and a time limit"));
+                report(problems, Rule::Unchecked, entry.line, found).at(at).fix(
+                    "let the line be the call alone; it has options for a body, a log, a lock and a time limit",
+                );
             }
             Reading::Command { program: named } => program(entry, named, facts.host, problems),
             Reading::Other => {}
@@ -52,113 +51,92 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
     }
     let mails = crontab.entries().all(|entry| entry.setting("MAILTO").is_some());
     if calls > 0 && !mails {
-        let problem = Problem::new(
-            Rule::MailTo,
-            0,
-            "no MAILTO above every entry: the one line of a failed call goes to the entry's user",
-        );
-        problems.push(problem.fix("MAILTO=root, or an address that somebody reads"));
+        let found = "no MAILTO above every entry: the one line of a failed call goes to the entry's user";
+        report(problems, Rule::MailTo, 0, found).fix("MAILTO=root, or an address that somebody reads");
     }
 }
 
 /// What the program would refuse before it sends anything.
-fn values(entry: &Entry, problems: &mut Vec<Problem>) {
+fn values(entry: &CrontabEntry, problems: &mut Vec<Problem>) {
     let Some(invocation) = entry.call().map(|call| &call.line.invocation) else { return };
     let token = |text: &str| {
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
-    let mut report = |found: String, expected: &str, fix: &str| {
-        problems.push(Problem::new(Rule::CallArguments, entry.line, found).expected(expected).fix(fix));
+    let mut wrong = |found: String, expected: &str, fix: &str| {
+        report(problems, Rule::CallArguments, entry.line, found).expected(expected).fix(fix);
     };
     if let Some(method) = invocation.method.as_deref().filter(|method| !token(method)) {
-        report(format!("the method {method:?}"), "one word", "-X POST");
+        wrong(format!("the method {method:?}"), "one word", "-X POST");
     }
     for header in &invocation.header {
         if !header.split_once(':').is_some_and(|(name, _)| token(name.trim())) {
-            report("a header without a name and a colon".to_owned(), "NAME: VALUE", "-H 'X-Name: value'");
+            wrong("a header without a name and a colon".to_owned(), "NAME: VALUE", "-H 'X-Name: value'");
         }
     }
     if invocation.query.iter().any(|pair| !pair.contains('=')) {
-        report("a query parameter without '='".to_owned(), "KEY=VALUE", "-q key=value");
+        wrong("a query parameter without '='".to_owned(), "KEY=VALUE", "-q key=value");
     }
     let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).is_ok();
     if invocation.data.as_deref().is_some_and(|data| !data.starts_with('@') && !json(data)) {
-        report("a body that is no JSON".to_owned(), "JSON, @FILE or @-", "--data '{\"key\": \"value\"}'");
+        wrong("a body that is no JSON".to_owned(), "JSON, @FILE or @-", "--data '{\"key\": \"value\"}'");
     }
 }
 
-fn program(entry: &Entry, program: &str, host: Option<&dyn Host>, problems: &mut Vec<Problem>) {
-    let path = entry.setting("PATH");
-    let places: Vec<String> = if program.contains('/') {
-        vec![program.to_owned()]
+fn program(entry: &CrontabEntry, program: &str, host: Option<&dyn Host>, problems: &mut Vec<Problem>) {
+    let (path, has_directory) = (entry.setting("PATH"), program.contains('/'));
+    let (rule, expected, found) = if has_directory && !program.starts_with('/') {
+        (Rule::Program, "a full path", format!("the relative path {program:?}"))
+    } else if let Some(host) = host {
+        let places: Vec<String> = match path.unwrap_or(DEFAULT_PATH) {
+            _ if has_directory => vec![program.to_owned()],
+            path => path.split(':').map(|dir| format!("{dir}/{program}")).collect(),
+        };
+        if places.iter().any(|place| host.file(place).is_some_and(|file| file.mode & 0o111 != 0)) {
+            return;
+        }
+        let places = places.join(", ");
+        (Rule::Program, "", format!("{program:?}, which this machine does not have as a program ({places})"))
+    } else if !has_directory && path.is_none() {
+        let found = format!("{program:?} without a directory, and cron looks in {DEFAULT_PATH} alone");
+        (Rule::Path, "", found)
     } else {
-        path.unwrap_or(DEFAULT_PATH).split(':').map(|dir| format!("{dir}/{program}")).collect()
-    };
-    let problem =
-        |rule, found: String| Problem::new(rule, entry.line, found).fix("/usr/local/bin/qs-api-call");
-    if program.contains('/') && !program.starts_with('/') {
-        problems
-            .push(problem(Rule::Program, format!("the relative path {program:?}")).expected("a full path"));
         return;
-    }
-    match host {
-        Some(host) => {
-            let runs = |place: &String| host.file(place).is_some_and(|file| file.mode & 0o111 != 0);
-            if !places.iter().any(runs) {
-                let found = format!(
-                    "{program:?}, which this machine does not have as a program ({})",
-                    places.join(", ")
-                );
-                problems.push(problem(Rule::Program, found));
-            }
-        }
-        None if !program.contains('/') && path.is_none() => {
-            let found = format!("{program:?} without a directory, and cron looks in {DEFAULT_PATH} alone");
-            problems.push(problem(Rule::Path, found));
-        }
-        None => {}
-    }
+    };
+    report(problems, rule, entry.line, found).expected(expected).fix("/usr/local/bin/qs-api-call");
 }
 
-fn endpoint(entry: &Entry, endpoints: Option<&[Endpoint]>, problems: &mut Vec<Problem>) {
+fn endpoint(entry: &CrontabEntry, endpoints: Option<&[Endpoint]>, problems: &mut Vec<Problem>) {
     let Some(invocation) = entry.call().map(|call| &call.line.invocation) else { return };
     let path = invocation.endpoint.as_deref().unwrap_or_default();
     let column = entry.command.text.find(path).map_or(0, |at| entry.command.text[..at].chars().count());
     let at = entry.command_column + column..entry.command_column + column + path.chars().count();
     if !path.starts_with('/') || path.contains("..") || path.contains("://") {
-        let problem = Problem::new(Rule::CallArguments, entry.line, format!("the endpoint {path:?}"));
-        problems.push(problem.at(at).expected("a path that begins with '/'").fix("/api/v1/…"));
+        report(problems, Rule::CallArguments, entry.line, format!("the endpoint {path:?}"))
+            .at(at)
+            .expected("a path that begins with '/'")
+            .fix("/api/v1/…");
         return;
     }
     let Some(endpoints) = endpoints else { return };
     let bare = path.split(['?', '#']).next().unwrap_or_default();
     let documented = documented(bare);
-    let method = invocation.method();
-    let same_path: Vec<&Endpoint> = endpoints
+    let of_path = endpoints
         .iter()
-        .filter(|endpoint| matches(&endpoint.path, bare) || matches(&endpoint.path, &documented))
-        .collect();
-    if same_path.iter().any(|endpoint| endpoint.method == method) {
-        return;
-    }
-    let problem = if same_path.is_empty() {
-        let near = nearest(bare, endpoints);
-        let problem = Problem::new(
-            Rule::UnknownEndpoint,
-            entry.line,
+        .filter(|endpoint| matches(&endpoint.path, bare) || matches(&endpoint.path, &documented));
+    let methods: Vec<&str> = of_path.map(|endpoint| endpoint.method.as_str()).collect();
+    let method = invocation.method();
+    let (found, fix) = match methods.first() {
+        None => (
             format!("{bare}, which the server does not have"),
-        );
-        if let Some(near) = near {
-            problem.fix(near)
-        } else {
-            problem.fix("an endpoint of the server's OpenAPI document")
-        }
-    } else {
-        let methods: Vec<&str> = same_path.iter().map(|endpoint| endpoint.method.as_str()).collect();
-        let found = format!("{method} {bare}, which the server has for {} alone", methods.join(", "));
-        Problem::new(Rule::UnknownEndpoint, entry.line, found).fix(format!("-X {}", methods[0]))
+            nearest(bare, endpoints).unwrap_or("an endpoint of the server's OpenAPI document").to_owned(),
+        ),
+        Some(_) if methods.contains(&method.as_str()) => return,
+        Some(first) => (
+            format!("{method} {bare}, which the server has for {} alone", methods.join(", ")),
+            format!("-X {first}"),
+        ),
     };
-    problems.push(problem.at(at));
+    report(problems, Rule::UnknownEndpoint, entry.line, found).at(at).fix(fix);
 }
 
 /// Where a document shows this path: it does not name the alias of `/api/v1`.
@@ -177,7 +155,7 @@ fn matches(template: &str, path: &str) -> bool {
 }
 
 /// The endpoint that shares most with the path: segments counted from both ends.
-fn nearest(path: &str, endpoints: &[Endpoint]) -> Option<String> {
+fn nearest<'a>(path: &str, endpoints: &'a [Endpoint]) -> Option<&'a str> {
     let wanted: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let shared = |endpoint: &&Endpoint| {
         let parts: Vec<&str> = endpoint.path.split('/').filter(|part| !part.is_empty()).collect();
@@ -185,11 +163,8 @@ fn nearest(path: &str, endpoints: &[Endpoint]) -> Option<String> {
         let behind = parts.iter().rev().zip(wanted.iter().rev()).take_while(|(a, b)| a == b).count();
         (ahead + behind, std::cmp::Reverse(parts.len().abs_diff(wanted.len())))
     };
-    endpoints
-        .iter()
-        .max_by_key(shared)
-        .filter(|endpoint| shared(endpoint).0 > 0)
-        .map(|endpoint| endpoint.path.clone())
+    let nearest = endpoints.iter().max_by_key(shared)?;
+    (shared(&nearest).0 > 0).then_some(&nearest.path)
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::Facts;
 use crate::crontab::environment::Setting;
 use crate::crontab::file::{Crontab, Line};
-use crate::crontab::problem::{Problem, Rule};
+use crate::crontab::problem::{Problem, Rule, report};
 
 /// What a path leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,8 +40,7 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
             name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
         let found = format!("the name {name:?}, which cron ignores without a word");
         let fix = format!("name it {}, or say with --name how it will be installed", plain.trim_matches('-'));
-        problems
-            .push(Problem::new(Rule::FileName, 0, found).expected("letters, digits, '-' and '_'").fix(fix));
+        report(problems, Rule::FileName, 0, found).expected("letters, digits, '-' and '_'").fix(fix);
     }
     if let Some(file) = facts.file {
         of_file(file, problems);
@@ -51,10 +50,8 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
         if let Some(user) = entry.user.as_deref().filter(|user| !host.has_user(user)) {
             let found =
                 format!("the user {user:?}, whom this machine does not know; cron ignores the whole file");
-            problems.push(
-                Problem::new(Rule::UnknownUser, entry.line, found)
-                    .fix("name an existing user, for example root"),
-            );
+            report(problems, Rule::UnknownUser, entry.line, found)
+                .fix("name an existing user, for example root");
         }
     }
     for (index, line) in crontab.lines.iter().enumerate() {
@@ -63,16 +60,15 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
         if name == "SHELL" && value.starts_with('/') && !value.contains(' ') && !runs() {
             let found =
                 format!("{value:?}, which this machine does not have as a program: no line would run");
-            problems.push(Problem::new(Rule::Shell, index + 1, found).fix("SHELL=/bin/sh"));
+            report(problems, Rule::Shell, index + 1, found).fix("SHELL=/bin/sh");
         }
     }
-    let machine = host.zone();
-    if let (Some((line, stated)), Some(machine)) = (&crontab.stated_zone, machine)
+    if let (Some((line, stated)), Some(machine)) = (&crontab.stated_zone, host.zone())
         && *stated != machine
     {
         let found = format!("times in {stated}, but this machine is in {machine}");
         let fix = format!("timedatectl set-timezone {stated}, or rewrite the times");
-        problems.push(Problem::new(Rule::ZoneDiffers, *line, found).fix(fix));
+        report(problems, Rule::ZoneDiffers, *line, found).fix(fix);
     }
 }
 
@@ -82,18 +78,16 @@ fn of_file(file: &FileFacts, problems: &mut Vec<Problem>) {
             FileKind::Other => "something that is no regular file".to_owned(),
             FileKind::Regular => format!("a file with {} names (hard links)", file.links),
         };
-        problems.push(
-            Problem::new(Rule::FileKind, 0, found).expected("a regular file with one name").fix("copy it"),
-        );
+        report(problems, Rule::FileKind, 0, found).expected("a regular file with one name").fix("copy it");
     }
     let owner = [Some(file.owner), file.link_owner].into_iter().flatten().find(|owner| *owner != 0);
     if let Some(owner) = owner {
         let found = format!("a file of user number {owner}, which cron ignores");
-        problems.push(Problem::new(Rule::FileOwner, 0, found).expected("root").fix("chown root:root FILE"));
+        report(problems, Rule::FileOwner, 0, found).expected("root").fix("chown root:root FILE");
     }
     if file.mode & 0o022 != 0 {
         let found =
             format!("mode {:04o}: group or others may write it, so cron ignores it", file.mode & 0o7777);
-        problems.push(Problem::new(Rule::FileMode, 0, found).expected("0644").fix("chmod 644 FILE"));
+        report(problems, Rule::FileMode, 0, found).expected("0644").fix("chmod 644 FILE");
     }
 }

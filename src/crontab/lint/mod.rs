@@ -20,6 +20,9 @@ pub use files::{FileFacts, FileKind, is_file_name};
 pub use owners::Owner;
 pub use secrets::is_secret as secret_setting;
 
+/// What is shown of a line with a secret.
+pub const HIDDEN: &str = "(hidden: a secret is in the line)";
+
 /// What a machine says about itself.
 pub trait Host {
     /// Whether a user exists.
@@ -65,7 +68,8 @@ pub fn lint(crontab: &Crontab, facts: &Facts<'_>) -> Vec<Problem> {
     owners::check(crontab, facts, &mut problems);
     days::check(crontab, &mut problems);
     timing::check(crontab, facts, &mut problems);
-    hide(&mut problems);
+    let secret = of_secrets(&problems);
+    hide_on(&secret, &mut problems);
     problems
         .sort_by_key(|problem| (problem.line, problem.columns.start, std::cmp::Reverse(problem.severity)));
     problems
@@ -83,16 +87,11 @@ pub fn of_text(crontab: &Crontab) -> Vec<Problem> {
 pub fn secret_lines(crontab: &Crontab) -> BTreeSet<usize> {
     let mut problems = Vec::new();
     secrets::check(crontab, &Facts::default(), &mut problems);
-    of_rule(&problems)
+    of_secrets(&problems)
 }
 
-fn of_rule(problems: &[Problem]) -> BTreeSet<usize> {
+fn of_secrets(problems: &[Problem]) -> BTreeSet<usize> {
     problems.iter().filter(|problem| problem.rule == Rule::Secret).map(|problem| problem.line).collect()
-}
-
-fn hide(problems: &mut [Problem]) {
-    let secret = of_rule(problems);
-    hide_on(&secret, problems);
 }
 
 /// Other problems of a line with a secret keep their rule and their place.

@@ -2,8 +2,8 @@
 //! their owner alone. A problem never repeats the secret.
 
 use super::Facts;
-use crate::crontab::file::{Crontab, Entry, Line};
-use crate::crontab::problem::{Problem, Rule};
+use crate::crontab::file::{Crontab, CrontabEntry, Line};
+use crate::crontab::problem::{Problem, Rule, report};
 
 /// Words in a setting's name that announce a secret.
 const WORDS: [&str; 7] = ["PASSWORD", "PASSWD", "SECRET", "TOKEN", "API_KEY", "APIKEY", "PRIVATE_KEY"];
@@ -19,7 +19,7 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
                 if is_secret(&setting.name, &setting.value) || has_userinfo(&setting.value) =>
             {
                 let found = format!("a secret in the setting {}", setting.name);
-                problems.push(Problem::new(Rule::Secret, index + 1, found).fix(FIX));
+                report(problems, Rule::Secret, index + 1, found).fix(FIX);
             }
             Line::Setting(setting) => readable(index + 1, &setting.name, &setting.value, facts, problems),
             Line::Entry(entry) => of_entry(entry, facts, problems),
@@ -30,7 +30,7 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
     }
 }
 
-fn of_entry(entry: &Entry, facts: &Facts<'_>, problems: &mut Vec<Problem>) {
+fn of_entry(entry: &CrontabEntry, facts: &Facts<'_>, problems: &mut Vec<Problem>) {
     let Some(call) = entry.call() else {
         of_words(entry.line, &entry.command.shell, problems);
         return;
@@ -60,12 +60,12 @@ fn of_entry(entry: &Entry, facts: &Facts<'_>, problems: &mut Vec<Problem>) {
         }
         return;
     };
-    report(entry.line, what, problems);
+    in_command(entry.line, what, problems);
 }
 
-fn report(line: usize, what: &str, problems: &mut Vec<Problem>) {
-    let found = format!("{what} in the command, which is public while it runs");
-    problems.push(Problem::new(Rule::Secret, line, found).fix(FIX));
+fn in_command(line: usize, what: &str, problems: &mut Vec<Problem>) {
+    report(problems, Rule::Secret, line, format!("{what} in the command, which is public while it runs"))
+        .fix(FIX);
 }
 
 fn holds_secret(body: &serde_json::Value) -> bool {
@@ -90,11 +90,11 @@ fn of_words(line: usize, text: &str, problems: &mut Vec<Problem>) {
         word.split_once('=').is_some_and(|(name, value)| is_secret(name.trim_start_matches('-'), value))
     };
     if words.iter().any(|word| is_secret_header(word)) {
-        report(line, "a secret header", problems);
+        in_command(line, "a secret header", problems);
     } else if words.iter().any(|word| has_userinfo(word)) {
-        report(line, "a password in a URL", problems);
+        in_command(line, "a password in a URL", problems);
     } else if words.windows(2).any(with_value) || words.iter().any(named) {
-        report(line, "a password", problems);
+        in_command(line, "a password", problems);
     }
 }
 
@@ -105,7 +105,7 @@ fn of_comment(line: usize, text: &str, problems: &mut Vec<Problem>) {
     let name = name.trim();
     if name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') && is_secret(name, value.trim()) {
         let found = format!("a secret in the comment, behind {name}");
-        problems.push(Problem::new(Rule::Secret, line, found).fix("remove it, and change the secret"));
+        report(problems, Rule::Secret, line, found).fix("remove it, and change the secret");
     }
 }
 
@@ -149,9 +149,7 @@ fn readable(line: usize, name: &str, path: &str, facts: &Facts<'_>, problems: &m
     }
     if let Some(mode) = host.file(path).map(|file| file.mode & 0o7777).filter(|mode| mode & 0o077 != 0) {
         let found = format!("{path}, which has mode {mode:04o}: others can read the secret in it");
-        problems.push(
-            Problem::new(Rule::SecretReadable, line, found).expected("0600").fix(format!("chmod 600 {path}")),
-        );
+        report(problems, Rule::SecretReadable, line, found).expected("0600").fix(format!("chmod 600 {path}"));
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Facts;
-use crate::crontab::file::{Crontab, Entry};
-use crate::crontab::problem::{Problem, Rule};
+use crate::crontab::file::{Crontab, CrontabEntry};
+use crate::crontab::problem::{Problem, Rule, report};
 use crate::domain::cron::Dst;
 use crate::domain::schedule::Schedule;
 
@@ -37,7 +37,7 @@ fn same_minute(crontab: &Crontab, from: Timestamp, problems: &mut Vec<Problem>) 
         let key = (entry.schedule.to_string(), entry.zone.as_deref());
         lines_of.entry(key).or_insert((entry, Vec::new())).1.push(entry.line);
     }
-    let schedules: Vec<(&Entry, Vec<usize>)> = lines_of.into_values().collect();
+    let schedules: Vec<(&CrontabEntry, Vec<usize>)> = lines_of.into_values().collect();
     let mut starts: BTreeMap<i64, BTreeSet<usize>> = BTreeMap::new();
     for (index, (entry, _)) in schedules.iter().enumerate() {
         for next in entry.schedule.after(from).take_while(|next| next.at <= end) {
@@ -68,11 +68,11 @@ fn same_minute(crontab: &Crontab, from: Timestamp, problems: &mut Vec<Problem>) 
         let found =
             format!("a start in the same minute as {with} {}{more}, {times} in 24 hours", shown.join(", "));
         let fix = "move it by some minutes, or give it --jitter 30s";
-        problems.push(Problem::new(Rule::SameMinute, last, found).fix(fix));
+        report(problems, Rule::SameMinute, last, found).fix(fix);
     }
 }
 
-fn clock_changes(entry: &Entry, from: Timestamp, problems: &mut Vec<Problem>) {
+fn clock_changes(entry: &CrontabEntry, from: Timestamp, problems: &mut Vec<Problem>) {
     let Schedule::Cron { zone, expr } = &entry.schedule else { return };
     if expr.follows_clock() {
         return;
@@ -83,12 +83,8 @@ fn clock_changes(entry: &Entry, from: Timestamp, problems: &mut Vec<Problem>) {
         else {
             return;
         };
-        let moved = entry
-            .schedule
-            .after(before)
-            .take_while(|next| next.at < behind)
-            .find(|next| next.dst != Dst::Plain);
-        let Some(moved) = moved else { continue };
+        let mut near = entry.schedule.after(before).take_while(|next| next.at < behind);
+        let Some(moved) = near.find(|next| next.dst != Dst::Plain) else { continue };
         let at = moved.at.to_zoned(zone.clone());
         let found = match moved.dst {
             Dst::AfterGap { wanted } => format!(
@@ -103,6 +99,6 @@ fn clock_changes(entry: &Entry, from: Timestamp, problems: &mut Vec<Problem>) {
                 at.date()
             ),
         };
-        problems.push(Problem::new(Rule::ClockChange, entry.line, found).at(entry.time_columns.clone()));
+        report(problems, Rule::ClockChange, entry.line, found).at(entry.time_columns.clone());
     }
 }

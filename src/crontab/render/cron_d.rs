@@ -3,7 +3,7 @@
 use super::{Rendered, Unrenderable};
 use crate::crontab::file::{Crontab, Format, Line};
 use crate::crontab::problem::Severity;
-use crate::domain::cron::Dialect;
+use crate::domain::cron::CronDialect;
 
 /// The same lines, each entry with its user.
 ///
@@ -14,14 +14,14 @@ pub fn cron_d(crontab: &Crontab, name: &str, user: &str) -> Result<Rendered, Unr
         let text = text.trim_end_matches('\r');
         match line {
             Line::Entry(entry) if entry.user.is_none() => {
-                let at = text.char_indices().nth(entry.command_column - 1).map_or(text.len(), |(at, _)| at);
+                let at = line.command_at(text).unwrap_or(text.len());
                 format!("{}{user} {}\n", &text[..at], &text[at..])
             }
             _ => format!("{text}\n"),
         }
     });
     let content: String = lines.collect();
-    let format = Format { dialect: Dialect::Cron, user_column: true, ..crontab.format.clone() };
+    let format = Format { dialect: CronDialect::Debian, user_column: true, ..crontab.format.clone() };
     let read = Crontab::parse(content.as_bytes(), format);
     match read.problems.iter().find(|problem| problem.severity == Severity::Error) {
         Some(problem) => Err(Unrenderable { line: problem.line, why: problem.message() }),

@@ -2,7 +2,7 @@
 
 use super::{Names, Options, Rendered, Unrenderable, each, fill, lines, longest, mark, runs, settings, zone};
 use crate::crontab::call::Call;
-use crate::crontab::file::{Crontab, Entry};
+use crate::crontab::file::{Crontab, CrontabEntry};
 use crate::domain::cron::{CronExpr, Field};
 use crate::domain::digest::fnv32;
 use crate::domain::duration;
@@ -126,7 +126,7 @@ fn overlap(call: &Call) -> String {
 
 /// After how many seconds a start that could not be made is left out: less than the time to the next one, where that is
 /// more than a minute.
-fn starting(entry: &Entry) -> u64 {
+fn starting(entry: &CrontabEntry) -> u64 {
     let times: Vec<i64> = entry
         .schedule
         .after(jiff::Timestamp::UNIX_EPOCH)
@@ -204,7 +204,7 @@ fn arguments(call: &Call) -> String {
     lines(all.map(|argument| format!("                - {}", scalar(&literal(argument)))))
 }
 
-fn environment(entry: &Entry, call: &Call, zone: Option<&str>) -> String {
+fn environment(entry: &CrontabEntry, call: &Call, zone: Option<&str>) -> String {
     let own = settings(entry, call);
     let zone = zone.map(|zone| ("TZ", zone)).filter(|_| own.iter().all(|(name, _)| *name != "TZ"));
     let all = zone.into_iter().chain(own);

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::call::Call;
-use super::file::{Crontab, Entry};
+use super::file::{Crontab, CrontabEntry};
 use super::invocation::check_task_name;
 use crate::domain::cron::{CronExpr, Field};
 
@@ -57,7 +57,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(330);
 const CRONS_OWN: [&str; 7] = ["SHELL", "PATH", "MAILTO", "MAILFROM", "HOME", "LOGNAME", "CRON_TZ"];
 
 /// The call of a line, if it is one that another runner can make: a command of its own, without a shell around it.
-fn call_of(entry: &Entry) -> Result<&Call, Unrenderable> {
+fn call_of(entry: &CrontabEntry) -> Result<&Call, Unrenderable> {
     let no = |why: &str| Unrenderable { line: entry.line, why: why.to_owned() };
     let call = entry.call().ok_or_else(|| no("it is not a call of qs-api-call alone"))?;
     if !call.redirection.is_empty() {
@@ -75,7 +75,7 @@ fn call_of(entry: &Entry) -> Result<&Call, Unrenderable> {
 }
 
 /// Settings above a line and before its call, without cron's own; the last one of a name counts.
-fn settings<'a>(entry: &'a Entry, call: &'a Call) -> Vec<(&'a str, &'a str)> {
+fn settings<'a>(entry: &'a CrontabEntry, call: &'a Call) -> Vec<(&'a str, &'a str)> {
     let above = entry.environment.iter().map(|setting| (setting.name.as_str(), setting.value.as_str()));
     let before = call.assignments.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let mut kept: Vec<(&str, &str)> = Vec::new();
@@ -98,7 +98,7 @@ fn mark(options: &Options) -> String {
 }
 
 /// The zone of a line: the one that a setting above it names, else the one to write down.
-fn zone<'a>(entry: &'a Entry, options: &'a Options) -> Option<&'a str> {
+fn zone<'a>(entry: &'a CrontabEntry, options: &'a Options) -> Option<&'a str> {
     entry.zone.as_deref().or(options.zone.as_deref())
 }
 
@@ -160,7 +160,7 @@ impl Names {
 }
 
 /// Every line that can be rendered, or why the first one cannot.
-fn each(crontab: &Crontab) -> Result<Vec<(&Entry, &Call)>, Unrenderable> {
+fn each(crontab: &Crontab) -> Result<Vec<(&CrontabEntry, &Call)>, Unrenderable> {
     crontab.entries().map(|entry| Ok((entry, call_of(entry)?))).collect()
 }
 

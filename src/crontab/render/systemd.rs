@@ -2,7 +2,7 @@
 
 use super::{Names, Options, Rendered, Unrenderable, each, fill, lines, longest, mark, runs, settings, zone};
 use crate::crontab::call::Call;
-use crate::crontab::file::{Crontab, Entry};
+use crate::crontab::file::{Crontab, CrontabEntry};
 use crate::domain::cron::{CronExpr, Field};
 use crate::domain::duration;
 use crate::domain::overlap::Overlap;
@@ -65,7 +65,7 @@ pub fn systemd(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>, Un
 }
 
 /// The lines that say when: one, or two when either day is enough.
-fn when(entry: &Entry, options: &Options) -> String {
+fn when(entry: &CrontabEntry, options: &Options) -> String {
     match &entry.schedule {
         Schedule::Reboot => String::new(),
         Schedule::Cron { expr, .. } => {
@@ -123,7 +123,7 @@ fn command(call: &Call) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
-fn environment(entry: &Entry, call: &Call) -> String {
+fn environment(entry: &CrontabEntry, call: &Call) -> String {
     lines(
         settings(entry, call)
             .into_iter()

@@ -3,14 +3,15 @@ use jiff::tz::TimeZone;
 use super::{kubernetes, systemd};
 use crate::crontab::file::{Crontab, Format};
 use crate::crontab::render::{Options, cron_d, table};
-use crate::domain::cron::{CronExpr, Dialect};
+use crate::domain::cron::{CronDialect, CronExpr};
 
 fn expr(text: &str) -> CronExpr {
-    CronExpr::parse(text, Dialect::Scheduler, 0).unwrap()
+    CronExpr::parse(text, CronDialect::Scheduler, 0).unwrap()
 }
 
 fn crontab(text: &str) -> Crontab {
-    let format = Format { dialect: Dialect::Cron, user_column: true, zone: TimeZone::UTC, fixed_zone: false };
+    let format =
+        Format { dialect: CronDialect::Debian, user_column: true, zone: TimeZone::UTC, fixed_zone: false };
     let crontab = Crontab::parse(text.as_bytes(), format);
     assert!(crontab.is_sound(), "{:?}", crontab.problems);
     crontab
@@ -136,7 +137,7 @@ fn long_names_stay_names() {
 #[test]
 fn a_users_crontab_gets_its_user() {
     let format =
-        Format { dialect: Dialect::Cron, user_column: false, zone: TimeZone::UTC, fixed_zone: false };
+        Format { dialect: CronDialect::Debian, user_column: false, zone: TimeZone::UTC, fixed_zone: false };
     let crontab = Crontab::parse(b"A=b\r\n# c\r\n0 * * * *  /bin/x  y\r\n@daily z", format);
     assert_eq!(
         cron_d(&crontab, "x", "app").unwrap().content,

@@ -8,16 +8,15 @@ use crate::deploy::canary::{Canary, Choice};
 use crate::deploy::cron;
 use crate::deploy::error::DeployError;
 use crate::deploy::history::Backup;
-use crate::deploy::host::{self};
 use crate::deploy::legacy;
 use crate::deploy::place::{self, Attributes, Placed};
-use crate::deploy::prove::{self, Heard, Proof, ProofKind, Wanted};
+use crate::deploy::prove::{self, Heard, Proof, ProofKind, WantedProof};
 use crate::deploy::record::{Deployment, UnderWay};
 use crate::deploy::rehearsal::Verdict;
-use crate::deploy::steps::{Mark, Steps};
+use crate::deploy::steps::{StepResult, Steps};
 use crate::deploy::stop::Stop;
 use crate::deploy::version::Version;
-use crate::files::{self};
+use crate::files;
 
 use super::{BINARY_MODE, CRONTAB_MODE, Install, Outcome, Ready};
 
@@ -93,7 +92,7 @@ impl Install<'_> {
         new_binary: bool,
         steps: &mut Steps<'_>,
     ) -> Result<(), DeployError> {
-        let owner = (host::own_uid() == 0).then_some((0, 0));
+        let owner = files::is_root().then_some((0, 0));
         let (path, binary) = (self.host.crontab(&self.order.name), self.host.binary());
         if self.host.root().is_some() {
             for dir in [files::parent(&path), files::parent(&binary)] {
@@ -121,13 +120,13 @@ impl Install<'_> {
     ) -> Result<Proof, DeployError> {
         let proof = |kind, evidence: String| Proof { kind, evidence, at: self.clock.now() };
         let wanted = self.order.proof;
-        if wanted == Wanted::None {
+        if wanted == WantedProof::None {
             let proof = proof(ProofKind::None, "no proof was asked for".to_owned());
-            steps.add("prove", Mark::Skipped, proof.evidence.clone());
+            steps.add("prove", StepResult::Skipped, proof.evidence.clone());
             return Ok(proof);
         }
         let mut silent = None;
-        if let Some(log) = ready.log.as_mut().filter(|_| wanted != Wanted::Parse) {
+        if let Some(log) = ready.log.as_mut().filter(|_| wanted != WantedProof::Parse) {
             let (name, patience) = (&self.order.name, self.order.proof_timeout);
             match prove::listen(log, self.host, name, patience, self.clock, stop).await? {
                 Heard::Reload => {
@@ -142,7 +141,7 @@ impl Install<'_> {
             }
         }
         let accepted = ready.verdict == Verdict::Accepted;
-        if wanted == Wanted::Log || !accepted {
+        if wanted == WantedProof::Log || !accepted {
             let why = silent.unwrap_or_else(|| "there is no log of cron".to_owned());
             return Err(DeployError::Unproven(format!(
                 "{why}: it is not proved that cron has read the file"
@@ -156,7 +155,7 @@ impl Install<'_> {
             None => format!("{said}, and cron is running (process {pid}); its log was not read"),
         };
         let proof = proof(ProofKind::Parse, evidence);
-        let mark = if wanted == Wanted::Parse { Mark::Ok } else { Mark::Warning };
+        let mark = if wanted == WantedProof::Parse { StepResult::Ok } else { StepResult::Warning };
         steps.add("prove", mark, proof.evidence.clone());
         Ok(proof)
     }
@@ -170,7 +169,7 @@ impl Install<'_> {
         let Some(canary) = Canary::choose(&ready.checked.crontab, &self.order.canary) else {
             let why =
                 if self.order.canary == Choice::None { "none was asked for" } else { "no line makes a call" };
-            steps.add("canary", Mark::Skipped, why);
+            steps.add("canary", StepResult::Skipped, why);
             return Ok(None);
         };
         let sung = canary.sing(self.host, &ready.users, stop).await?;
@@ -185,7 +184,7 @@ impl Install<'_> {
         // The mark of the install goes last: as long as it is there, the next install looks after it.
         let done = forgotten.and_then(|()| self.history.prune()).and_then(|()| self.memory.end());
         if let Err(error) = done {
-            steps.add("tidy", Mark::Warning, error.to_string());
+            steps.add("tidy", StepResult::Warning, error.to_string());
         }
         self.purge_legacy(version, steps);
     }
@@ -198,7 +197,7 @@ impl Install<'_> {
         let found = legacy::find(self.host, &self.order.name, &String::from_utf8_lossy(&version.crontab));
         match legacy::purge(self.host, &found.gone, self.second()) {
             Ok(()) => steps.ok("purge-legacy", found.told()),
-            Err(error) => steps.add("purge-legacy", Mark::Warning, error.to_string()),
+            Err(error) => steps.add("purge-legacy", StepResult::Warning, error.to_string()),
         }
     }
 

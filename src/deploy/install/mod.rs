@@ -15,15 +15,16 @@ use super::error::DeployError;
 use super::host::{self, Host, User};
 use super::legacy;
 use super::place::Placed;
-use super::prove::Wanted;
+use super::prove::WantedProof;
 use super::record::{Deployment, Memory};
 use super::rehearsal::Verdict;
-use super::steps::{Mark, Steps};
+use super::steps::{StepResult, Steps};
 use super::stop::Stop;
-use super::version::{self, Source, Version};
+use super::version::{Source, Version};
 use crate::clock::Clock;
 use crate::crontab::lint::is_file_name;
 use crate::deploy::history::History;
+use crate::files;
 
 /// The mode of an installed crontab.
 pub(super) const CRONTAB_MODE: u32 = 0o644;
@@ -42,7 +43,7 @@ pub struct Order {
     /// Which call is tried.
     pub canary: Choice,
     /// What proof is asked for.
-    pub proof: Wanted,
+    pub proof: WantedProof,
     /// How long cron's log may say nothing.
     pub proof_timeout: Duration,
     /// Show what would change, and change nothing.
@@ -85,7 +86,7 @@ pub async fn install(
     if let Err(error) = &result
         && !matches!(error, DeployError::RolledBack(_))
     {
-        steps.add("end", Mark::Failed, error.to_string());
+        steps.add("end", StepResult::Failed, error.to_string());
     }
     result
 }
@@ -143,7 +144,7 @@ impl Install<'_> {
             Err(error) => Err(error),
         };
         // Whatever happened, nobody needs it any more; what cannot be removed is removed by the next install.
-        drop(version::clear(&staged));
+        drop(files::remove_dir(&staged));
         result
     }
 
@@ -181,11 +182,7 @@ impl Install<'_> {
         steps: &mut Steps<'_>,
     ) -> Result<Outcome, DeployError> {
         let path = self.host.crontab(&self.order.name);
-        let old = match std::fs::read(&path) {
-            Ok(old) => old,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(DeployError::io(&path)(error)),
-        };
+        let old = files::if_there(std::fs::read(&path)).map_err(DeployError::io(&path))?.unwrap_or_default();
         let of_old = check(self.host, users, &self.order.name, &old, true, self.clock)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (old_secret, new_secret) = (of_old.secret_lines(), checked.secret_lines());
@@ -200,12 +197,12 @@ impl Install<'_> {
             let found = legacy::find(self.host, &self.order.name, &text(&version.crontab));
             lines.extend(found.gone.iter().map(|path| format!("removed: {}", path.display())));
         }
-        steps.add("dry-run", Mark::Skipped, "nothing was changed, and cron's parser was not asked");
+        steps.add("dry-run", StepResult::Skipped, "nothing was changed, and cron's parser was not asked");
         Ok(Outcome::WouldChange(lines))
     }
 }
 
 fn is_in_place(current: Option<&Placed>, sha256: &str, mode: u32) -> bool {
-    let owner = host::rightful_owner();
+    let owner = host::own_uid();
     current.is_some_and(|now| now.sha256 == sha256 && now.mode == mode && now.owner == owner)
 }

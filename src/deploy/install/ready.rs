@@ -9,9 +9,9 @@ use crate::deploy::error::DeployError;
 use crate::deploy::host::User;
 use crate::deploy::place::Placed;
 use crate::deploy::process;
-use crate::deploy::prove::Wanted;
+use crate::deploy::prove::WantedProof;
 use crate::deploy::rehearsal::{self, Verdict};
-use crate::deploy::steps::{Mark, Steps};
+use crate::deploy::steps::{StepResult, Steps};
 use crate::deploy::stop::Stop;
 use crate::deploy::version::Version;
 use crate::files::FileLock;
@@ -32,7 +32,11 @@ impl Install<'_> {
     pub(super) fn repair(&self, steps: &mut Steps<'_>) -> Result<(), DeployError> {
         let Some(under_way) = self.memory.under_way()? else { return Ok(()) };
         if self.order.dry_run {
-            steps.add("repair", Mark::Warning, "an interrupted install is there; the next one rolls it back");
+            steps.add(
+                "repair",
+                StepResult::Warning,
+                "an interrupted install is there; the next one rolls it back",
+            );
             return Ok(());
         }
         if self.memory.last()?.is_some_and(|last| last.number == under_way.number) {
@@ -45,7 +49,7 @@ impl Install<'_> {
         self.memory.end()?;
         self.history.forget(backup.number)?;
         let done = if done.is_empty() { "it had changed nothing".to_owned() } else { done.join("; ") };
-        steps.add("repair", Mark::Warning, format!("an interrupted install was rolled back: {done}"));
+        steps.add("repair", StepResult::Warning, format!("an interrupted install was rolled back: {done}"));
         Ok(())
     }
 
@@ -64,16 +68,16 @@ impl Install<'_> {
                 entries => format!("{entries} entries"),
             };
             let (mark, warnings) = match warnings {
-                0 => (Mark::Ok, "no warning".to_owned()),
-                1 => (Mark::Warning, "1 warning".to_owned()),
-                _ => (Mark::Warning, format!("{warnings} warnings")),
+                0 => (StepResult::Ok, "no warning".to_owned()),
+                1 => (StepResult::Warning, "1 warning".to_owned()),
+                _ => (StepResult::Warning, format!("{warnings} warnings")),
             };
             steps.add("check", mark, format!("{entries}, no error, {warnings}"));
             return Ok(checked);
         };
         // It ran before, whatever the rules say of it today; cron itself still has its say.
         if version.restored.is_some() {
-            steps.add("check", Mark::Warning, format!("{errors} errors, the first: {first}"));
+            steps.add("check", StepResult::Warning, format!("{errors} errors, the first: {first}"));
             return Ok(checked);
         }
         Err(DeployError::Refused { by: "the check", errors, first: first.to_string() })
@@ -103,7 +107,7 @@ impl Install<'_> {
         let mut told = Vec::new();
         match cron::running(self.host) {
             Some(pid) => told.push(format!("cron is running (process {pid})")),
-            None if self.order.proof == Wanted::None => told.push("cron is not running".to_owned()),
+            None if self.order.proof == WantedProof::None => told.push("cron is not running".to_owned()),
             None => {
                 return Err(DeployError::Host {
                     what: "cron is not running; nothing was changed".to_owned(),
@@ -136,13 +140,13 @@ impl Install<'_> {
     pub(super) fn expect_provable(&self, verdict: &Verdict, has_log: bool) -> Result<(), DeployError> {
         let accepted = *verdict == Verdict::Accepted;
         let why = match self.order.proof {
-            Wanted::None => return Ok(()),
-            Wanted::Log if has_log => return Ok(()),
-            Wanted::Parse if accepted => return Ok(()),
-            Wanted::Auto if has_log || accepted => return Ok(()),
-            Wanted::Log => "no log of cron can be read",
-            Wanted::Parse => "the host's cron cannot be asked",
-            Wanted::Auto => "no log of cron can be read, and the host's cron cannot be asked",
+            WantedProof::None => return Ok(()),
+            WantedProof::Log if has_log => return Ok(()),
+            WantedProof::Parse if accepted => return Ok(()),
+            WantedProof::Auto if has_log || accepted => return Ok(()),
+            WantedProof::Log => "no log of cron can be read",
+            WantedProof::Parse => "the host's cron cannot be asked",
+            WantedProof::Auto => "no log of cron can be read, and the host's cron cannot be asked",
         };
         Err(DeployError::Host {
             what: format!("it could not be proved that cron runs it: {why}; nothing was changed"),
@@ -173,7 +177,7 @@ impl Install<'_> {
         match &verdict {
             Verdict::Accepted => steps.ok("parse", "the host's cron reads it without a complaint"),
             Verdict::Unavailable(why) => {
-                steps.add("parse", Mark::Skipped, format!("the host's cron was not asked: {why}"));
+                steps.add("parse", StepResult::Skipped, format!("the host's cron was not asked: {why}"));
             }
             Verdict::Refused(errors) => {
                 let first = errors.join("; ");

@@ -2,8 +2,8 @@
 
 use crate::deploy::error::DeployError;
 use crate::deploy::history::Backup;
-use crate::deploy::prove::{self, Heard, Wanted};
-use crate::deploy::steps::{Mark, Steps};
+use crate::deploy::prove::{self, Heard, WantedProof};
+use crate::deploy::steps::{StepResult, Steps};
 use crate::deploy::stop::Stop;
 
 use super::{Install, Ready};
@@ -18,7 +18,7 @@ impl Install<'_> {
         steps: &mut Steps<'_>,
         stop: &mut Stop,
     ) -> DeployError {
-        steps.add("fail", Mark::Failed, reason.to_string());
+        steps.add("fail", StepResult::Failed, reason.to_string());
         if let Some(log) = &mut ready.log {
             // What cron said about the new file is no proof of the old one.
             log.said(&self.order.name).await;
@@ -48,21 +48,22 @@ impl Install<'_> {
     }
 
     pub(super) async fn prove_old(&self, ready: &mut Ready, steps: &mut Steps<'_>, stop: &mut Stop) {
-        let Some(log) = ready.log.as_mut().filter(|_| matches!(self.order.proof, Wanted::Auto | Wanted::Log))
+        let Some(log) =
+            ready.log.as_mut().filter(|_| matches!(self.order.proof, WantedProof::Auto | WantedProof::Log))
         else {
-            steps.add("prove", Mark::Skipped, "the old file's return was not proved");
+            steps.add("prove", StepResult::Skipped, "the old file's return was not proved");
             return;
         };
         let (name, patience) = (&self.order.name, self.order.proof_timeout);
         match prove::listen(log, self.host, name, patience, self.clock, stop).await {
             Ok(Heard::Reload) => steps.ok("prove", "cron logged RELOAD of the old file"),
             Ok(Heard::Error(error)) => {
-                steps.add("prove", Mark::Warning, format!("cron refuses the old file, too: {error}"));
+                steps.add("prove", StepResult::Warning, format!("cron refuses the old file, too: {error}"));
             }
             Ok(Heard::Nothing) => {
-                steps.add("prove", Mark::Warning, "cron logged nothing about the old file's return");
+                steps.add("prove", StepResult::Warning, "cron logged nothing about the old file's return");
             }
-            Err(error) => steps.add("prove", Mark::Warning, error.to_string()),
+            Err(error) => steps.add("prove", StepResult::Warning, error.to_string()),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What is wrong with a cron expression: where, what was found, what was expected, and how to put it right.
 
-use std::fmt;
 use std::ops::Range;
+
+use thiserror::Error;
 
 use super::Field;
 
@@ -21,7 +22,8 @@ pub enum CronErrorKind {
 }
 
 /// A mistake in a cron expression.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}found {found}, expected {expected}", .field.map(|field| format!("{field}: ")).unwrap_or_default())]
 pub struct CronError {
     /// Its class.
     pub kind: CronErrorKind,
@@ -36,14 +38,3 @@ pub struct CronError {
     /// What to write instead.
     pub fix: String,
 }
-
-impl fmt::Display for CronError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(field) = self.field {
-            write!(f, "{field}: ")?;
-        }
-        write!(f, "found {}, expected {}", self.found, self.expected)
-    }
-}
-
-impl std::error::Error for CronError {}

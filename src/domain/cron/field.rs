@@ -6,7 +6,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::Dialect;
+use super::CronDialect;
 use super::error::{CronError, CronErrorKind};
 
 /// The fields of an expression, in the order in which they are written.
@@ -117,7 +117,7 @@ pub(super) fn parse(
     field: Field,
     text: &str,
     offset: usize,
-    dialect: Dialect,
+    dialect: CronDialect,
     seed: u64,
 ) -> Result<Values, CronError> {
     let reader = Reader { field, text, offset, dialect, seed };
@@ -137,7 +137,7 @@ struct Reader<'a> {
     field: Field,
     text: &'a str,
     offset: usize,
-    dialect: Dialect,
+    dialect: CronDialect,
     seed: u64,
 }
 
@@ -283,7 +283,7 @@ impl Reader<'_> {
     ) -> Result<(), CronError> {
         let (first, last) = range.split_once('~').unwrap_or((range, ""));
         let (bottom, top) = self.field.extremes();
-        if self.dialect == Dialect::Cron {
+        if self.dialect == CronDialect::Debian {
             let found = format!(
                 "{range:?}: Debian's cron has no random values and would read only what stands before '~'"
             );

@@ -23,10 +23,10 @@ use self::field::Values;
 
 /// Whose reading of an expression counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Dialect {
+pub enum CronDialect {
     /// Debian's cron: five fields, no seconds, no random values.
     #[default]
-    Cron,
+    Debian,
     /// qs-scheduler: also six fields with seconds first, and `~`.
     Scheduler,
 }
@@ -56,7 +56,7 @@ impl CronExpr {
     ///
     /// # Errors
     /// Where it is wrong, what stands there, what was expected, and a fix. An expression that can never fire is an error.
-    pub fn parse(text: &str, dialect: Dialect, seed: u64) -> Result<Self, CronError> {
+    pub fn parse(text: &str, dialect: CronDialect, seed: u64) -> Result<Self, CronError> {
         let text = text.trim_matches([' ', '\t']);
         if text.starts_with('@') {
             return Self::nickname(text);
@@ -64,7 +64,7 @@ impl CronExpr {
         let words = words(text);
         let fields = match (words.len(), dialect) {
             (5, _) => &Field::ALL[1..],
-            (6, Dialect::Scheduler) => &Field::ALL[..],
+            (6, CronDialect::Scheduler) => &Field::ALL[..],
             _ => return Err(count(text, &words, dialect)),
         };
         let mut values = [Values { set: 1, star: false, lone_step: false }; 6];
@@ -90,7 +90,7 @@ impl CronExpr {
 
     fn nickname(text: &str) -> Result<Self, CronError> {
         if let Some((_, fields)) = NICKNAMES.iter().find(|(name, _)| *name == text) {
-            let expr = Self::parse(fields, Dialect::Cron, 0)?;
+            let expr = Self::parse(fields, CronDialect::Debian, 0)?;
             return Ok(Self { text: text.to_owned(), ..expr });
         }
         let lower = text.to_ascii_lowercase();
@@ -222,15 +222,17 @@ fn narrow(set: u64) -> u32 {
     u32::try_from(set).unwrap_or_default()
 }
 
-fn count(text: &str, words: &[(usize, &str)], dialect: Dialect) -> CronError {
+fn count(text: &str, words: &[(usize, &str)], dialect: CronDialect) -> CronError {
     let expected = match dialect {
-        Dialect::Cron => "5: minute, hour, day of month, month, day of week",
-        Dialect::Scheduler => "5: minute, hour, day of month, month, day of week; or 6 with seconds first",
+        CronDialect::Debian => "5: minute, hour, day of month, month, day of week",
+        CronDialect::Scheduler => {
+            "5: minute, hour, day of month, month, day of week; or 6 with seconds first"
+        }
     };
     let stars = ["*"; 5];
     let given: Vec<&str> = words.iter().map(|(_, word)| *word).take(5).collect();
     let fix = match (words.len(), dialect) {
-        (6, Dialect::Cron) => words[1..].iter().map(|(_, word)| *word).collect::<Vec<_>>().join(" "),
+        (6, CronDialect::Debian) => words[1..].iter().map(|(_, word)| *word).collect::<Vec<_>>().join(" "),
         _ => [&given[..], &stars[given.len()..]].concat().join(" "),
     };
     CronError {

@@ -4,11 +4,11 @@ use jiff::tz::TimeZone;
 use super::*;
 
 fn cron(text: &str) -> CronExpr {
-    CronExpr::parse(text, Dialect::Cron, 0).unwrap_or_else(|error| panic!("{text}: {error}"))
+    CronExpr::parse(text, CronDialect::Debian, 0).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 fn six(text: &str) -> CronExpr {
-    CronExpr::parse(text, Dialect::Scheduler, 0).unwrap_or_else(|error| panic!("{text}: {error}"))
+    CronExpr::parse(text, CronDialect::Scheduler, 0).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// The times after `from`, as minutes of the zone's clock with its offset.
@@ -77,7 +77,7 @@ fn mistakes_are_told_with_their_place() {
         ("0 0 30 2 *", Kind::NeverFires, 4..6, "0 0 28 2 *"),
     ];
     for (text, kind, at, fix) in cases {
-        let error = CronExpr::parse(text, Dialect::Cron, 0).expect_err(text);
+        let error = CronExpr::parse(text, CronDialect::Debian, 0).expect_err(text);
         assert_eq!((error.kind, error.at.clone(), error.fix.as_str()), (kind, at, fix), "{text}: {error}");
         assert!(!error.found.is_empty() && !error.expected.is_empty(), "{text}");
     }
@@ -93,7 +93,7 @@ fn only_months_length_makes_a_day_impossible() {
         ("0 0 29 2 */6", true),
         ("0 0 31 2 */2", false),
     ] {
-        assert_eq!(CronExpr::parse(text, Dialect::Cron, 0).is_ok(), fires, "{text}");
+        assert_eq!(CronExpr::parse(text, CronDialect::Debian, 0).is_ok(), fires, "{text}");
     }
     // 29 February on a Sunday: 2032, then 2060.
     let rare = times(&cron("0 0 29 2 */7"), "UTC", "2026-01-01T00:00:00Z", 1);
@@ -182,7 +182,7 @@ fn six_fields_have_seconds_first() {
 #[test]
 fn random_values_stay_and_differ_by_seed() {
     let pick =
-        |seed| CronExpr::parse("10~20 * * * *", Dialect::Scheduler, seed).unwrap().values(Field::Minute);
+        |seed| CronExpr::parse("10~20 * * * *", CronDialect::Scheduler, seed).unwrap().values(Field::Minute);
     assert_eq!(pick(1), pick(1));
     let picks: std::collections::BTreeSet<Vec<u8>> = (0..50).map(pick).collect();
     assert!(picks.len() > 5 && picks.iter().all(|pick| pick.len() == 1 && (10..=20).contains(&pick[0])));

@@ -11,7 +11,7 @@ use super::drift::DriftArgs;
 use super::install::InstallArgs;
 use super::rollback::RollbackArgs;
 use super::verify::VerifyArgs;
-use crate::domain::cron::Dialect;
+use crate::domain::cron::CronDialect;
 
 /// `crontab …`
 #[derive(Debug, Subcommand)]
@@ -113,10 +113,10 @@ pub enum Runner {
 
 impl Runner {
     /// How it reads a line.
-    pub fn dialect(self) -> Dialect {
+    pub fn dialect(self) -> CronDialect {
         match self {
-            Runner::Cron => Dialect::Cron,
-            Runner::QsScheduler => Dialect::Scheduler,
+            Runner::Cron => CronDialect::Debian,
+            Runner::QsScheduler => CronDialect::Scheduler,
         }
     }
 

@@ -12,6 +12,7 @@ use crate::crontab::problem::Severity;
 use crate::deploy::host::Host;
 use crate::deploy::machine::{Machine, facts, other_crontabs, owners};
 use crate::domain::exit::Exit;
+use crate::domain::plural::plural;
 
 /// Checks a file; errors end with 78.
 pub(super) async fn run(
@@ -21,7 +22,7 @@ pub(super) async fn run(
     clock: &dyn Clock,
 ) -> Result<(), Failure> {
     let path = &args.source.file;
-    let crontab = source::read(&args.source)?;
+    let crontab = source::read(&args.source.file, &args.source.reading)?;
     let endpoints = match &args.openapi {
         Some(place) => Some(openapi::endpoints(place, env).await?),
         None => None,
@@ -77,6 +78,5 @@ pub(super) async fn run(
     if errors == 0 {
         return Ok(());
     }
-    let what = if errors == 1 { "1 error".to_owned() } else { format!("{errors} errors") };
-    Err(Failure::new(Exit::Config, format!("{}: {what}", source::shown(path))))
+    Err(Failure::new(Exit::Config, format!("{}: {}", source::shown(path), plural(errors, "error"))))
 }

@@ -3,18 +3,18 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::output::{Failure, Output};
 use crate::clock::Clock;
-use crate::deploy::drift::Inventory;
+use crate::deploy::drift::{Finding, Inventory};
 use crate::deploy::error::DeployError;
 use crate::deploy::host::Host;
 use crate::deploy::install::{Order, Outcome, install};
-use crate::deploy::prove::Wanted;
-use crate::deploy::steps::{Step, Steps};
+use crate::deploy::prove::WantedProof;
+use crate::deploy::steps::{InstallStep, Steps};
 use crate::deploy::stop::Stop;
 use crate::domain::duration;
 use crate::domain::exit::Exit;
@@ -45,26 +45,12 @@ impl HostArgs {
     }
 }
 
-/// How it is proved that cron runs the file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum ProofArg {
-    /// Cron's log if it can be read, else cron's parser
-    #[default]
-    Auto,
-    /// Cron must log that it has read the file
-    Log,
-    /// Cron's own parser must accept it, and cron must be running
-    Parse,
-    /// None
-    None,
-}
-
 /// What must hold behind the change.
 #[derive(Args, Clone, Debug)]
 pub struct ProofArgs {
     /// How it is proved that cron runs the file
     #[arg(long, value_enum, default_value_t, help_heading = "Proof")]
-    pub proof: ProofArg,
+    pub proof: WantedProof,
 
     /// How long cron's log may say nothing about it; a first install waits for two minutes of cron, and this long in each
     #[arg(long, value_name = "DURATION", value_parser = duration::parse, default_value = "75s", help_heading = "Proof")]
@@ -73,17 +59,6 @@ pub struct ProofArgs {
     /// Do not try whether server and login are there for the calls
     #[arg(long, help_heading = "Proof")]
     pub no_canary: bool,
-}
-
-impl ProofArgs {
-    pub(super) fn wanted(&self) -> Wanted {
-        match self.proof {
-            ProofArg::Auto => Wanted::Auto,
-            ProofArg::Log => Wanted::Log,
-            ProofArg::Parse => Wanted::Parse,
-            ProofArg::None => Wanted::None,
-        }
-    }
 }
 
 /// Carries an order out and reports it.
@@ -95,7 +70,7 @@ pub(super) async fn carry_out(
 ) -> Result<(), Failure> {
     let host = args.host()?;
     let mut stop = Stop::new(stopped());
-    let mut steps = Steps::new(|step: &Step| {
+    let mut steps = Steps::new(|step: &InstallStep| {
         // A reader that has gone away, with its connection for example, must not end an install.
         match (args.json, output.stderr_is_terminal) {
             (true, _) => {}
@@ -116,8 +91,8 @@ pub(super) async fn carry_out(
 }
 
 /// `ok       place    /etc/cron.d/qs-scheduler`.
-fn line(step: &Step) -> String {
-    format!("{:<8} {:<10} {}", step.result.word(), step.step, step.message)
+fn line(step: &InstallStep) -> String {
+    format!("{:<8} {:<10} {}", step.result, step.step, step.message)
 }
 
 fn text(name: &str, result: &Result<Outcome, DeployError>, output: Output) -> Result<(), Failure> {
@@ -181,20 +156,12 @@ pub(super) fn inventory(
         let lines = found.findings.iter().map(|finding| format!("{:<8} {}", finding.what, finding.message));
         output.data(&lines.collect::<Vec<_>>().join("\n"))?;
     }
-    match found.findings.as_slice() {
-        [] => Ok(()),
-        [one] => Err(Failure::new(Exit::Failed, format!("{}: {}: {}", args.name, one.what, one.message))),
-        [first, ..] => {
-            let count = found.findings.len();
-            Err(Failure::new(
-                Exit::Failed,
-                format!(
-                    "{}: {count} things are not as they must be, the first: {}: {}",
-                    args.name, first.what, first.message
-                ),
-            ))
-        }
-    }
+    let Some(Finding { what, message }) = found.findings.first() else { return Ok(()) };
+    let sum = match found.findings.len() {
+        1 => String::new(),
+        count => format!("{count} things are not as they must be, the first: "),
+    };
+    Err(Failure::new(Exit::Failed, format!("{}: {sum}{what}: {message}", args.name)))
 }
 
 /// Waits for a signal that ends an install. Where handlers cannot be set the default action of the signal remains.

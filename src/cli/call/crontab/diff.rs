@@ -1,7 +1,5 @@
 //! `crontab diff`: what will run differently.
 
-use std::path::Path;
-
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -10,17 +8,12 @@ use super::source;
 use crate::cli::output::{Failure, Output};
 use crate::clock::Clock;
 use crate::crontab::diff::{Difference, Kind, Side, diff};
-use crate::crontab::file::Crontab;
 use crate::domain::exit::Exit;
 
 /// Compares two files over the next hours.
 pub(super) fn run(args: &DiffArgs, output: Output, clock: &dyn Clock) -> Result<(), Failure> {
-    let read = |path: &Path| -> Result<Crontab, Failure> {
-        let crontab = Crontab::parse(&source::bytes(path)?, source::format(&args.reading)?);
-        source::sound(&crontab, path, output)?;
-        Ok(crontab)
-    };
-    let (old, new) = (read(&args.old)?, read(&args.new)?);
+    let old = source::read_sound(&args.old, &args.reading, output)?;
+    let new = source::read_sound(&args.new, &args.reading, output)?;
     let from = args.from.unwrap_or_else(|| clock.now());
     let to = from.saturating_add(SignedDuration::from_hours(args.hours.into())).unwrap_or(from);
     let found = diff(&old, &new, from, to);
@@ -47,12 +40,7 @@ fn text(found: &[Difference], hours: u16) -> String {
                 _ => '~',
             };
             let head = format!("{sign} {} ({}): {}", one.task, place(one), runs(one));
-            let what = match one.kind {
-                Kind::Added => one.new.iter().map(describe).collect(),
-                Kind::Removed => one.old.iter().map(describe).collect(),
-                _ => one.changes(),
-            };
-            std::iter::once(head).chain(what.into_iter().map(|what| format!("    {what}")))
+            std::iter::once(head).chain(what(one).into_iter().map(|what| format!("    {what}")))
         })
         .collect();
     lines.push(sum(found, hours));
@@ -65,13 +53,8 @@ fn markdown(found: &[Difference], hours: u16) -> String {
         .iter()
         .filter(|one| one.kind != Kind::Same)
         .map(|one| {
-            let changes: Vec<String> = match one.kind {
-                Kind::Added => one.new.iter().map(describe).collect(),
-                Kind::Removed => one.old.iter().map(describe).collect(),
-                _ => one.changes(),
-            };
-            let what: Vec<String> = changes.iter().map(|change| format!("`{}`", cell(change))).collect();
-            format!("| {} | {} | {} | {} |", one.kind.word(), cell(&one.task), what.join("<br>"), runs(one))
+            let what: Vec<String> = what(one).iter().map(|what| format!("`{}`", cell(what))).collect();
+            format!("| {} | {} | {} | {} |", one.kind, cell(&one.task), what.join("<br>"), runs(one))
         })
         .collect();
     let sum = sum(found, hours);
@@ -93,7 +76,7 @@ fn object(found: &[Difference], from: Timestamp, to: Timestamp) -> Value {
         .map(|one| {
             let (lost, gained) = one.runs();
             json!({
-                "kind": one.kind.word(), "task": one.task, "changes": one.changes(),
+                "kind": one.kind, "task": one.task, "changes": one.changes(),
                 "runs_lost": lost, "runs_gained": gained, "old": side(&one.old), "new": side(&one.new),
             })
         })
@@ -106,6 +89,15 @@ fn place(one: &Difference) -> String {
         (Some(old), Some(new)) => format!("line {} → {}", old.line, new.line),
         (Some(side), None) | (None, Some(side)) => format!("line {}", side.line),
         (None, None) => String::new(),
+    }
+}
+
+/// The line that comes or goes, or what changes in it.
+fn what(one: &Difference) -> Vec<String> {
+    match one.kind {
+        Kind::Added => one.new.iter().map(describe).collect(),
+        Kind::Removed => one.old.iter().map(describe).collect(),
+        _ => one.changes(),
     }
 }
 

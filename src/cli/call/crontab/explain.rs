@@ -7,24 +7,21 @@ use super::{next, source};
 use crate::cli::output::{Failure, Output};
 use crate::clock::Clock;
 use crate::crontab::call::{Call, Reading};
-use crate::crontab::file::{Crontab, Entry};
-use crate::crontab::lint::{self, Facts, lint};
+use crate::crontab::file::{Crontab, CrontabEntry};
+use crate::crontab::lint::{self, Facts, HIDDEN, lint};
 use crate::crontab::problem::{Problem, Severity};
 use crate::domain::duration;
 
-/// What is shown of a line with a secret.
-pub(super) const HIDDEN: &str = "(hidden: a secret is in the line)";
-
 /// Says what each line does and when.
 pub(super) fn run(args: &ExplainArgs, output: Output, clock: &dyn Clock) -> Result<(), Failure> {
-    let crontab = source::read(&args.source)?;
+    let crontab = source::read(&args.source.file, &args.source.reading)?;
     let now = clock.now();
     let problems = lint(&crontab, &Facts { from: now, ..Facts::default() });
     let secret = lint::secret_lines(&crontab);
-    let what = |entry: &Entry| {
+    let what = |entry: &CrontabEntry| {
         if secret.contains(&entry.line) { HIDDEN.to_owned() } else { what(entry) }
     };
-    let of_line = |entry: &Entry| -> Vec<&Problem> {
+    let of_line = |entry: &CrontabEntry| -> Vec<&Problem> {
         problems.iter().filter(|problem| problem.line == entry.line).collect()
     };
     if args.json {
@@ -48,13 +45,19 @@ pub(super) fn run(args: &ExplainArgs, output: Output, clock: &dyn Clock) -> Resu
             .collect();
         return output.json(&lines.into());
     }
-    let texts: Vec<String> =
-        crontab.entries().map(|entry| text(entry, &what(entry), &of_line(entry), &crontab, now)).collect();
+    let text = |entry| text(entry, &what(entry), &of_line(entry), &crontab, now);
+    let texts: Vec<String> = crontab.entries().map(text).collect();
     output.data(&if texts.is_empty() { "no line runs anything".to_owned() } else { texts.join("\n") })?;
     source::sound(&crontab, &args.source.file, output)
 }
 
-fn text(entry: &Entry, what: &str, problems: &[&Problem], crontab: &Crontab, now: jiff::Timestamp) -> String {
+fn text(
+    entry: &CrontabEntry,
+    what: &str,
+    problems: &[&Problem],
+    crontab: &Crontab,
+    now: jiff::Timestamp,
+) -> String {
     let user = entry.user.as_ref().map(|user| format!(", as {user}")).unwrap_or_default();
     let zone = zone_name(crontab, entry).map(|zone| format!(" ({zone})")).unwrap_or_default();
     let mut lines = vec![
@@ -70,15 +73,15 @@ fn text(entry: &Entry, what: &str, problems: &[&Problem], crontab: &Crontab, now
     let (notes, worse): (Vec<&Problem>, Vec<&Problem>) =
         problems.iter().partition(|problem| problem.severity == Severity::Note);
     let said = worse.into_iter().chain(notes);
-    lines.extend(said.map(|problem| format!("  {}  {}", problem.severity.word(), problem.message())));
+    lines.extend(said.map(|problem| format!("  {}  {}", problem.severity, problem.message())));
     lines.join("\n") + "\n"
 }
 
-fn zone_name(crontab: &Crontab, entry: &Entry) -> Option<String> {
+fn zone_name(crontab: &Crontab, entry: &CrontabEntry) -> Option<String> {
     entry.zone.clone().or_else(|| crontab.format.zone.iana_name().map(str::to_owned))
 }
 
-fn what(entry: &Entry) -> String {
+fn what(entry: &CrontabEntry) -> String {
     match &entry.reading {
         Reading::Call(call) => describe(call),
         Reading::Command { .. } | Reading::Other => format!("runs {}", entry.command.shell),
@@ -99,11 +102,8 @@ fn describe(call: &Call) -> String {
         parts.push(format!("within {}", duration::show(timeout)));
     }
     if let Some(retries) = invocation.retries {
-        parts.push(if retries == 0 {
-            "tried once".to_owned()
-        } else {
-            format!("tried again up to {retries} times")
-        });
+        let again = format!("tried again up to {retries} times");
+        parts.push(if retries == 0 { "tried once".to_owned() } else { again });
     }
     if invocation.idempotent {
         parts.push("may be repeated".to_owned());

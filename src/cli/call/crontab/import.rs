@@ -1,25 +1,21 @@
 //! `crontab import`: from the scripts and from curl to calls.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::args::ImportArgs;
 use super::source;
 use crate::cli::output::{Failure, Output};
 use crate::crontab::import::import;
 use crate::domain::exit::Exit;
+use crate::domain::plural::plural;
 use crate::files;
 
 /// Turns a file; the old one is not touched unless it is named as the output.
 pub(super) fn run(args: &ImportArgs, output: Output) -> Result<(), Failure> {
-    let crontab = source::read(&args.source)?;
+    let crontab = source::read(&args.source.file, &args.source.reading)?;
     let imported = import(&crontab);
     if args.json {
-        let changes: Vec<Value> = imported
-            .changes
-            .iter()
-            .map(|change| json!({"line": change.line, "changed": change.changed, "what": change.what}))
-            .collect();
-        return output.json(&json!({"text": imported.text, "changes": changes, "servers": imported.servers}));
+        return output.json(&json!(imported));
     }
     match &args.output {
         None => output.data(&imported.text)?,
@@ -31,15 +27,13 @@ pub(super) fn run(args: &ImportArgs, output: Output) -> Result<(), Failure> {
         output.note(&format!("line {}: {word}{}", change.line, change.what));
     }
     if imported.servers.len() > 1 {
-        let servers = imported.servers.join(", ");
+        let (count, servers) = (imported.servers.len(), imported.servers.join(", "));
         output.note(&format!(
-            "the lines call {} servers ({servers}): give each a configuration of its own with --config",
-            imported.servers.len()
+            "the lines call {count} servers ({servers}): give each a configuration of its own with --config",
         ));
     }
     let changed = imported.changes.iter().filter(|change| change.changed).count();
     let left = imported.changes.len() - changed;
-    let plural = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let (changed, left) = (plural(changed, "line"), plural(left, "line"));
     output
         .note(&format!("{changed} changed, {left} left; see {} crontab check for the rest", output.program));

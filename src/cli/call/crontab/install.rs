@@ -64,7 +64,7 @@ pub(super) async fn run(args: &InstallArgs, output: Output, clock: &dyn Clock) -
             manifest: args.manifest.clone(),
         },
         canary,
-        proof: args.proof.wanted(),
+        proof: args.proof.proof,
         proof_timeout: args.proof.proof_timeout,
         dry_run: args.dry_run,
         force: args.force,

@@ -8,16 +8,16 @@ use super::args::NextArgs;
 use super::source;
 use crate::cli::output::{Failure, Output};
 use crate::clock::Clock;
-use crate::crontab::file::Entry;
+use crate::crontab::file::CrontabEntry;
 use crate::domain::cron::{Dst, Occurrence};
 use crate::domain::schedule::Schedule;
 
 /// Lists the next runs of every line, the earliest first.
 pub(super) fn run(args: &NextArgs, output: Output, clock: &dyn Clock) -> Result<(), Failure> {
-    let crontab = source::read_sound(&args.source, output)?;
+    let crontab = source::read_sound(&args.source.file, &args.source.reading, output)?;
     let from = args.from.unwrap_or_else(|| clock.now());
     let count = usize::try_from(args.n).unwrap_or(usize::MAX);
-    let mut found: Vec<(Occurrence, &Entry)> = crontab
+    let mut found: Vec<(Occurrence, &CrontabEntry)> = crontab
         .entries()
         .flat_map(|entry| entry.schedule.after(from).take(count).map(move |next| (next, entry)))
         .collect();
@@ -26,7 +26,8 @@ pub(super) fn run(args: &NextArgs, output: Output, clock: &dyn Clock) -> Result<
         return output
             .json(&found.iter().map(|(next, entry)| object(*next, entry)).collect::<Vec<Value>>().into());
     }
-    let never: Vec<&Entry> = crontab.entries().filter(|entry| entry.schedule == Schedule::Reboot).collect();
+    let never: Vec<&CrontabEntry> =
+        crontab.entries().filter(|entry| entry.schedule == Schedule::Reboot).collect();
     if found.is_empty() && never.is_empty() {
         return output.data("no line runs anything");
     }
@@ -47,7 +48,7 @@ pub(super) fn run(args: &NextArgs, output: Output, clock: &dyn Clock) -> Result<
     output.data(&table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n"))
 }
 
-fn object(next: Occurrence, entry: &Entry) -> Value {
+fn object(next: Occurrence, entry: &CrontabEntry) -> Value {
     let dst = match next.dst {
         Dst::Plain => Value::Null,
         Dst::AfterGap { wanted } => json!({"kind": "gap", "wanted": wanted.to_string()}),

@@ -10,23 +10,22 @@ use super::source;
 use crate::cli::output::{Failure, Output};
 use crate::crontab::file::{Crontab, is_user_name};
 use crate::crontab::lint::{Facts, lint};
-use crate::crontab::problem::Rule;
+use crate::crontab::problem::{Problem, Rule};
 use crate::crontab::render::{self, MARK, Options, Rendered, Unrenderable};
 use crate::domain::exit::Exit;
 use crate::files;
 
 /// Renders to standard output, into a directory, or against one.
 pub(super) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
-    let crontab = source::read_sound(&args.source, output)?;
+    let crontab = source::read_sound(&args.source.file, &args.source.reading, output)?;
     let path = &args.source.file;
     if !is_user_name(&args.user) {
         return Err(Failure::new(Exit::Usage, format!("--user {:?}: expected a user's name", args.user)));
     }
     // What is rendered is kept and committed, so it must hold no secret and every byte of the line.
     let problems = lint(&crontab, &Facts::default());
-    if let Some(problem) =
-        problems.iter().find(|problem| matches!(problem.rule, Rule::Secret | Rule::NotUtf8))
-    {
+    let lost = |problem: &&Problem| matches!(problem.rule, Rule::Secret | Rule::NotUtf8);
+    if let Some(problem) = problems.iter().find(lost) {
         let message = format!("{}: {problem}", source::shown(path));
         return Err(Failure::new(Exit::Config, message).with_hint(problem.fix.clone()));
     }
@@ -44,13 +43,10 @@ fn rendered(args: &RenderArgs, crontab: &Crontab) -> Result<Vec<Rendered>, Unren
     let path = &args.source.file;
     let stated = crontab.stated_zone.as_ref().map(|(_, zone)| zone.clone());
     let source = args.label.clone().unwrap_or_else(|| path.display().to_string());
-    let given = args
-        .source
-        .reading
-        .zone
-        .as_ref()
-        .map(|_| crontab.format.zone.iana_name().unwrap_or("UTC").to_owned());
-    let zone = given.or(stated);
+    let zone = match &args.source.reading.zone {
+        Some(_) => Some(crontab.format.zone.iana_name().unwrap_or("UTC").to_owned()),
+        None => stated,
+    };
     let options = Options { command: command(args, &source), source, zone };
     let name =
         path.file_name().and_then(|name| name.to_str()).filter(|name| *name != "-").unwrap_or("qs-scheduler");

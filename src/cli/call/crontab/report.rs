@@ -9,6 +9,7 @@ use super::args::Runner;
 use super::source;
 use crate::crontab::file::Crontab;
 use crate::crontab::problem::{Problem, Rule, Severity};
+use crate::domain::plural::plural;
 
 /// What was checked and what was found.
 pub(super) struct Checked<'a> {
@@ -36,7 +37,7 @@ impl Checked<'_> {
             (0, 0) => "no problems".to_owned(),
             (errors, warnings) => format!("{}, {}", plural(errors, "error"), plural(warnings, "warning")),
         };
-        let (entries, runner) = (plural_y(entries), self.runner.name());
+        let (entries, runner) = (plural(entries, "entry"), self.runner.name());
         format!("{problems}{name}: {entries}, {calls} of them calls, for {runner}: {sum}")
     }
 
@@ -49,7 +50,7 @@ impl Checked<'_> {
             Severity::Warning => "33",
             Severity::Note => "36",
         };
-        let word = paint(code, problem.severity.word());
+        let word = paint(code, problem.severity.as_str());
         let place = match (problem.line, problem.columns.start) {
             (0, _) => source::shown(self.path),
             (line, 0) => format!("{}:{line}", source::shown(self.path)),
@@ -74,7 +75,7 @@ impl Checked<'_> {
             .map(|problem| {
                 json!({
                     "rule": problem.rule.code(),
-                    "severity": problem.severity.word(),
+                    "severity": problem.severity,
                     "line": problem.line,
                     "column": problem.columns.start,
                     "end_column": problem.columns.end,
@@ -97,19 +98,15 @@ impl Checked<'_> {
 
     /// SARIF 2.1.0 (OASIS), with the rules that were broken.
     pub(super) fn sarif(&self) -> Value {
-        let level = |severity| match severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-            Severity::Note => "note",
-        };
-        let broken =
-            Rule::ALL.iter().filter(|rule| self.problems.iter().any(|problem| problem.rule == **rule));
-        let rules: Vec<Value> = broken
+        let is_broken = |rule: &&Rule| self.problems.iter().any(|problem| problem.rule == **rule);
+        let rules: Vec<Value> = Rule::ALL
+            .iter()
+            .filter(is_broken)
             .map(|rule| {
                 json!({
                     "id": rule.code(),
                     "shortDescription": {"text": rule.summary()},
-                    "defaultConfiguration": {"level": level(rule.severity())},
+                    "defaultConfiguration": {"level": rule.severity()},
                 })
             })
             .collect();
@@ -122,12 +119,10 @@ impl Checked<'_> {
                     region["startColumn"] = problem.columns.start.into();
                     region["endColumn"] = problem.columns.end.into();
                 }
-                let fix =
-                    if problem.fix.is_empty() { String::new() } else { format!(". Fix: {}", problem.fix) };
                 json!({
                     "ruleId": problem.rule.code(),
-                    "level": level(problem.severity),
-                    "message": {"text": format!("{}{fix}", problem.message())},
+                    "level": problem.severity,
+                    "message": {"text": with_fix(problem)},
                     "locations": [{"physicalLocation": {
                         "artifactLocation": {"uri": self.path.to_string_lossy()},
                         "region": region,
@@ -152,24 +147,16 @@ impl Checked<'_> {
             .iter()
             .map(|problem| {
                 let kind = match problem.severity {
-                    Severity::Error => "error",
-                    Severity::Warning => "warning",
                     Severity::Note => "notice",
+                    severity => severity.as_str(),
                 };
-                let column = if problem.columns.is_empty() {
-                    String::new()
-                } else {
-                    format!(",col={},endColumn={}", problem.columns.start, problem.columns.end)
+                let column = match &problem.columns {
+                    columns if columns.is_empty() => String::new(),
+                    columns => format!(",col={},endColumn={}", columns.start, columns.end),
                 };
-                let file = property(&self.path.to_string_lossy());
-                let fix =
-                    if problem.fix.is_empty() { String::new() } else { format!(". Fix: {}", problem.fix) };
-                let message = escape(&format!("{}{fix}", problem.message()));
-                format!(
-                    "::{kind} file={file},line={}{column},title={}::{message}",
-                    problem.line.max(1),
-                    problem.rule.code()
-                )
+                let (file, line) = (property(&self.path.to_string_lossy()), problem.line.max(1));
+                let (rule, message) = (problem.rule.code(), escape(&with_fix(problem)));
+                format!("::{kind} file={file},line={line}{column},title={rule}::{message}")
             })
             .collect();
         let sum = format!("{}: {}", source::shown(self.path), plural(self.count(Severity::Error), "error"));
@@ -196,18 +183,15 @@ fn excerpt(line: &str, problem: &Problem, paint: &dyn Fn(&str) -> String) -> Str
     excerpt
 }
 
+fn with_fix(problem: &Problem) -> String {
+    let fix = if problem.fix.is_empty() { String::new() } else { format!(". Fix: {}", problem.fix) };
+    problem.message() + &fix
+}
+
 fn escape(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 fn property(text: &str) -> String {
     escape(text).replace(':', "%3A").replace(',', "%2C")
-}
-
-fn plural(count: usize, word: &str) -> String {
-    if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") }
-}
-
-fn plural_y(count: usize) -> String {
-    if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") }
 }

@@ -38,7 +38,7 @@ pub(super) async fn run(args: &RollbackArgs, output: Output, clock: &dyn Clock) 
         name: args.host.name.clone(),
         source: Source::Backup(args.to),
         canary: if args.proof.no_canary { Choice::None } else { Choice::First },
-        proof: args.proof.wanted(),
+        proof: args.proof.proof,
         proof_timeout: args.proof.proof_timeout,
         dry_run: false,
         // Who rolls back knows that what is there is not what should be.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use jiff::tz::TimeZone;
 
-use super::args::{ReadingArgs, SourceArgs};
+use super::args::ReadingArgs;
 use crate::cli::output::{Failure, Output};
 use crate::clock;
 use crate::crontab::file::{Crontab, Format};
@@ -17,14 +17,14 @@ use crate::domain::exit::Exit;
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Reads and parses a file; `-` is standard input.
-pub(super) fn read(args: &SourceArgs) -> Result<Crontab, Failure> {
-    Ok(Crontab::parse(&bytes(&args.file)?, format(&args.reading)?))
+pub(super) fn read(path: &Path, reading: &ReadingArgs) -> Result<Crontab, Failure> {
+    Ok(Crontab::parse(&bytes(path)?, format(reading)?))
 }
 
 /// The same, and nothing in it may be an error: what follows would be about a file that does not run.
-pub(super) fn read_sound(args: &SourceArgs, output: Output) -> Result<Crontab, Failure> {
-    let crontab = read(args)?;
-    sound(&crontab, &args.file, output)?;
+pub(super) fn read_sound(path: &Path, reading: &ReadingArgs, output: Output) -> Result<Crontab, Failure> {
+    let crontab = read(path, reading)?;
+    sound(&crontab, path, output)?;
     Ok(crontab)
 }
 
@@ -62,7 +62,7 @@ pub(super) fn shown(path: &Path) -> String {
 }
 
 /// What the options say about reading.
-pub(super) fn format(args: &ReadingArgs) -> Result<Format, Failure> {
+fn format(args: &ReadingArgs) -> Result<Format, Failure> {
     let zone = match &args.zone {
         Some(name) => zone(name)?,
         None => clock::local_zone(),
@@ -72,7 +72,7 @@ pub(super) fn format(args: &ReadingArgs) -> Result<Format, Failure> {
 }
 
 /// A zone by its name.
-pub(super) fn zone(name: &str) -> Result<TimeZone, Failure> {
+fn zone(name: &str) -> Result<TimeZone, Failure> {
     TimeZone::get(name).map_err(|_| {
         Failure::new(Exit::Usage, format!("--zone {name}: not in the tz database of this machine"))
             .with_hint("a name such as Asia/Shanghai or UTC; the package tzdata holds them")

@@ -6,7 +6,7 @@ use super::args::TimelineArgs;
 use super::source;
 use crate::cli::output::{Failure, Output};
 use crate::clock::Clock;
-use crate::crontab::file::Entry;
+use crate::crontab::file::CrontabEntry;
 use crate::domain::exit::Exit;
 
 /// How long a column is.
@@ -16,14 +16,14 @@ const WIDEST: usize = 32;
 
 /// Draws a day: a row for each line, a column for each half hour that really passes.
 pub(super) fn run(args: &TimelineArgs, output: Output, clock: &dyn Clock) -> Result<(), Failure> {
-    let crontab = source::read_sound(&args.source, output)?;
+    let crontab = source::read_sound(&args.source.file, &args.source.reading, output)?;
     let zone = crontab.format.zone.clone();
     let date = args.date.unwrap_or_else(|| clock.now().to_zoned(zone.clone()).date());
     let wrong = |error: jiff::Error| Failure::new(Exit::Usage, format!("--date {date}: {error}"));
     let begin = date.to_zoned(zone.clone()).map_err(wrong)?;
     let end = date.tomorrow().and_then(|next| next.to_zoned(zone)).map_err(wrong)?;
     let columns = columns(&begin, end.timestamp());
-    let entries: Vec<&Entry> = crontab.entries().collect();
+    let entries: Vec<&CrontabEntry> = crontab.entries().collect();
     let width =
         entries.iter().map(|entry| entry.task().chars().count()).max().unwrap_or_default().min(WIDEST);
     let hours = end.timestamp().duration_since(begin.timestamp()).as_secs() / 3600;
@@ -44,7 +44,7 @@ pub(super) fn run(args: &TimelineArgs, output: Output, clock: &dyn Clock) -> Res
 }
 
 /// The starts from `begin` on, before `end`.
-fn day(entry: &Entry, begin: Timestamp, end: Timestamp) -> Vec<Timestamp> {
+fn day(entry: &CrontabEntry, begin: Timestamp, end: Timestamp) -> Vec<Timestamp> {
     let before = begin.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(begin);
     entry.schedule.after(before).map(|next| next.at).take_while(|at| *at < end).collect()
 }
