@@ -189,6 +189,11 @@ pub fn report(
     })
 }
 
+/// Those that are errors.
+pub fn errors(problems: &[Problem]) -> impl Iterator<Item = &Problem> {
+    problems.iter().filter(|problem| problem.severity == Severity::Error)
+}
+
 impl Problem {
     /// Says where in the line it is.
     pub fn at(&mut self, columns: Range<usize>) -> &mut Self {

@@ -40,23 +40,23 @@ pub(super) struct Canary<'a> {
 impl<'a> Canary<'a> {
     /// The one that was chosen; none when the file makes no call.
     pub(super) fn choose(crontab: &'a Crontab, choice: &Choice) -> Option<Self> {
-        let mut calls = crontab.entries().filter_map(|entry| Some((entry, entry.call()?)));
-        let endpoint_of = |call: &Call| call.line.invocation.endpoint.clone().unwrap_or_default();
-        let first = crontab.entries().find_map(|entry| Some((entry, entry.call()?)))?;
-        let (entry, call) = match choice {
-            Choice::None => return None,
-            Choice::First => first,
-            Choice::Endpoint(wanted) => calls.find(|(_, call)| endpoint_of(call) == *wanted).unwrap_or(first),
-        };
-        let endpoint = match choice {
-            Choice::Endpoint(wanted) => wanted.clone(),
-            _ => endpoint_of(call),
-        };
-        Some(Self { entry, call, endpoint })
+        let mut calls = crontab.entries().filter_map(|entry| {
+            let call = entry.call()?;
+            Some(Self { entry, call, endpoint: call.line.invocation.endpoint.clone().unwrap_or_default() })
+        });
+        let first = calls.next()?;
+        match choice {
+            Choice::None => None,
+            Choice::Endpoint(wanted) if first.endpoint != *wanted => {
+                let found = calls.find(|call| call.endpoint == *wanted).unwrap_or(first);
+                Some(Self { endpoint: wanted.clone(), ..found })
+            }
+            Choice::First | Choice::Endpoint(_) => Some(first),
+        }
     }
 
-    /// Tries it.
-    pub(super) async fn sing(
+    /// Tries it, and says what was good.
+    pub(super) async fn try_out(
         &self,
         host: &Host,
         users: &[User],
@@ -83,10 +83,8 @@ impl<'a> Canary<'a> {
         let ran =
             stop.or(process::run(&mut command, LIMIT)).await?.map_err(|error| failed(error.to_string()))?;
         if ran.success {
-            return Ok(format!(
-                "{} as {name}: login and endpoint are good; it was not called",
-                self.endpoint
-            ));
+            let good = "login and endpoint are good; it was not called";
+            return Ok(format!("{} as {name}: {good}", self.endpoint));
         }
         let complaint = ran.complaint();
         let complaint = complaint.strip_prefix("qs-api-call: ").unwrap_or(&complaint);
@@ -106,13 +104,10 @@ impl<'a> Canary<'a> {
 
     /// What cron gives the shell, and the line the program.
     fn environment(&self, user: &User) -> Vec<(String, String)> {
-        let mut environment: Vec<(String, String)> =
-            [("SHELL", "/bin/sh"), ("PATH", DEFAULT_PATH), ("HOME", &user.home)]
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .to_vec();
-        let settings =
-            self.entry.environment.iter().map(|setting| (setting.name.clone(), setting.value.clone()));
-        environment.extend(settings);
+        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let defaults = [("SHELL", "/bin/sh"), ("PATH", DEFAULT_PATH), ("HOME", &user.home)];
+        let settings = self.entry.environment.iter().cloned().map(|setting| (setting.name, setting.value));
+        let mut environment: Vec<_> = defaults.into_iter().map(own).chain(settings).collect();
         environment.extend(self.call.assignments.iter().cloned());
         // Cron does not let a crontab say who it is.
         environment.push(("LOGNAME".to_owned(), user.name.clone()));

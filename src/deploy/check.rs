@@ -6,7 +6,7 @@ use super::machine::{self, Machine};
 use crate::clock::{self, Clock};
 use crate::crontab::file::{Crontab, Format};
 use crate::crontab::lint::{Facts, lint};
-use crate::crontab::problem::{Problem, Rule, Severity};
+use crate::crontab::problem::{self, Problem, Rule, Severity};
 
 /// A crontab and what is wrong with it here.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ impl Checked {
 
     /// The first error.
     pub fn first_error(&self) -> Option<&Problem> {
-        self.problems.iter().find(|problem| problem.severity == Severity::Error)
+        problem::errors(&self.problems).next()
     }
 
     /// The lines that hold a secret, from 1.

@@ -124,6 +124,10 @@ impl DeployError {
         })
     }
 
+    pub(super) fn host(what: impl Into<String>, hint: &str) -> Self {
+        Self::Host { what: what.into(), hint: hint.to_owned() }
+    }
+
     pub(super) fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| match source.kind() {

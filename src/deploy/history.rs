@@ -169,7 +169,7 @@ fn save(from: &Path, to: &Path, placed: &Placed) -> Result<Before, DeployError> 
     let copied = digest::of_file(to).map_err(DeployError::io(to))?;
     if copied != placed.sha256 {
         let what = format!("{} changed while it was saved", from.display());
-        return Err(DeployError::Host { what, hint: "try again".to_owned() });
+        return Err(DeployError::host(what, "try again"));
     }
     Ok(Before::Saved(placed.clone()))
 }

@@ -42,10 +42,8 @@ impl Placed {
         let Some(metadata) = metadata else { return Ok(None) };
         if !metadata.is_file() {
             let what = if metadata.is_symlink() { "a link" } else { "no file" };
-            return Err(DeployError::Host {
-                what: format!("{} is {what}, and would be replaced by a file", path.display()),
-                hint: "remove it first, if that is meant".to_owned(),
-            });
+            let what = format!("{} is {what}, and would be replaced by a file", path.display());
+            return Err(DeployError::host(what, "remove it first, if that is meant"));
         }
         let sha256 = digest::of_file(path).map_err(DeployError::io(path))?;
         Ok(Some(Self {
@@ -86,7 +84,7 @@ pub(super) fn put(
         drop(files::remove(&temporary));
         match source.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotFound => {
-                DeployError::Create { path: path.to_owned(), source }
+                DeployError::create(path)(source)
             }
             _ => DeployError::Io { path: path.to_owned(), source },
         }

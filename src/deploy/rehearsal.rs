@@ -65,8 +65,7 @@ pub(super) async fn ask(
     host: &Host,
     dir: &Path,
     name: &str,
-    crontab: &Crontab,
-    source: &[u8],
+    (crontab, source): (&Crontab, &[u8]),
     clock: &dyn Clock,
     stop: &mut Stop,
 ) -> Result<Verdict, DeployError> {

@@ -30,14 +30,14 @@ pub struct InstallStep {
 }
 
 /// The steps so far.
-pub struct Steps<'a> {
+pub struct Steps {
     taken: Vec<InstallStep>,
-    show: Box<dyn FnMut(&InstallStep) + 'a>,
+    show: Box<dyn FnMut(&InstallStep)>,
 }
 
-impl<'a> Steps<'a> {
+impl Steps {
     /// No step yet; `show` sees each as it ends.
-    pub fn new(show: impl FnMut(&InstallStep) + 'a) -> Self {
+    pub fn new(show: impl FnMut(&InstallStep) + 'static) -> Self {
         Self { taken: Vec::new(), show: Box::new(show) }
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::digest::{self, Manifest};
 use super::error::DeployError;
-use super::history::{Before, History};
+use super::history::{Backup, Before, History};
 use super::host::Host;
 use super::record::Memory;
 use crate::files::{self, Durability};
@@ -119,13 +119,8 @@ fn copy_program(from: &Path, to: &Path) -> io::Result<String> {
 /// The backup before the current version. One roll back after another goes further back, not to and fro.
 fn previous(history: &History, memory: &Memory) -> Result<u32, DeployError> {
     let before = memory.last()?.and_then(|last| last.restored).unwrap_or(u32::MAX);
-    let older = history
-        .list()?
-        .into_iter()
-        .rev()
-        .find(|backup| backup.number < before && matches!(backup.crontab, Before::Saved(_)));
-    older.map(|backup| backup.number).ok_or_else(|| DeployError::Host {
-        what: "there is no earlier version".to_owned(),
-        hint: "qs-api-call crontab rollback --list shows every one".to_owned(),
-    })
+    let is_older = |backup: &Backup| backup.number < before && matches!(backup.crontab, Before::Saved(_));
+    let older = history.list()?.into_iter().rev().find(is_older).map(|backup| backup.number);
+    let hint = "qs-api-call crontab rollback --list shows every one";
+    older.ok_or_else(|| DeployError::host("there is no earlier version", hint))
 }

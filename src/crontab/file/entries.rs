@@ -125,7 +125,7 @@ impl Reader {
         };
         let (from, to) = (start + error.at.start, start + error.at.end);
         let problem = self.report(rule, number, error.found.clone());
-        problem.about = error.field.map_or("", Field::name);
+        problem.about = error.field.map_or("", Field::as_str);
         problem.at(columns(text, from, to.max(from + 1)));
         problem.expected(error.expected.clone()).fix(error.fix.clone());
     }

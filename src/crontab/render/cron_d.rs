@@ -2,8 +2,7 @@
 
 use super::{Rendered, Unrenderable};
 use crate::crontab::file::{Crontab, Format, Line};
-use crate::crontab::problem::Severity;
-use crate::domain::cron::CronDialect;
+use crate::crontab::problem;
 
 /// The same lines, each entry with its user.
 ///
@@ -21,9 +20,10 @@ pub fn cron_d(crontab: &Crontab, name: &str, user: &str) -> Result<Rendered, Unr
         }
     });
     let content: String = lines.collect();
-    let format = Format { dialect: CronDialect::Debian, user_column: true, ..crontab.format.clone() };
+    let format =
+        Format { fixed_zone: crontab.format.fixed_zone, ..Format::system(crontab.format.zone.clone()) };
     let read = Crontab::parse(content.as_bytes(), format);
-    match read.problems.iter().find(|problem| problem.severity == Severity::Error) {
+    match problem::errors(&read.problems).next() {
         Some(problem) => Err(Unrenderable { line: problem.line, why: problem.message() }),
         None => Ok(Rendered { name: name.to_owned(), content }),
     }

@@ -1,6 +1,6 @@
 //! A `CronJob` of Kubernetes for each line.
 
-use super::{Names, Options, Rendered, Unrenderable, each, fill, lines, longest, mark, runs, settings, zone};
+use super::{Names, Options, Rendered, Unrenderable, each, fill, lines, longest, mark, settings, zone};
 use crate::crontab::call::Call;
 use crate::crontab::file::{Crontab, CrontabEntry};
 use crate::domain::cron::{CronExpr, Field};
@@ -27,11 +27,11 @@ const SAMPLE: usize = 200;
 pub fn kubernetes(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>, Unrenderable> {
     let (mut files, mut names) = (Vec::new(), Names::new(LONGEST_NAME));
     for (entry, call) in each(crontab)? {
-        let no = |why: &str| Unrenderable { line: entry.line, why: why.to_owned() };
-        let Schedule::Cron { expr, .. } = &entry.schedule else {
-            return Err(no("@reboot has no counterpart in Kubernetes"));
+        let schedule = match &entry.schedule {
+            Schedule::Cron { expr, .. } => schedule(expr),
+            Schedule::Reboot => Err("@reboot has no counterpart in Kubernetes"),
         };
-        let schedule = schedule(expr).map_err(no)?;
+        let schedule = schedule.map_err(|why| Unrenderable::new(entry, why))?;
         let name = names.unique(&object_name(&entry.task()));
         let component = name.trim_start_matches("qs-").to_owned();
         let zone = zone(entry, options);
@@ -68,13 +68,10 @@ pub(super) fn schedule(expr: &CronExpr) -> Result<String, &'static str> {
     let (day, weekday) = (Field::DayOfMonth, Field::DayOfWeek);
     let any_day = expr.either_day() && (expr.is_every(day) || expr.is_every(weekday));
     let fields = [Field::Minute, Field::Hour, day, Field::Month, weekday];
-    let words: Vec<String> = fields
-        .into_iter()
-        .map(|field| match field {
-            Field::DayOfMonth | Field::DayOfWeek if any_day => "*".to_owned(),
-            _ => list(expr, field),
-        })
-        .collect();
+    let words = fields.map(|field| match field {
+        Field::DayOfMonth | Field::DayOfWeek if any_day => "*".to_owned(),
+        _ => list(expr, field),
+    });
     Ok(words.join(" "))
 }
 
@@ -86,15 +83,8 @@ fn list(expr: &CronExpr, field: Field) -> String {
     {
         return format!("*/{step}");
     }
-    let parts: Vec<String> = runs(expr, field)
-        .into_iter()
-        .map(|(first, last)| match last - first {
-            0 => first.to_string(),
-            1 => format!("{first},{last}"),
-            _ => format!("{first}-{last}"),
-        })
-        .collect();
-    parts.join(",")
+    let show = |first, last| if first == last { format!("{first}") } else { format!("{first}-{last}") };
+    expr.runs(field, show).join(",")
 }
 
 /// A DNS label: lower case, digits and `-`, and not too long; a digest keeps two long names apart.
@@ -127,33 +117,22 @@ fn overlap(call: &Call) -> String {
 /// After how many seconds a start that could not be made is left out: less than the time to the next one, where that is
 /// more than a minute.
 fn starting(entry: &CrontabEntry) -> u64 {
-    let times: Vec<i64> = entry
-        .schedule
-        .after(jiff::Timestamp::UNIX_EPOCH)
-        .take(SAMPLE)
-        .map(|next| next.at.as_second())
-        .collect();
+    let runs = entry.schedule.after(jiff::Timestamp::UNIX_EPOCH).take(SAMPLE);
+    let times: Vec<i64> = runs.map(|next| next.at.as_second()).collect();
     let shortest = times.windows(2).map(|pair| (pair[1] - pair[0]).unsigned_abs()).min().unwrap_or(u64::MAX);
     shortest.saturating_sub(1).clamp(DEADLINE.0, DEADLINE.1)
 }
 
 /// A second pod only for a call that may be repeated: the first one may have sent its request.
 fn limits(call: &Call) -> String {
-    let once = longest(call).as_secs() + START;
     let each = duration::show(longest(call));
-    let (comment, retries, pods) = if call.line.invocation.idempotent {
-        (format!("Two pods at most, each with the call's {each} and a minute to start."), 1, 2)
+    let (comment, retries) = if call.line.invocation.idempotent {
+        (format!("Two pods at most, each with the call's {each} and a minute to start."), 1)
     } else {
-        (
-            format!("One pod, with the call's {each} and a minute to start: this call must not be repeated."),
-            0,
-            1,
-        )
+        (format!("One pod, with the call's {each} and a minute to start: this call must not be repeated."), 0)
     };
-    format!(
-        "      # {comment}\n      backoffLimit: {retries}\n      activeDeadlineSeconds: {}\n",
-        once * pods
-    )
+    let deadline = (longest(call).as_secs() + START) * (retries + 1);
+    format!("      # {comment}\n      backoffLimit: {retries}\n      activeDeadlineSeconds: {deadline}\n")
 }
 
 fn disruption(call: &Call) -> &'static str {

@@ -17,7 +17,6 @@ use std::time::Duration;
 use super::call::Call;
 use super::file::{Crontab, CrontabEntry};
 use super::invocation::check_task_name;
-use crate::domain::cron::{CronExpr, Field};
 
 /// How every rendered file begins.
 pub const MARK: &str = "# Rendered from ";
@@ -56,20 +55,24 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(330);
 /// Settings of cron itself, which mean nothing elsewhere.
 const CRONS_OWN: [&str; 7] = ["SHELL", "PATH", "MAILTO", "MAILFROM", "HOME", "LOGNAME", "CRON_TZ"];
 
+impl Unrenderable {
+    fn new(entry: &CrontabEntry, why: impl Into<String>) -> Self {
+        Self { line: entry.line, why: why.into() }
+    }
+}
+
 /// The call of a line, if it is one that another runner can make: a command of its own, without a shell around it.
 fn call_of(entry: &CrontabEntry) -> Result<&Call, Unrenderable> {
-    let no = |why: &str| Unrenderable { line: entry.line, why: why.to_owned() };
-    let call = entry.call().ok_or_else(|| no("it is not a call of qs-api-call alone"))?;
+    let no = |why: &str| Err(Unrenderable::new(entry, why));
+    let Some(call) = entry.call() else { return no("it is not a call of qs-api-call alone") };
     if !call.redirection.is_empty() {
-        return Err(no(
-            "its redirection needs a shell; name the log file as the call's last argument instead",
-        ));
+        return no("its redirection needs a shell; name the log file as the call's last argument instead");
     }
     if let Err(expected) = check_task_name(&entry.task()) {
-        return Err(Unrenderable { line: entry.line, why: format!("its task cannot be a name: {expected}") });
+        return no(&format!("its task cannot be a name: {expected}"));
     }
     if entry.command.input.is_some() {
-        return Err(no("its standard input comes from cron; use --data"));
+        return no("its standard input comes from cron; use --data");
     }
     Ok(call)
 }
@@ -119,18 +122,6 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
 /// Each with a newline behind it.
 fn lines(lines: impl Iterator<Item = String>) -> String {
     lines.map(|line| line + "\n").collect()
-}
-
-/// The values of a field as runs: first and last of each.
-fn runs(expr: &CronExpr, field: Field) -> Vec<(u8, u8)> {
-    let mut runs: Vec<(u8, u8)> = Vec::new();
-    for value in expr.values(field) {
-        match runs.last_mut() {
-            Some((_, last)) if *last + 1 == value => *last = value,
-            _ => runs.push((value, value)),
-        }
-    }
-    runs
 }
 
 /// Names of files and objects: two lines may have one task, and a name has a longest length.

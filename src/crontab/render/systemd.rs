@@ -1,6 +1,6 @@
 //! A timer and a service of systemd for each line (systemd.time(7), systemd.exec(5)).
 
-use super::{Names, Options, Rendered, Unrenderable, each, fill, lines, longest, mark, runs, settings, zone};
+use super::{Names, Options, Rendered, Unrenderable, each, fill, lines, longest, mark, settings, zone};
 use crate::crontab::call::Call;
 use crate::crontab::file::{Crontab, CrontabEntry};
 use crate::domain::cron::{CronExpr, Field};
@@ -26,16 +26,14 @@ pub fn systemd(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>, Un
     let (mut files, mut names) = (Vec::new(), Names::new(LONGEST_NAME));
     for (entry, call) in each(crontab)? {
         if call.line.invocation.overlap == Some(Overlap::Parallel) {
-            let why = "systemd never starts a unit that still runs, so --overlap parallel cannot be kept"
-                .to_owned();
-            return Err(Unrenderable { line: entry.line, why });
+            let why = "systemd never starts a unit that still runs, so --overlap parallel cannot be kept";
+            return Err(Unrenderable::new(entry, why));
         }
-        if entry.schedule == Schedule::Reboot {
+        let Schedule::Cron { expr, .. } = &entry.schedule else {
             let why =
-                "systemd would make the call whenever the timer is enabled, not when the machine starts"
-                    .to_owned();
-            return Err(Unrenderable { line: entry.line, why });
-        }
+                "systemd would make the call whenever the timer is enabled, not when the machine starts";
+            return Err(Unrenderable::new(entry, why));
+        };
         let name = names.unique(&format!("qs-call-{}", entry.task()));
         let mark = mark(options);
         // A backslash at the end of a line would take the next one in.
@@ -56,7 +54,7 @@ pub fn systemd(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>, Un
             ("mark", mark.as_str()),
             ("endpoint", &endpoint),
             ("schedule", &schedule),
-            ("when", &when(entry, options)),
+            ("when", &when(expr, zone(entry, options))),
             ("name", &name),
         ];
         files.push(Rendered { name: format!("{name}.timer"), content: fill(TIMER, &timer) });
@@ -65,14 +63,9 @@ pub fn systemd(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>, Un
 }
 
 /// The lines that say when: one, or two when either day is enough.
-fn when(entry: &CrontabEntry, options: &Options) -> String {
-    match &entry.schedule {
-        Schedule::Reboot => String::new(),
-        Schedule::Cron { expr, .. } => {
-            let zone = zone(entry, options).map(|zone| format!(" {zone}")).unwrap_or_default();
-            lines(calendar(expr).into_iter().map(|calendar| format!("OnCalendar={calendar}{zone}")))
-        }
-    }
+fn when(expr: &CronExpr, zone: Option<&str>) -> String {
+    let zone = zone.map(|zone| format!(" {zone}")).unwrap_or_default();
+    lines(calendar(expr).into_iter().map(|calendar| format!("OnCalendar={calendar}{zone}")))
 }
 
 /// Calendar events of an expression. A timer with several fires at each of them.
@@ -95,15 +88,10 @@ fn list(expr: &CronExpr, field: Field) -> String {
     if expr.is_every(field) {
         return "*".to_owned();
     }
-    let parts: Vec<String> = runs(expr, field)
-        .into_iter()
-        .map(|(first, last)| match last - first {
-            0 => format!("{first:02}"),
-            1 => format!("{first:02},{last:02}"),
-            _ => format!("{first:02}..{last:02}"),
-        })
-        .collect();
-    parts.join(",")
+    let show = |first, last| {
+        if first == last { format!("{first:02}") } else { format!("{first:02}..{last:02}") }
+    };
+    expr.runs(field, show).join(",")
 }
 
 fn weekdays(expr: &CronExpr) -> String {

@@ -10,9 +10,7 @@ fn expr(text: &str) -> CronExpr {
 }
 
 fn crontab(text: &str) -> Crontab {
-    let format =
-        Format { dialect: CronDialect::Debian, user_column: true, zone: TimeZone::UTC, fixed_zone: false };
-    let crontab = Crontab::parse(text.as_bytes(), format);
+    let crontab = Crontab::parse(text.as_bytes(), Format::system(TimeZone::UTC));
     assert!(crontab.is_sound(), "{:?}", crontab.problems);
     crontab
 }
@@ -136,8 +134,7 @@ fn long_names_stay_names() {
 
 #[test]
 fn a_users_crontab_gets_its_user() {
-    let format =
-        Format { dialect: CronDialect::Debian, user_column: false, zone: TimeZone::UTC, fixed_zone: false };
+    let format = Format { user_column: false, ..Format::system(TimeZone::UTC) };
     let crontab = Crontab::parse(b"A=b\r\n# c\r\n0 * * * *  /bin/x  y\r\n@daily z", format);
     assert_eq!(
         cron_d(&crontab, "x", "app").unwrap().content,

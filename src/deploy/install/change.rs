@@ -6,15 +6,15 @@ use jiff::Timestamp;
 
 use crate::deploy::canary::{Canary, Choice};
 use crate::deploy::cron;
+use crate::deploy::cron_log::CronLog;
 use crate::deploy::error::DeployError;
-use crate::deploy::history::Backup;
+use crate::deploy::history::{Backup, Before};
 use crate::deploy::legacy;
 use crate::deploy::place::{self, Attributes, Placed};
 use crate::deploy::prove::{self, Heard, Proof, ProofKind, WantedProof};
 use crate::deploy::record::{Deployment, UnderWay};
 use crate::deploy::rehearsal::Verdict;
-use crate::deploy::steps::{StepResult, Steps};
-use crate::deploy::stop::Stop;
+use crate::deploy::steps::StepResult;
 use crate::deploy::version::Version;
 use crate::files;
 
@@ -23,12 +23,10 @@ use super::{BINARY_MODE, CRONTAB_MODE, Install, Outcome, Ready};
 impl Install<'_> {
     /// The part that is either finished or undone.
     pub(super) async fn change(
-        &self,
+        &mut self,
         version: &Version,
         mut ready: Ready,
         new_binary: bool,
-        steps: &mut Steps<'_>,
-        stop: &mut Stop,
     ) -> Result<Outcome, DeployError> {
         let (number, at) = (self.next_number()?, self.clock.now());
         let backup = self.history.take(number, at, new_binary)?;
@@ -38,28 +36,26 @@ impl Install<'_> {
             crontab_sha256: version.crontab_sha256.clone(),
             binary_sha256: version.binary.as_ref().map(|binary| binary.sha256.clone()),
         })?;
-        match self.place_and_prove(version, &mut ready, new_binary, (number, at), steps, stop).await {
+        match self.place_and_prove(version, &mut ready, new_binary, (number, at)).await {
             Ok(deployment) => {
-                self.tidy(&backup, version, steps);
+                self.tidy(&backup, version);
                 Ok(Outcome::Installed(Box::new(deployment)))
             }
-            Err(reason) => Err(self.roll_back(reason, &backup, &mut ready, steps, stop).await),
+            Err(reason) => Err(self.roll_back(reason, &backup, &mut ready).await),
         }
     }
 
     pub(super) async fn place_and_prove(
-        &self,
+        &mut self,
         version: &Version,
         ready: &mut Ready,
         new_binary: bool,
         (number, at): (u32, Timestamp),
-        steps: &mut Steps<'_>,
-        stop: &mut Stop,
     ) -> Result<Deployment, DeployError> {
-        self.place(version, new_binary, steps)?;
-        stop.check().await?;
-        let proof = self.prove(ready, steps, stop).await?;
-        let canary = self.try_canary(ready, steps, stop).await?;
+        self.place(version, new_binary)?;
+        self.stop.check().await?;
+        let proof = self.prove(ready).await?;
+        let canary = self.try_canary(ready).await?;
         let path = self.host.crontab(&self.order.name);
         let crontab = Placed::at(&path)?.filter(|placed| placed.sha256 == version.crontab_sha256);
         let crontab = crontab.ok_or_else(|| {
@@ -81,17 +77,12 @@ impl Install<'_> {
         };
         // From here on it is in force, whatever happens.
         self.memory.set_last(&deployment)?;
-        steps.ok("record", format!("deployment {number}"));
+        self.steps.ok("record", format!("deployment {number}"));
         Ok(deployment)
     }
 
     /// The program first: the lines of the new crontab may need it.
-    pub(super) fn place(
-        &self,
-        version: &Version,
-        new_binary: bool,
-        steps: &mut Steps<'_>,
-    ) -> Result<(), DeployError> {
+    pub(super) fn place(&mut self, version: &Version, new_binary: bool) -> Result<(), DeployError> {
         let owner = files::is_root().then_some((0, 0));
         let (path, binary) = (self.host.crontab(&self.order.name), self.host.binary());
         if self.host.root().is_some() {
@@ -102,36 +93,31 @@ impl Install<'_> {
         if let Some(new) = version.binary.as_ref().filter(|_| new_binary) {
             let mut content = File::open(&new.path).map_err(DeployError::io(&new.path))?;
             place::put(&binary, &mut content, Attributes { mode: BINARY_MODE, owner }, self.second(), None)?;
-            steps.ok("place", binary.display().to_string());
+            self.steps.ok("place", binary.display().to_string());
         }
         let known = [Placed::at(&path)?, self.memory.last()?.map(|last| last.crontab)];
         let after = known.into_iter().flatten().map(|placed| placed.mtime).max();
         let attributes = Attributes { mode: CRONTAB_MODE, owner };
         place::put(&path, &mut version.crontab.as_slice(), attributes, self.second(), after)?;
-        steps.ok("place", path.display().to_string());
+        self.steps.ok("place", path.display().to_string());
         Ok(())
     }
 
-    pub(super) async fn prove(
-        &self,
-        ready: &mut Ready,
-        steps: &mut Steps<'_>,
-        stop: &mut Stop,
-    ) -> Result<Proof, DeployError> {
-        let proof = |kind, evidence: String| Proof { kind, evidence, at: self.clock.now() };
+    pub(super) async fn prove(&mut self, ready: &mut Ready) -> Result<Proof, DeployError> {
+        let clock = self.clock;
+        let proof = |kind, evidence: String| Proof { kind, evidence, at: clock.now() };
         let wanted = self.order.proof;
         if wanted == WantedProof::None {
             let proof = proof(ProofKind::None, "no proof was asked for".to_owned());
-            steps.add("prove", StepResult::Skipped, proof.evidence.clone());
+            self.steps.add("prove", StepResult::Skipped, proof.evidence.clone());
             return Ok(proof);
         }
         let mut silent = None;
         if let Some(log) = ready.log.as_mut().filter(|_| wanted != WantedProof::Parse) {
-            let (name, patience) = (&self.order.name, self.order.proof_timeout);
-            match prove::listen(log, self.host, name, patience, self.clock, stop).await? {
+            match self.listen(log).await? {
                 Heard::Reload => {
                     let proof = proof(ProofKind::Log, format!("cron logged RELOAD of it in {}", log.place()));
-                    steps.ok("prove", proof.evidence.clone());
+                    self.steps.ok("prove", proof.evidence.clone());
                     return Ok(proof);
                 }
                 Heard::Error(error) => {
@@ -143,9 +129,8 @@ impl Install<'_> {
         let accepted = ready.verdict == Verdict::Accepted;
         if wanted == WantedProof::Log || !accepted {
             let why = silent.unwrap_or_else(|| "there is no log of cron".to_owned());
-            return Err(DeployError::Unproven(format!(
-                "{why}: it is not proved that cron has read the file"
-            )));
+            let why = format!("{why}: it is not proved that cron has read the file");
+            return Err(DeployError::Unproven(why));
         }
         let pid =
             cron::running(self.host).ok_or_else(|| DeployError::Unproven("cron has ended".to_owned()))?;
@@ -156,48 +141,49 @@ impl Install<'_> {
         };
         let proof = proof(ProofKind::Parse, evidence);
         let mark = if wanted == WantedProof::Parse { StepResult::Ok } else { StepResult::Warning };
-        steps.add("prove", mark, proof.evidence.clone());
+        self.steps.add("prove", mark, proof.evidence.clone());
         Ok(proof)
     }
 
-    pub(super) async fn try_canary(
-        &self,
-        ready: &Ready,
-        steps: &mut Steps<'_>,
-        stop: &mut Stop,
-    ) -> Result<Option<String>, DeployError> {
+    /// Listens to cron's log until it has said something about the file.
+    pub(super) async fn listen(&mut self, log: &mut CronLog) -> Result<Heard, DeployError> {
+        let (name, patience) = (&self.order.name, self.order.proof_timeout);
+        prove::listen(log, self.host, name, patience, self.clock, self.stop).await
+    }
+
+    pub(super) async fn try_canary(&mut self, ready: &Ready) -> Result<Option<String>, DeployError> {
         let Some(canary) = Canary::choose(&ready.checked.crontab, &self.order.canary) else {
-            let why =
-                if self.order.canary == Choice::None { "none was asked for" } else { "no line makes a call" };
-            steps.add("canary", StepResult::Skipped, why);
+            let none = self.order.canary == Choice::None;
+            let why = if none { "none was asked for" } else { "no line makes a call" };
+            self.steps.add("canary", StepResult::Skipped, why);
             return Ok(None);
         };
-        let sung = canary.sing(self.host, &ready.users, stop).await?;
-        steps.ok("canary", sung);
+        let good = canary.try_out(self.host, &ready.users, self.stop).await?;
+        self.steps.ok("canary", good);
         Ok(Some(canary.endpoint))
     }
 
     /// What is done behind the install. It is in force, so a failure here is told and changes nothing about that.
-    pub(super) fn tidy(&self, backup: &Backup, version: &Version, steps: &mut Steps<'_>) {
-        let first = backup.crontab == crate::deploy::history::Before::Absent;
+    pub(super) fn tidy(&mut self, backup: &Backup, version: &Version) {
+        let first = backup.crontab == Before::Absent;
         let forgotten = if first { self.history.forget(backup.number) } else { Ok(()) };
         // The mark of the install goes last: as long as it is there, the next install looks after it.
         let done = forgotten.and_then(|()| self.history.prune()).and_then(|()| self.memory.end());
         if let Err(error) = done {
-            steps.add("tidy", StepResult::Warning, error.to_string());
+            self.steps.add("tidy", StepResult::Warning, error.to_string());
         }
-        self.purge_legacy(version, steps);
+        self.purge_legacy(version);
     }
 
     /// Takes away what the scripts left, if that was asked for.
-    pub(super) fn purge_legacy(&self, version: &Version, steps: &mut Steps<'_>) {
+    pub(super) fn purge_legacy(&mut self, version: &Version) {
         if !self.order.purge_legacy || self.order.dry_run {
             return;
         }
         let found = legacy::find(self.host, &self.order.name, &String::from_utf8_lossy(&version.crontab));
         match legacy::purge(self.host, &found.gone, self.second()) {
-            Ok(()) => steps.ok("purge-legacy", found.told()),
-            Err(error) => steps.add("purge-legacy", StepResult::Warning, error.to_string()),
+            Ok(()) => self.steps.ok("purge-legacy", found.told()),
+            Err(error) => self.steps.add("purge-legacy", StepResult::Warning, error.to_string()),
         }
     }
 

@@ -73,7 +73,7 @@ pub async fn install(
     order: &Order,
     host: &Host,
     clock: &dyn Clock,
-    steps: &mut Steps<'_>,
+    steps: &mut Steps,
     stop: &mut Stop,
 ) -> Result<Outcome, DeployError> {
     if !is_file_name(&order.name) {
@@ -81,8 +81,7 @@ pub async fn install(
     }
     let memory = Memory::new(&host.state(), &order.name);
     let history = History::new(host, &order.name);
-    let install = Install { order, host, clock, memory, history };
-    let result = install.run(steps, stop).await;
+    let result = Install { order, host, clock, memory, history, steps, stop }.run().await;
     if let Err(error) = &result
         && !matches!(error, DeployError::RolledBack(_))
     {
@@ -97,6 +96,8 @@ struct Install<'a> {
     clock: &'a dyn Clock,
     memory: Memory,
     history: History,
+    steps: &'a mut Steps,
+    stop: &'a mut Stop,
 }
 
 /// What was found out before anything was changed.
@@ -108,17 +109,17 @@ struct Ready {
 }
 
 impl Install<'_> {
-    async fn run(&self, steps: &mut Steps<'_>, stop: &mut Stop) -> Result<Outcome, DeployError> {
+    async fn run(&mut self) -> Result<Outcome, DeployError> {
         // The files first: without them there is nothing to lock for.
         if let Source::Files { .. } = self.order.source {
             Version::read(&self.order.source, self.host, &self.order.name)?;
         }
-        let _lock = if self.order.dry_run { None } else { Some(self.lock(steps)?) };
-        self.repair(steps)?;
+        let _lock = if self.order.dry_run { None } else { Some(self.lock()?) };
+        self.repair()?;
         let mut version = Version::read(&self.order.source, self.host, &self.order.name)?;
-        steps.ok("read", self.told(&version));
+        self.steps.ok("read", self.told(&version));
         let users = self.host.users().map_err(DeployError::io(Path::new("/etc/passwd")))?;
-        let checked = self.check(&version, &users, steps)?;
+        let checked = self.check(&version, &users)?;
         let (path, binary) = (self.host.crontab(&self.order.name), self.host.binary());
         let (current, current_binary) = (Placed::at(&path)?, Placed::at(&binary)?);
         let new_binary = version
@@ -127,38 +128,33 @@ impl Install<'_> {
             .is_some_and(|new| !is_in_place(current_binary.as_ref(), &new.sha256, BINARY_MODE));
         let same = is_in_place(current.as_ref(), &version.crontab_sha256, CRONTAB_MODE) && !new_binary;
         if same && !self.order.force {
-            steps.ok("compare", "unchanged");
-            self.purge_legacy(&version, steps);
+            self.steps.ok("compare", "unchanged");
+            self.purge_legacy(&version);
             return Ok(Outcome::Unchanged);
         }
         self.expect_no_drift(current.as_ref(), &version)?;
         if self.order.dry_run {
-            return self.would_change(&version, &checked, &users, new_binary, steps);
+            return self.would_change(&version, &checked, &users, new_binary);
         }
         let staged = self.memory.staged();
-        let result = match version.stage(&staged) {
-            Ok(()) => {
-                steps.ok("stage", staged.display().to_string());
-                self.make_ready_and_change(&version, checked, users, new_binary, steps, stop).await
-            }
-            Err(error) => Err(error),
-        };
+        let result = self.stage_and_change(&mut version, &staged, checked, users, new_binary).await;
         // Whatever happened, nobody needs it any more; what cannot be removed is removed by the next install.
         drop(files::remove_dir(&staged));
         result
     }
 
-    async fn make_ready_and_change(
-        &self,
-        version: &Version,
+    async fn stage_and_change(
+        &mut self,
+        version: &mut Version,
+        staged: &Path,
         checked: Checked,
         users: Vec<User>,
         new_binary: bool,
-        steps: &mut Steps<'_>,
-        stop: &mut Stop,
     ) -> Result<Outcome, DeployError> {
-        let ready = self.make_ready(checked, users, version, steps, stop).await?;
-        self.change(version, ready, new_binary, steps, stop).await
+        version.stage(staged)?;
+        self.steps.ok("stage", staged.display().to_string());
+        let ready = self.make_ready(checked, users, version).await?;
+        self.change(version, ready, new_binary).await
     }
 
     fn told(&self, version: &Version) -> String {
@@ -174,12 +170,11 @@ impl Install<'_> {
     }
 
     fn would_change(
-        &self,
+        &mut self,
         version: &Version,
         checked: &Checked,
         users: &[User],
         new_binary: bool,
-        steps: &mut Steps<'_>,
     ) -> Result<Outcome, DeployError> {
         let path = self.host.crontab(&self.order.name);
         let old = files::if_there(std::fs::read(&path)).map_err(DeployError::io(&path))?.unwrap_or_default();
@@ -197,7 +192,11 @@ impl Install<'_> {
             let found = legacy::find(self.host, &self.order.name, &text(&version.crontab));
             lines.extend(found.gone.iter().map(|path| format!("removed: {}", path.display())));
         }
-        steps.add("dry-run", StepResult::Skipped, "nothing was changed, and cron's parser was not asked");
+        self.steps.add(
+            "dry-run",
+            StepResult::Skipped,
+            "nothing was changed, and cron's parser was not asked",
+        );
         Ok(Outcome::WouldChange(lines))
     }
 }

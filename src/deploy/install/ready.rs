@@ -11,28 +11,28 @@ use crate::deploy::place::Placed;
 use crate::deploy::process;
 use crate::deploy::prove::WantedProof;
 use crate::deploy::rehearsal::{self, Verdict};
-use crate::deploy::steps::{StepResult, Steps};
-use crate::deploy::stop::Stop;
+use crate::deploy::steps::StepResult;
 use crate::deploy::version::Version;
+use crate::domain::plural::plural;
 use crate::files::FileLock;
 
 use super::{Install, Ready, VERSION_LIMIT};
 
 impl Install<'_> {
-    pub(super) fn lock(&self, steps: &mut Steps<'_>) -> Result<FileLock, DeployError> {
+    pub(super) fn lock(&mut self) -> Result<FileLock, DeployError> {
         self.memory.create()?;
         let path = self.host.state().join("lock");
         let lock = FileLock::try_take(&path).map_err(DeployError::create(&path))?;
         let lock = lock.ok_or(DeployError::Locked(path))?;
-        steps.ok("lock", "no other install is at work");
+        self.steps.ok("lock", "no other install is at work");
         Ok(lock)
     }
 
     /// Ends what a killed install began.
-    pub(super) fn repair(&self, steps: &mut Steps<'_>) -> Result<(), DeployError> {
+    pub(super) fn repair(&mut self) -> Result<(), DeployError> {
         let Some(under_way) = self.memory.under_way()? else { return Ok(()) };
         if self.order.dry_run {
-            steps.add(
+            self.steps.add(
                 "repair",
                 StepResult::Warning,
                 "an interrupted install is there; the next one rolls it back",
@@ -41,7 +41,7 @@ impl Install<'_> {
         }
         if self.memory.last()?.is_some_and(|last| last.number == under_way.number) {
             self.memory.end()?;
-            steps.ok("repair", "the last install was complete when it was killed");
+            self.steps.ok("repair", "the last install was complete when it was killed");
             return Ok(());
         }
         let backup = self.history.get(under_way.number)?;
@@ -49,35 +49,30 @@ impl Install<'_> {
         self.memory.end()?;
         self.history.forget(backup.number)?;
         let done = if done.is_empty() { "it had changed nothing".to_owned() } else { done.join("; ") };
-        steps.add("repair", StepResult::Warning, format!("an interrupted install was rolled back: {done}"));
+        self.steps.add(
+            "repair",
+            StepResult::Warning,
+            format!("an interrupted install was rolled back: {done}"),
+        );
         Ok(())
     }
 
-    pub(super) fn check(
-        &self,
-        version: &Version,
-        users: &[User],
-        steps: &mut Steps<'_>,
-    ) -> Result<Checked, DeployError> {
+    pub(super) fn check(&mut self, version: &Version, users: &[User]) -> Result<Checked, DeployError> {
         let brings_binary = version.binary.is_some();
         let checked = check(self.host, users, &self.order.name, &version.crontab, brings_binary, self.clock)?;
         let (errors, warnings) = (checked.count(Severity::Error), checked.count(Severity::Warning));
         let Some(first) = checked.first_error() else {
-            let entries = match checked.crontab.entries().count() {
-                1 => "1 entry".to_owned(),
-                entries => format!("{entries} entries"),
-            };
-            let (mark, warnings) = match warnings {
+            let entries = plural(checked.crontab.entries().count(), "entry");
+            let (result, warnings) = match warnings {
                 0 => (StepResult::Ok, "no warning".to_owned()),
-                1 => (StepResult::Warning, "1 warning".to_owned()),
-                _ => (StepResult::Warning, format!("{warnings} warnings")),
+                _ => (StepResult::Warning, plural(warnings, "warning")),
             };
-            steps.add("check", mark, format!("{entries}, no error, {warnings}"));
+            self.steps.add("check", result, format!("{entries}, no error, {warnings}"));
             return Ok(checked);
         };
         // It ran before, whatever the rules say of it today; cron itself still has its say.
         if version.restored.is_some() {
-            steps.add("check", StepResult::Warning, format!("{errors} errors, the first: {first}"));
+            self.steps.add("check", StepResult::Warning, format!("{errors} errors, the first: {first}"));
             return Ok(checked);
         }
         Err(DeployError::Refused { by: "the check", errors, first: first.to_string() })
@@ -98,33 +93,29 @@ impl Install<'_> {
     }
 
     pub(super) async fn look_at_host(
-        &self,
+        &mut self,
         checked: &Checked,
         version: &Version,
-        steps: &mut Steps<'_>,
-        stop: &mut Stop,
     ) -> Result<(), DeployError> {
         let mut told = Vec::new();
         match cron::running(self.host) {
             Some(pid) => told.push(format!("cron is running (process {pid})")),
             None if self.order.proof == WantedProof::None => told.push("cron is not running".to_owned()),
             None => {
-                return Err(DeployError::Host {
-                    what: "cron is not running; nothing was changed".to_owned(),
-                    hint: "systemctl start cron, or --proof none where it will only run later".to_owned(),
-                });
+                let hint = "systemctl start cron, or --proof none where it will only run later";
+                return Err(DeployError::host("cron is not running; nothing was changed", hint));
             }
         }
         let calls = checked.crontab.entries().any(|entry| entry.call().is_some());
-        let installed = self.host.binary();
-        let program = version.binary.as_ref().map(|binary| binary.path.clone());
-        let program = program.or_else(|| Some(installed).filter(|path| calls && path.exists()));
-        if let Some(program) = program {
+        let installed = || Some(self.host.binary()).filter(|path| calls && path.exists());
+        let new = version.binary.as_ref().map(|binary| binary.path.clone());
+        if let Some(program) = new.or_else(installed) {
             let mut command = process::command(&program);
-            let ran = stop.or(process::run(command.arg("--version"), VERSION_LIMIT)).await?;
-            let not_a_program = |why: String| DeployError::Host {
-                what: format!("{} does not tell its version: {why}; nothing was changed", program.display()),
-                hint: "is it built for this machine?".to_owned(),
+            let ran = self.stop.or(process::run(command.arg("--version"), VERSION_LIMIT)).await?;
+            let not_a_program = |why: String| {
+                let program = program.display();
+                let what = format!("{program} does not tell its version: {why}; nothing was changed");
+                DeployError::host(what, "is it built for this machine?")
             };
             let ran = ran.map_err(|error| not_a_program(error.to_string()))?;
             if !ran.success {
@@ -132,7 +123,7 @@ impl Install<'_> {
             }
             told.push(ran.stdout.lines().next().unwrap_or_default().to_owned());
         }
-        steps.ok("host", told.join(", "));
+        self.steps.ok("host", told.join(", "));
         Ok(())
     }
 
@@ -148,36 +139,25 @@ impl Install<'_> {
             WantedProof::Parse => "the host's cron cannot be asked",
             WantedProof::Auto => "no log of cron can be read, and the host's cron cannot be asked",
         };
-        Err(DeployError::Host {
-            what: format!("it could not be proved that cron runs it: {why}; nothing was changed"),
-            hint: "--proof none installs without a proof".to_owned(),
-        })
+        let what = format!("it could not be proved that cron runs it: {why}; nothing was changed");
+        Err(DeployError::host(what, "--proof none installs without a proof"))
     }
 
     /// Everything that can be known before the first change.
     pub(super) async fn make_ready(
-        &self,
+        &mut self,
         checked: Checked,
         users: Vec<User>,
         version: &Version,
-        steps: &mut Steps<'_>,
-        stop: &mut Stop,
     ) -> Result<Ready, DeployError> {
-        self.look_at_host(&checked, version, steps, stop).await?;
-        let verdict = rehearsal::ask(
-            self.host,
-            &self.memory.staged(),
-            &self.order.name,
-            &checked.crontab,
-            &version.crontab,
-            self.clock,
-            stop,
-        )
-        .await?;
+        self.look_at_host(&checked, version).await?;
+        let (staged, name) = (self.memory.staged(), &self.order.name);
+        let file = (&checked.crontab, version.crontab.as_slice());
+        let verdict = rehearsal::ask(self.host, &staged, name, file, self.clock, self.stop).await?;
         match &verdict {
-            Verdict::Accepted => steps.ok("parse", "the host's cron reads it without a complaint"),
+            Verdict::Accepted => self.steps.ok("parse", "the host's cron reads it without a complaint"),
             Verdict::Unavailable(why) => {
-                steps.add("parse", StepResult::Skipped, format!("the host's cron was not asked: {why}"));
+                self.steps.add("parse", StepResult::Skipped, format!("the host's cron was not asked: {why}"));
             }
             Verdict::Refused(errors) => {
                 let first = errors.join("; ");
@@ -186,14 +166,12 @@ impl Install<'_> {
         }
         let canary = Canary::choose(&checked.crontab, &self.order.canary);
         if let (Choice::Endpoint(endpoint), None) = (&self.order.canary, canary) {
-            return Err(DeployError::Host {
-                what: format!("no line makes a call, so none can try {endpoint}; nothing was changed"),
-                hint: "--no-canary installs without one".to_owned(),
-            });
+            let what = format!("no line makes a call, so none can try {endpoint}; nothing was changed");
+            return Err(DeployError::host(what, "--no-canary installs without one"));
         }
         let log = CronLog::from_now(self.host).await;
         self.expect_provable(&verdict, log.is_some())?;
-        stop.check().await?;
+        self.stop.check().await?;
         Ok(Ready { checked, users, log, verdict })
     }
 }

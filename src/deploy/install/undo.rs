@@ -1,33 +1,27 @@
 //! The way back.
 
 use crate::deploy::error::DeployError;
-use crate::deploy::history::Backup;
-use crate::deploy::prove::{self, Heard, WantedProof};
-use crate::deploy::steps::{StepResult, Steps};
-use crate::deploy::stop::Stop;
+use crate::deploy::history::{Backup, Before};
+use crate::deploy::prove::{Heard, WantedProof};
+use crate::deploy::steps::StepResult;
 
 use super::{Install, Ready};
 
 impl Install<'_> {
     /// Everything as it was before, and the same proof of that.
     pub(super) async fn roll_back(
-        &self,
+        &mut self,
         reason: DeployError,
         backup: &Backup,
         ready: &mut Ready,
-        steps: &mut Steps<'_>,
-        stop: &mut Stop,
     ) -> DeployError {
-        steps.add("fail", StepResult::Failed, reason.to_string());
+        self.steps.add("fail", StepResult::Failed, reason.to_string());
         if let Some(log) = &mut ready.log {
             // What cron said about the new file is no proof of the old one.
             log.said(&self.order.name).await;
         }
-        let restored = self.history.restore(backup, self.second()).and_then(|done| {
-            self.memory.end()?;
-            Ok(done)
-        });
-        let done = match restored {
+        let restored = self.history.restore(backup, self.second());
+        let done = match restored.and_then(|done| self.memory.end().map(|()| done)) {
             Ok(done) => done,
             Err(failure) => {
                 let by_hand = self.history.by_hand(backup);
@@ -36,34 +30,39 @@ impl Install<'_> {
         };
         // A backup of what is in force again helps nobody; one that stays does no harm either.
         drop(self.history.forget(backup.number));
-        steps.ok(
-            "roll-back",
-            if done.is_empty() { "nothing had been changed".to_owned() } else { done.join("; ") },
-        );
-        let was_there = backup.crontab != crate::deploy::history::Before::Absent;
+        let told = if done.is_empty() { "nothing had been changed".to_owned() } else { done.join("; ") };
+        self.steps.ok("roll-back", told);
+        let was_there = backup.crontab != Before::Absent;
         if was_there && !done.is_empty() && !matches!(reason, DeployError::Stopped(_)) {
-            self.prove_old(ready, steps, stop).await;
+            self.prove_old(ready).await;
         }
         DeployError::RolledBack(Box::new(reason))
     }
 
-    pub(super) async fn prove_old(&self, ready: &mut Ready, steps: &mut Steps<'_>, stop: &mut Stop) {
+    pub(super) async fn prove_old(&mut self, ready: &mut Ready) {
         let Some(log) =
             ready.log.as_mut().filter(|_| matches!(self.order.proof, WantedProof::Auto | WantedProof::Log))
         else {
-            steps.add("prove", StepResult::Skipped, "the old file's return was not proved");
+            self.steps.add("prove", StepResult::Skipped, "the old file's return was not proved");
             return;
         };
-        let (name, patience) = (&self.order.name, self.order.proof_timeout);
-        match prove::listen(log, self.host, name, patience, self.clock, stop).await {
-            Ok(Heard::Reload) => steps.ok("prove", "cron logged RELOAD of the old file"),
+        match self.listen(log).await {
+            Ok(Heard::Reload) => self.steps.ok("prove", "cron logged RELOAD of the old file"),
             Ok(Heard::Error(error)) => {
-                steps.add("prove", StepResult::Warning, format!("cron refuses the old file, too: {error}"));
+                self.steps.add(
+                    "prove",
+                    StepResult::Warning,
+                    format!("cron refuses the old file, too: {error}"),
+                );
             }
             Ok(Heard::Nothing) => {
-                steps.add("prove", StepResult::Warning, "cron logged nothing about the old file's return");
+                self.steps.add(
+                    "prove",
+                    StepResult::Warning,
+                    "cron logged nothing about the old file's return",
+                );
             }
-            Err(error) => steps.add("prove", StepResult::Warning, error.to_string()),
+            Err(error) => self.steps.add("prove", StepResult::Warning, error.to_string()),
         }
     }
 }

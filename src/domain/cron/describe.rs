@@ -2,22 +2,6 @@
 
 use super::{CronExpr, Field};
 
-const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
-
 impl CronExpr {
     /// A sentence without its capital and its full stop: `at 02:30, on Monday to Friday`.
     pub fn describe(&self) -> String {
@@ -31,13 +15,11 @@ impl CronExpr {
 
     fn time_of_day(&self) -> String {
         let (minutes, hours) = (self.values(Field::Minute), self.values(Field::Hour));
-        let seconds = match self.values(Field::Second).as_slice() {
-            [0] => String::new(),
-            _ => match self.rhythm(Field::Second) {
-                Some(1) => "every second, ".to_owned(),
-                Some(step) => format!("every {step} seconds, "),
-                None => format!("at second {}, ", self.list(Field::Second)),
-            },
+        let seconds = match self.rhythm(Field::Second) {
+            _ if !self.has_seconds() => String::new(),
+            Some(1) => "every second, ".to_owned(),
+            Some(step) => format!("every {step} seconds, "),
+            None => format!("at second {}, ", self.list(Field::Second)),
         };
         let hour_list = || match self.rhythm(Field::Hour) {
             Some(1) => "every hour".to_owned(),
@@ -46,11 +28,8 @@ impl CronExpr {
         };
         let time = match (self.rhythm(Field::Minute), self.has_few_times()) {
             (_, true) => {
-                let times: Vec<String> = hours
-                    .iter()
-                    .flat_map(|hour| minutes.iter().map(move |minute| format!("{hour:02}:{minute:02}")))
-                    .collect();
-                format!("at {}", and(&times))
+                let of_hour = |hour| minutes.iter().map(move |minute| format!("{hour:02}:{minute:02}"));
+                format!("at {}", and(&hours.iter().flat_map(of_hour).collect::<Vec<_>>()))
             }
             (Some(step), _) => {
                 let every =
@@ -96,27 +75,22 @@ impl CronExpr {
 
     /// The values as words; three or more in a row as a range.
     fn list(&self, field: Field) -> String {
-        let name = |value: u8| match field {
-            Field::Month => MONTHS[usize::from(value) - 1].to_owned(),
-            Field::DayOfWeek => WEEKDAYS[usize::from(value)].to_owned(),
-            _ => value.to_string(),
+        let name = |value: u8| {
+            let name = field.names().nth(usize::from(value - field.bounds().0));
+            name.map_or_else(|| value.to_string(), str::to_owned)
         };
-        let mut runs: Vec<(u8, u8)> = Vec::new();
-        for value in self.values(field) {
-            match runs.last_mut() {
-                Some((_, last)) if *last + 1 == value => *last = value,
-                _ => runs.push((value, value)),
-            }
-        }
-        let words: Vec<String> = runs
-            .into_iter()
-            .flat_map(|(first, last)| match last - first {
-                0 => vec![name(first)],
-                1 => vec![name(first), name(last)],
-                _ => vec![format!("{} to {}", name(first), name(last))],
-            })
-            .collect();
-        and(&words)
+        and(&self.runs(field, |first, last| {
+            if first == last { name(first) } else { format!("{} to {}", name(first), name(last)) }
+        }))
+    }
+
+    /// The values of a field, those in a row together, as `show` writes the first and the last of each; two in a row are
+    /// shown one by one.
+    pub fn runs(&self, field: Field, show: impl Fn(u8, u8) -> String) -> Vec<String> {
+        let values = self.values(field);
+        let runs = values.chunk_by(|a, b| a + 1 == *b);
+        let parts = runs.flat_map(|run| if run.len() == 2 { run.chunks(1) } else { run.chunks(64) });
+        parts.map(|part| show(part[0], part[part.len() - 1])).collect()
     }
 }
 

@@ -8,6 +8,7 @@ mod describe;
 mod error;
 mod field;
 mod next;
+mod values;
 
 #[cfg(test)]
 mod tests;
@@ -19,7 +20,7 @@ pub use field::Field;
 pub use next::{Dst, Occurrence};
 
 use self::calendar::Rule;
-use self::field::Values;
+use self::values::Values;
 
 /// Whose reading of an expression counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -69,10 +70,10 @@ impl CronExpr {
         };
         let mut values = [Values { set: 1, star: false, lone_step: false }; 6];
         for (field, (at, word)) in fields.iter().zip(&words) {
-            values[*field as usize] = field::parse(*field, word, *at, dialect, seed)?;
+            values[*field as usize] = values::parse(*field, word, *at, dialect, seed)?;
         }
-        let normal = words.iter().map(|(_, word)| *word).collect::<Vec<_>>().join(" ");
-        let expr = Self::new(normal, &values);
+        let normal: Vec<&str> = words.iter().map(|(_, word)| *word).collect();
+        let expr = Self::new(normal.join(" "), &values);
         if expr.rule.fires() {
             return Ok(expr);
         }
@@ -127,7 +128,7 @@ impl CronExpr {
             text,
             rule,
             follows_clock: star(Field::Second) || star(Field::Minute) || star(Field::Hour),
-            lone_step: Field::ALL.into_iter().find(|field| values[*field as usize].lone_step),
+            lone_step: Field::ALL.iter().copied().find(|field| values[*field as usize].lone_step),
         }
     }
 

@@ -70,9 +70,10 @@ pub(super) async fn carry_out(
 ) -> Result<(), Failure> {
     let host = args.host()?;
     let mut stop = Stop::new(stopped());
-    let mut steps = Steps::new(|step: &InstallStep| {
+    let json = args.json;
+    let mut steps = Steps::new(move |step: &InstallStep| {
         // A reader that has gone away, with its connection for example, must not end an install.
-        match (args.json, output.stderr_is_terminal) {
+        match (json, output.stderr_is_terminal) {
             (true, _) => {}
             (false, true) => output.note(&line(step)),
             (false, false) => drop(output.data(&line(step))),
@@ -84,10 +85,7 @@ pub(super) async fn carry_out(
     } else {
         text(&order.name, &result, output)
     };
-    match result {
-        Ok(_) => shown,
-        Err(error) => Err(failure(&error)),
-    }
+    result.map_err(|error| failure(&error)).and(shown)
 }
 
 /// `ok       place    /etc/cron.d/qs-scheduler`.
@@ -106,7 +104,7 @@ fn text(name: &str, result: &Result<Outcome, DeployError>, output: Output) -> Re
     }
 }
 
-fn report(name: &str, steps: &Steps<'_>, result: &Result<Outcome, DeployError>) -> Value {
+fn report(name: &str, steps: &Steps, result: &Result<Outcome, DeployError>) -> Value {
     let mut report = json!({ "name": name, "outcome": outcome(result), "steps": steps.taken() });
     match result {
         Ok(Outcome::Installed(deployment)) => report["deployment"] = json!(deployment),

@@ -10,7 +10,7 @@ use crate::cli::output::{Failure, Output};
 use crate::clock;
 use crate::crontab::file::{Crontab, Format};
 use crate::crontab::lint;
-use crate::crontab::problem::Severity;
+use crate::crontab::problem;
 use crate::domain::exit::Exit;
 
 /// Largest file that is read.
@@ -31,9 +31,12 @@ pub(super) fn read_sound(path: &Path, reading: &ReadingArgs, output: Output) -> 
 /// Refuses a crontab with errors, of which the first is told.
 pub(super) fn sound(crontab: &Crontab, path: &Path, output: Output) -> Result<(), Failure> {
     let problems = lint::of_text(crontab);
-    let errors: Vec<_> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
-    let Some(first) = errors.first() else { return Ok(()) };
-    let more = if errors.len() == 1 { String::new() } else { format!(" (and {} more)", errors.len() - 1) };
+    let mut errors = problem::errors(&problems);
+    let Some(first) = errors.next() else { return Ok(()) };
+    let more = match errors.count() {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
     let message = format!("{}: {first}{more}", shown(path));
     Err(Failure::new(Exit::Config, message).with_hint(format!("see {} crontab check", output.program)))
 }
