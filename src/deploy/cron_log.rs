@@ -68,12 +68,9 @@ impl CronLog {
             return None;
         }
         let program = host.tool("journalctl")?;
-        let said = process::run(
-            process::command(&program).args(["--no-pager", "--quiet", "--lines=0", "--show-cursor"]),
-            PATIENCE,
-        )
-        .await
-        .ok()?;
+        let mut command = process::command(&program);
+        command.args(["--no-pager", "--quiet", "--lines=0", "--show-cursor"]);
+        let said = process::run(&mut command, PATIENCE).await.ok()?;
         let cursor = said.stdout.lines().find_map(|line| line.strip_prefix("-- cursor: ")).map(str::to_owned);
         (said.success && cursor.is_some())
             .then_some(Self { source: Source::Journal { program, cursor: cursor.filter(|_| at_end) } })
@@ -98,16 +95,8 @@ impl CronLog {
             }
             Source::Journal { program, cursor } => {
                 let mut command = process::command(program);
-                command.args([
-                    "--no-pager",
-                    "--quiet",
-                    "--output=cat",
-                    "--show-cursor",
-                    "-t",
-                    "cron",
-                    "-t",
-                    "CRON",
-                ]);
+                command.args(["--no-pager", "--quiet", "--output=cat", "--show-cursor"]);
+                command.args(["-t", "cron", "-t", "CRON"]);
                 command.args(cursor.as_ref().map(|cursor| format!("--after-cursor={cursor}")));
                 let Ok(answer) = process::run(&mut command, PATIENCE).await else { return Vec::new() };
                 let mut said = Vec::new();
@@ -179,19 +168,16 @@ pub(super) fn said_about(message: &str, name: &str) -> Option<Said> {
     }
     // What commands do and print is no message about the file, whatever it names.
     let (who, event) = message.strip_prefix('(')?.split_once(") ")?;
-    if event.starts_with("CMD") {
-        return None;
-    }
-    if who != format!("*system*{name}") && !event.ends_with(&format!("({path})")) {
+    let about_it = who == format!("*system*{name}") || event.ends_with(&format!("({path})"));
+    if event.starts_with("CMD") || !about_it {
         return None;
     }
     if event.starts_with("RELOAD") {
         return Some(Said::Reload);
     }
     let event = event.replace(&format!(" ({path})"), "");
-    Some(Said::Error(
-        event.strip_prefix("ERROR (").map_or(event.as_str(), |text| text.trim_end_matches(')')).to_owned(),
-    ))
+    let error = event.strip_prefix("ERROR (").map_or(event.as_str(), |text| text.trim_end_matches(')'));
+    Some(Said::Error(error.to_owned()))
 }
 
 #[cfg(test)]

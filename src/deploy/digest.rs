@@ -45,15 +45,9 @@ impl Manifest {
     /// It is not there, or a line is not `digest  name`.
     pub fn read(path: &Path) -> Result<Self, DeployError> {
         let text = std::fs::read_to_string(path).map_err(DeployError::io(path))?;
-        let lines = text.lines().filter(|line| !line.trim().is_empty());
-        lines
-            .map(|line| {
-                line_of(line).ok_or_else(|| {
-                    DeployError::Manifest(format!("{}: a line that is not `sha256  name`", path.display()))
-                })
-            })
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let lines = text.lines().filter(|line| !line.trim().is_empty()).map(line_of);
+        let wrong = || format!("{}: a line that is not `sha256  name`", path.display());
+        lines.collect::<Option<_>>().map(Self).ok_or_else(|| DeployError::Manifest(wrong()))
     }
 
     /// The digest of a file by its name: the directories need not be those of the release.
@@ -62,28 +56,19 @@ impl Manifest {
     /// The manifest does not name it, or names two.
     pub fn digest(&self, path: &Path) -> Result<&str, DeployError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let mut found = self.0.iter().filter(|(_, entry)| entry.rsplit('/').next() == Some(&*name));
-        match (found.next(), found.next()) {
-            (Some((digest, _)), None) => Ok(digest),
-            (None, _) => Err(DeployError::Manifest(format!("it does not name {name}"))),
-            (Some((digest, _)), Some(_)) => {
-                let whole = path.to_string_lossy();
-                let same = self
-                    .0
-                    .iter()
-                    .find(|(_, entry)| Path::new(&*whole).ends_with(entry.trim_start_matches("./")));
-                match same {
-                    Some((digest, _)) => Ok(digest),
-                    None if self
-                        .0
-                        .iter()
-                        .all(|(other, entry)| other == digest || !entry.ends_with(&*name)) =>
-                    {
-                        Ok(digest)
-                    }
-                    None => Err(DeployError::Manifest(format!("it names {name} more than once"))),
-                }
-            }
+        let mut named = self.0.iter().filter(|(_, entry)| entry.rsplit('/').next() == Some(&*name));
+        let Some((first, _)) = named.next() else {
+            return Err(DeployError::Manifest(format!("it does not name {name}")));
+        };
+        if named.next().is_none() {
+            return Ok(first);
+        }
+        let whole = |(_, entry): &&(String, String)| path.ends_with(entry.trim_start_matches("./"));
+        let alike = |(digest, entry): &(String, String)| digest == first || !entry.ends_with(&*name);
+        match self.0.iter().find(whole) {
+            Some((digest, _)) => Ok(digest),
+            None if self.0.iter().all(alike) => Ok(first),
+            None => Err(DeployError::Manifest(format!("it names {name} more than once"))),
         }
     }
 

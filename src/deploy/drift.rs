@@ -49,6 +49,22 @@ impl Inventory {
     fn add(&mut self, what: &'static str, message: impl Into<String>) {
         self.findings.push(Finding { what, message: message.into() });
     }
+
+    fn compare(&mut self, what: &'static str, path: &Path, sha256: Option<&str>, mode: u32) {
+        let placed = if what == "crontab" { self.crontab.clone() } else { self.binary.clone() };
+        let shown = path.display();
+        let Some(placed) = placed else { return self.add(what, format!("{shown} is not there")) };
+        if let Some(expected) = sha256.filter(|expected| *expected != placed.sha256) {
+            self.add(what, format!("{shown} has the digest {}, expected {expected}", placed.sha256));
+        }
+        if placed.mode != mode {
+            self.add(what, format!("{shown} has mode {:04o}, expected {mode:04o}", placed.mode));
+        }
+        let owner = host::own_uid();
+        if placed.owner != owner {
+            self.add(what, format!("{shown} belongs to user number {}, expected {owner}", placed.owner));
+        }
+    }
 }
 
 /// Compares a host with what should be on it.
@@ -69,17 +85,15 @@ pub fn drift(
     if let Some(path) = manifest {
         let manifest = Manifest::read(path)?;
         manifest.expect(crontab, &expected)?;
-        match (binary, &expected_binary) {
-            (Some(path), Some(found)) => manifest.expect(path, found)?,
-            _ if manifest.names("qs-api-call") => {
-                expected_binary = Some(manifest.digest(Path::new(Host::binary_on_host()))?.to_owned());
-            }
-            _ => {}
+        if let (Some(path), Some(found)) = (binary, &expected_binary) {
+            manifest.expect(path, found)?;
+        } else if manifest.names("qs-api-call") {
+            expected_binary = Some(manifest.digest(Path::new(Host::binary_on_host()))?.to_owned());
         }
     }
-    compare(&mut found, "crontab", &host.crontab(name), Some(&expected), CRONTAB_MODE);
+    found.compare("crontab", &host.crontab(name), Some(&expected), CRONTAB_MODE);
     if let Some(expected) = &expected_binary {
-        compare(&mut found, "binary", &host.binary(), Some(expected), BINARY_MODE);
+        found.compare("binary", &host.binary(), Some(expected), BINARY_MODE);
     }
     Ok(found)
 }
@@ -93,10 +107,9 @@ pub async fn verify(host: &Host, name: &str, clock: &dyn Clock) -> Result<Invent
     let path = host.crontab(name);
     found.findings.extend(unfinished(host, name, &found)?);
     let last = found.last.clone();
-    let expected = last.as_ref().map(|last| last.crontab.sha256.clone());
-    compare(&mut found, "crontab", &path, expected.as_deref(), CRONTAB_MODE);
-    if let Some(binary) = last.as_ref().and_then(|last| last.binary.clone()) {
-        compare(&mut found, "binary", &host.binary(), Some(&binary.sha256), BINARY_MODE);
+    found.compare("crontab", &path, last.as_ref().map(|last| &*last.crontab.sha256), CRONTAB_MODE);
+    if let Some(binary) = last.as_ref().and_then(|last| last.binary.as_ref()) {
+        found.compare("binary", &host.binary(), Some(&binary.sha256), BINARY_MODE);
     }
     if found.cron.is_none() {
         found.add("cron", "it is not running");
@@ -153,20 +166,4 @@ fn look(host: &Host, name: &str) -> Result<Inventory, DeployError> {
         cron: cron::running(host),
         findings: Vec::new(),
     })
-}
-
-fn compare(found: &mut Inventory, what: &'static str, path: &Path, sha256: Option<&str>, mode: u32) {
-    let placed = if what == "crontab" { found.crontab.clone() } else { found.binary.clone() };
-    let shown = path.display();
-    let Some(placed) = placed else { return found.add(what, format!("{shown} is not there")) };
-    if let Some(expected) = sha256.filter(|expected| *expected != placed.sha256) {
-        found.add(what, format!("{shown} has the digest {}, expected {expected}", placed.sha256));
-    }
-    if placed.mode != mode {
-        found.add(what, format!("{shown} has mode {:04o}, expected {mode:04o}", placed.mode));
-    }
-    let owner = host::own_uid();
-    if placed.owner != owner {
-        found.add(what, format!("{shown} belongs to user number {}, expected {owner}", placed.owner));
-    }
 }

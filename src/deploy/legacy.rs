@@ -24,11 +24,11 @@ pub(super) struct Legacy {
 
 impl Legacy {
     /// What was done, when it was purged.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn summary(&self) -> String {
         let gone = self.gone.iter().map(|path| format!("removed {}", path.display()));
         let kept = self.kept.iter().map(|kept| format!("kept: {kept}"));
-        let told: Vec<String> = gone.chain(kept).collect();
-        if told.is_empty() { "nothing was left".to_owned() } else { told.join("; ") }
+        let done: Vec<String> = gone.chain(kept).collect();
+        if done.is_empty() { "nothing was left".to_owned() } else { done.join("; ") }
     }
 }
 
@@ -41,13 +41,13 @@ pub(super) fn find(host: &Host, name: &str, crontab: &str) -> Legacy {
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
         let content = if metadata.is_file() { fs::read(&path).unwrap_or_default() } else { Vec::new() };
         let name = script.rsplit('/').next().unwrap_or(script);
-        let told: Vec<_> = callers.iter().filter_map(|caller| caller.told(name)).collect();
+        let reasons: Vec<_> = callers.iter().filter_map(|caller| caller.reason_to_keep(name)).collect();
         if !content.starts_with(b"#!") {
             found.kept.push(format!("{} is no script", path.display()));
-        } else if told.is_empty() {
+        } else if reasons.is_empty() {
             found.gone.push(path);
         } else {
-            found.kept.push(format!("{}: {}", path.display(), told.join(", ")));
+            found.kept.push(format!("{}: {}", path.display(), reasons.join(", ")));
             // One script calls the other.
             let text = Some(String::from_utf8_lossy(&content).into_owned());
             callers.push(Caller { place: path.display().to_string(), text });
@@ -78,7 +78,7 @@ impl Caller {
     }
 
     /// Why a script of this name has to stay, if it has to.
-    fn told(&self, name: &str) -> Option<String> {
+    fn reason_to_keep(&self, name: &str) -> Option<String> {
         match &self.text {
             None => Some(format!("{} cannot be read", self.place)),
             Some(text) => calls(text, name).then(|| format!("{} names it", self.place)),

@@ -27,13 +27,8 @@ impl lint::Host for Machine<'_> {
 
     fn file(&self, path: &str) -> Option<FileFacts> {
         if self.brings_binary && path == Host::binary_on_host() {
-            return Some(FileFacts {
-                kind: FileKind::Regular,
-                mode: 0o755,
-                owner: 0,
-                links: 1,
-                link_owner: None,
-            });
+            let kind = FileKind::Regular;
+            return Some(FileFacts { kind, mode: 0o755, owner: 0, links: 1, link_owner: None });
         }
         // Below a root that is not a whole system, programs of the system are the machine's, as for `Host::tool`.
         let of_system =

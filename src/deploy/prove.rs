@@ -23,7 +23,7 @@ use crate::domain::word::words;
 /// How often the log is looked at.
 const PAUSE: Duration = Duration::from_millis(200);
 /// An error follows the RELOAD at once; the log may take a moment.
-const SETTLED: Duration = Duration::from_secs(2);
+const ERROR_FOLLOWS: Duration = Duration::from_secs(2);
 /// How many seconds into a minute cron has surely looked at its files.
 const LOOKED: i64 = 5;
 
@@ -94,7 +94,7 @@ pub(super) async fn listen(
                 Said::Reload => reloaded = reloaded.or_else(|| Some(Instant::now())),
             }
         }
-        if reloaded.is_some_and(|at| at.elapsed() >= SETTLED) {
+        if reloaded.is_some_and(|at| at.elapsed() >= ERROR_FOLLOWS) {
             return Ok(Heard::Reload);
         }
         if reloaded.is_none() && Instant::now() >= deadline {

@@ -68,7 +68,8 @@ pub fn import(crontab: &Crontab) -> Imported {
                 imported.text += text;
             }
             Ok(Turned::Gone(what)) => {
-                imported.text += &format!("# {what}");
+                imported.text += "# ";
+                imported.text += &what;
                 note(true, what);
             }
             Ok(Turned::Call { command, what, server }) => {

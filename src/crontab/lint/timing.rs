@@ -49,17 +49,17 @@ fn same_minute(crontab: &Crontab, from: Timestamp, problems: &mut Vec<Problem>) 
         *meetings.entry(met).or_default() += 1;
     }
     // A line may meet others at many minutes; the most frequent meeting is enough.
-    let mut told: BTreeMap<usize, (usize, Vec<usize>)> = BTreeMap::new();
+    let mut last_lines: BTreeMap<usize, (usize, Vec<usize>)> = BTreeMap::new();
     for (met, times) in meetings {
         let mut lines: Vec<usize> =
             met.iter().flat_map(|index| schedules[*index].1.iter().copied()).collect();
         lines.sort_unstable();
         let Some(last) = lines.pop().filter(|_| !lines.is_empty()) else { continue };
-        if told.get(&last).is_none_or(|(known, _)| *known < times) {
-            told.insert(last, (times, lines));
+        if last_lines.get(&last).is_none_or(|(known, _)| *known < times) {
+            last_lines.insert(last, (times, lines));
         }
     }
-    for (last, (times, others)) in told {
+    for (last, (times, others)) in last_lines {
         let shown: Vec<String> = others.iter().take(SHOWN).map(usize::to_string).collect();
         let more = others.len().saturating_sub(SHOWN);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };

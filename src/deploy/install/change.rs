@@ -182,7 +182,7 @@ impl Install<'_> {
         }
         let found = legacy::find(self.host, &self.order.name, &String::from_utf8_lossy(&version.crontab));
         match legacy::purge(self.host, &found.gone, self.second()) {
-            Ok(()) => self.steps.ok("purge-legacy", found.told()),
+            Ok(()) => self.steps.ok("purge-legacy", found.summary()),
             Err(error) => self.steps.add("purge-legacy", StepResult::Warning, error.to_string()),
         }
     }

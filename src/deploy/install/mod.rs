@@ -117,7 +117,7 @@ impl Install<'_> {
         let _lock = if self.order.dry_run { None } else { Some(self.lock()?) };
         self.repair()?;
         let mut version = Version::read(&self.order.source, self.host, &self.order.name)?;
-        self.steps.ok("read", self.told(&version));
+        self.steps.ok("read", self.summary(&version));
         let users = self.host.users().map_err(DeployError::io(Path::new("/etc/passwd")))?;
         let checked = self.check(&version, &users)?;
         let (path, binary) = (self.host.crontab(&self.order.name), self.host.binary());
@@ -157,7 +157,7 @@ impl Install<'_> {
         self.change(version, ready, new_binary).await
     }
 
-    fn told(&self, version: &Version) -> String {
+    fn summary(&self, version: &Version) -> String {
         let short = |sha256: &str| sha256.chars().take(12).collect::<String>();
         let crontab = short(&version.crontab_sha256);
         let program = version.binary.as_ref().map(|binary| format!(", program {}", short(&binary.sha256)));

@@ -97,10 +97,10 @@ impl Install<'_> {
         checked: &Checked,
         version: &Version,
     ) -> Result<(), DeployError> {
-        let mut told = Vec::new();
+        let mut good = Vec::new();
         match cron::running(self.host) {
-            Some(pid) => told.push(format!("cron is running (process {pid})")),
-            None if self.order.proof == WantedProof::None => told.push("cron is not running".to_owned()),
+            Some(pid) => good.push(format!("cron is running (process {pid})")),
+            None if self.order.proof == WantedProof::None => good.push("cron is not running".to_owned()),
             None => {
                 let hint = "systemctl start cron, or --proof none where it will only run later";
                 return Err(DeployError::host("cron is not running; nothing was changed", hint));
@@ -121,9 +121,9 @@ impl Install<'_> {
             if !ran.success {
                 return Err(not_a_program(ran.complaint()));
             }
-            told.push(ran.stdout.lines().next().unwrap_or_default().to_owned());
+            good.push(ran.stdout.lines().next().unwrap_or_default().to_owned());
         }
-        self.steps.ok("host", told.join(", "));
+        self.steps.ok("host", good.join(", "));
         Ok(())
     }
 

@@ -65,7 +65,7 @@ impl CronExpr {
         let words = words(text);
         let fields = match (words.len(), dialect) {
             (5, _) => &Field::ALL[1..],
-            (6, CronDialect::Scheduler) => &Field::ALL[..],
+            (6, CronDialect::Scheduler) => Field::ALL,
             _ => return Err(count(text, &words, dialect)),
         };
         let mut values = [Values { set: 1, star: false, lone_step: false }; 6];

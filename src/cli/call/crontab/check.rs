@@ -57,9 +57,8 @@ pub(super) async fn run(
     };
     let mut problems = lint(&crontab, &facts);
     if args.strict {
-        for problem in problems.iter_mut().filter(|problem| problem.severity == Severity::Warning) {
-            problem.severity = Severity::Error;
-        }
+        let warnings = problems.iter_mut().filter(|problem| problem.severity == Severity::Warning);
+        warnings.for_each(|problem| problem.severity = Severity::Error);
     }
     let checked = report::Checked {
         path,

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod commands;
 mod deployment;
 mod diff;
 mod drift;
@@ -17,7 +18,7 @@ mod source;
 mod timeline;
 mod verify;
 
-pub(super) use self::args::CrontabCommand;
+pub(super) use self::commands::CrontabCommand;
 
 use crate::cli::output::{Failure, Output};
 use crate::clock::Clock;

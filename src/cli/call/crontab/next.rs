@@ -9,7 +9,7 @@ use super::source;
 use crate::cli::output::{Failure, Output};
 use crate::clock::Clock;
 use crate::crontab::file::CrontabEntry;
-use crate::domain::cron::{Dst, Occurrence};
+use crate::domain::cron::{CronExpr, Dst, Occurrence};
 use crate::domain::schedule::Schedule;
 
 /// Lists the next runs of every line, the earliest first.
@@ -23,8 +23,8 @@ pub(super) fn run(args: &NextArgs, output: Output, clock: &dyn Clock) -> Result<
         .collect();
     found.sort_by_key(|(next, entry)| (next.at, entry.line));
     if args.json {
-        return output
-            .json(&found.iter().map(|(next, entry)| object(*next, entry)).collect::<Vec<Value>>().into());
+        let runs = found.iter().map(|(next, entry)| object(*next, entry));
+        return output.json(&runs.collect::<Vec<Value>>().into());
     }
     let never: Vec<&CrontabEntry> =
         crontab.entries().filter(|entry| entry.schedule == Schedule::Reboot).collect();
@@ -38,12 +38,7 @@ pub(super) fn run(args: &NextArgs, output: Output, clock: &dyn Clock) -> Result<
         table.add_row([local(*next, &entry.schedule), entry.line.to_string(), entry.task(), mark(next.dst)]);
     }
     for entry in never {
-        table.add_row([
-            "when the machine starts".to_owned(),
-            entry.line.to_string(),
-            entry.task(),
-            String::new(),
-        ]);
+        table.add_row(["when the machine starts", &entry.line.to_string(), &entry.task(), ""]);
     }
     output.data(&table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n"))
 }
@@ -61,14 +56,13 @@ fn object(next: Occurrence, entry: &CrontabEntry) -> Value {
 
 /// An occurrence on the wall clock of its line, with the offset that makes it one instant.
 pub(super) fn local(next: Occurrence, schedule: &Schedule) -> String {
-    let seconds =
-        if schedule.expr().is_some_and(crate::domain::cron::CronExpr::has_seconds) { ":%S" } else { "" };
+    let seconds = if schedule.expr().is_some_and(CronExpr::has_seconds) { ":%S" } else { "" };
     let at = next.at.to_zoned(zone(schedule));
     at.strftime(&format!("%a %Y-%m-%d %H:%M{seconds} %:z")).to_string()
 }
 
 /// The zone of a line.
-pub(super) fn zone(schedule: &Schedule) -> TimeZone {
+fn zone(schedule: &Schedule) -> TimeZone {
     match schedule {
         Schedule::Cron { zone, .. } => zone.clone(),
         Schedule::Reboot => TimeZone::UTC,

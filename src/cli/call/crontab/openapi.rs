@@ -33,19 +33,13 @@ pub(super) async fn endpoints(place: &str, env: &Env) -> Result<Vec<Endpoint>, F
             .with_hint("an OpenAPI 3 document in JSON is needed")
     };
     let document: Value = serde_json::from_slice(&content).map_err(|error| wrong(error.to_string()))?;
-    let paths = document
-        .get("paths")
-        .and_then(Value::as_object)
-        .ok_or_else(|| wrong("it has no paths".to_owned()))?;
-    let endpoints: Vec<Endpoint> = paths
-        .iter()
-        .flat_map(|(path, item)| {
-            METHODS
-                .iter()
-                .filter(|method| item.get(method).is_some())
-                .map(move |method| Endpoint { method: method.to_ascii_uppercase(), path: path.clone() })
-        })
-        .collect();
+    let paths = document.get("paths").and_then(Value::as_object);
+    let paths = paths.ok_or_else(|| wrong("it has no paths".to_owned()))?;
+    let operations = paths.iter().flat_map(|(path, item)| {
+        let methods = METHODS.iter().filter(|method| item.get(method).is_some());
+        methods.map(move |method| Endpoint { method: method.to_ascii_uppercase(), path: path.clone() })
+    });
+    let endpoints: Vec<Endpoint> = operations.collect();
     if endpoints.is_empty() {
         return Err(wrong("it has no operations".to_owned()));
     }

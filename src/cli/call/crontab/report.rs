@@ -69,23 +69,20 @@ impl Checked<'_> {
 
     /// Everything, with stable codes.
     pub(super) fn json(&self) -> Value {
-        let problems: Vec<Value> = self
-            .problems
-            .iter()
-            .map(|problem| {
-                json!({
-                    "rule": problem.rule.code(),
-                    "severity": problem.severity,
-                    "line": problem.line,
-                    "column": problem.columns.start,
-                    "end_column": problem.columns.end,
-                    "message": problem.message(),
-                    "found": problem.found,
-                    "expected": problem.expected,
-                    "fix": problem.fix,
-                })
+        let problem = |problem: &Problem| {
+            json!({
+                "rule": problem.rule.code(),
+                "severity": problem.severity,
+                "line": problem.line,
+                "column": problem.columns.start,
+                "end_column": problem.columns.end,
+                "message": problem.message(),
+                "found": problem.found,
+                "expected": problem.expected,
+                "fix": problem.fix,
             })
-            .collect();
+        };
+        let problems: Vec<Value> = self.problems.iter().map(problem).collect();
         json!({
             "file": source::shown(self.path),
             "for": self.runner.name(),

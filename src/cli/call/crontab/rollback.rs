@@ -1,7 +1,7 @@
 //! `crontab rollback`: an earlier version brought back, by the steps of an install.
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::deployment::{HostArgs, ProofArgs, carry_out, failure};
 use crate::cli::output::{Failure, Output};
@@ -53,7 +53,7 @@ fn list(args: &RollbackArgs, output: Output) -> Result<(), Failure> {
     let mut backups = history.list().map_err(|error| failure(&error))?;
     backups.reverse();
     if args.host.json {
-        return output.json(&Value::from(backups.iter().map(|backup| json!(backup)).collect::<Vec<_>>()));
+        return output.json(&json!(backups));
     }
     if backups.is_empty() {
         output.note("there is no backup");

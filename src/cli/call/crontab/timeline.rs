@@ -36,10 +36,8 @@ pub(super) fn run(args: &TimelineArgs, output: Output, clock: &dyn Clock) -> Res
         let name: String = entry.task().chars().take(WIDEST).collect();
         lines.push(format!("{name:width$}  {row}  {}", sum(&starts)));
     }
-    lines.push(format!(
-        "{:width$}  a column is 30 minutes; a digit counts the starts in it, # is ten or more",
-        ""
-    ));
+    let legend = "a column is 30 minutes; a digit counts the starts in it, # is ten or more";
+    lines.push(format!("{:width$}  {legend}", ""));
     output.data(&lines.join("\n"))
 }
 
