@@ -172,12 +172,9 @@ pub fn check_task_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The default log file's name, as the scripts had it.
-pub const DEFAULT_LOG: &str = "api-call.log";
-
-/// The default log file in `dir`.
+/// The default log file in `dir`, with the name that the scripts gave it.
 pub fn default_log(dir: &Path) -> PathBuf {
-    dir.join(DEFAULT_LOG)
+    dir.join("api-call.log")
 }
 
 #[cfg(test)]

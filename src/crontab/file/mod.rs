@@ -129,13 +129,7 @@ impl Crontab {
     /// Reads a file. Reading goes on after a mistake, so that every one is reported.
     pub fn parse(source: &[u8], format: Format) -> Self {
         let mut reader = reader::Reader {
-            crontab: Self {
-                lines: Vec::new(),
-                texts: Vec::new(),
-                problems: Vec::new(),
-                format,
-                stated_zone: None,
-            },
+            crontab: Self { lines: vec![], texts: vec![], problems: vec![], format, stated_zone: None },
             environment: Vec::new(),
             zone: None,
             seconds: None,
@@ -154,10 +148,7 @@ impl Crontab {
 
     /// The lines that run something.
     pub fn entries(&self) -> impl Iterator<Item = &CrontabEntry> {
-        self.lines.iter().filter_map(|line| match line {
-            Line::Entry(entry) => Some(&**entry),
-            _ => None,
-        })
+        self.lines.iter().filter_map(|line| if let Line::Entry(entry) = line { Some(&**entry) } else { None })
     }
 
     /// Whether nothing is wrong with it that keeps a line from running as it is written.

@@ -10,6 +10,8 @@ use crate::domain::overlap::Overlap;
 use crate::domain::schedule::Schedule;
 
 const CRONJOB: &str = include_str!("templates/cronjob.yaml");
+const IDEMPOTENT_RULES: &str = include_str!("templates/rules-idempotent.yaml");
+const ONCE_RULES: &str = include_str!("templates/rules-once.yaml");
 /// Longest name of a `CronJob`: its Jobs append eleven characters.
 const LONGEST_NAME: usize = 52;
 /// What a pod may need to start.
@@ -45,8 +47,7 @@ pub fn kubernetes(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>,
             ("overlap", overlap(call)),
             ("starting", starting(entry).to_string()),
             ("limits", limits(call)),
-            ("disruption", disruption(call).to_owned()),
-            ("final", final_codes(call).to_owned()),
+            ("rules", failure_rules(call).to_owned()),
             ("arguments", arguments(call)),
             ("environment", environment(entry, call, zone)),
         ];
@@ -135,46 +136,10 @@ fn limits(call: &Call) -> String {
     format!("      # {comment}\n      backoffLimit: {retries}\n      activeDeadlineSeconds: {deadline}\n")
 }
 
-fn disruption(call: &Call) -> &'static str {
-    if call.line.invocation.idempotent {
-        "          # A pod that was moved away is replaced, since this call may be repeated (--idempotent).
-          - action: Ignore
-            onPodConditions:
-              - type: DisruptionTarget
-                status: \"True\"
-"
-    } else {
-        "          # A pod that was moved away is not replaced: its request may have arrived, and this call must not be repeated.
-          - action: FailJob
-            onPodConditions:
-              - type: DisruptionTarget
-                status: \"True\"
-"
-    }
-}
-
-/// After which exit codes no further pod is started. A call that must not be repeated is not after a kill either, which
-/// has a code that is not in our table.
-fn final_codes(call: &Call) -> &'static str {
-    if call.line.invocation.idempotent {
-        "          # Exit codes that a further pod would not change, or must not repeat.
-          - action: FailJob
-            onExitCodes:
-              containerName: call
-              operator: In
-              values: [1, 64, 66, 70, 73, 74, 76, 77, 78, 124]
-            onPodConditions: []
-"
-    } else {
-        "          # Only a call of which nothing was done is made again.
-          - action: FailJob
-            onExitCodes:
-              containerName: call
-              operator: NotIn
-              values: [75]
-            onPodConditions: []
-"
-    }
+/// What happens after a failure. A call that must not be repeated is not after a kill either, which has a code that is not
+/// in our table.
+fn failure_rules(call: &Call) -> &'static str {
+    if call.line.invocation.idempotent { IDEMPOTENT_RULES } else { ONCE_RULES }
 }
 
 fn arguments(call: &Call) -> String {
