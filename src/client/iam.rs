@@ -12,7 +12,7 @@ use super::envelope::Envelope;
 use super::reply::{BodyEnd, Reply};
 use super::token::{Token, moment, number};
 use super::transport::Outgoing;
-use crate::config::call::{ClientAuth, Dialect};
+use crate::config::call::{ClientAuth, LoginDialect};
 use crate::secret::Secret;
 
 /// Where and as whom to log in.
@@ -21,7 +21,7 @@ pub struct Login {
     /// The login URL.
     pub url: Url,
     /// Shape of the request.
-    pub dialect: Dialect,
+    pub dialect: LoginDialect,
     /// Account name, or OAuth 2 client id.
     pub account: String,
     /// Password, or OAuth 2 client secret.
@@ -52,11 +52,11 @@ pub enum LoginReply {
 }
 
 /// The path of the login below `iam.base_url`.
-pub fn login_path(dialect: Dialect) -> &'static str {
+pub fn login_path(dialect: LoginDialect) -> &'static str {
     match dialect {
-        Dialect::PasswordV1 | Dialect::PasswordV2 => "/authn/login",
-        Dialect::PasswordSimple => "/auth/login",
-        Dialect::OAuth2ClientCredentials => "/oauth2/token",
+        LoginDialect::PasswordV1 | LoginDialect::PasswordV2 => "/authn/login",
+        LoginDialect::PasswordSimple => "/auth/login",
+        LoginDialect::OAuth2ClientCredentials => "/oauth2/token",
     }
 }
 
@@ -72,7 +72,7 @@ impl Login {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         let (content_type, body) = match self.dialect {
-            Dialect::OAuth2ClientCredentials => {
+            LoginDialect::OAuth2ClientCredentials => {
                 if self.client_auth == ClientAuth::Basic {
                     headers.insert(AUTHORIZATION, self.basic());
                 }
@@ -90,13 +90,13 @@ impl Login {
             fields.insert("tenant_id".to_owned(), tenant.into());
         }
         match self.dialect {
-            Dialect::PasswordV1 => {
+            LoginDialect::PasswordV1 => {
                 json!({"method": "password", "credentials": credentials, "device_id": self.device_id})
             }
-            Dialect::PasswordV2 => {
+            LoginDialect::PasswordV2 => {
                 json!({"auth_method": "password", "method_payload": credentials, "device_id": self.device_id})
             }
-            Dialect::PasswordSimple | Dialect::OAuth2ClientCredentials => credentials,
+            LoginDialect::PasswordSimple | LoginDialect::OAuth2ClientCredentials => credentials,
         }
     }
 
@@ -182,8 +182,8 @@ fn grant(json: &Value, now: Timestamp) -> Result<Token, String> {
         .and_then(number)
         .and_then(|seconds| now.checked_add(SignedDuration::from_secs(seconds.max(0))).ok());
     let moment = ["expires_at", "expire"].into_iter().filter_map(|name| field(name).and_then(moment)).min();
-    let told = [lifetime, moment].into_iter().flatten().min();
-    Ok(Token::new(Secret::new(token), now, told))
+    let stated = [lifetime, moment].into_iter().flatten().min();
+    Ok(Token::new(Secret::new(token), now, stated))
 }
 
 #[cfg(test)]
@@ -198,7 +198,7 @@ mod tests {
         Reply::of(200, "application/json", &json.to_string())
     }
 
-    fn login(dialect: Dialect) -> Login {
+    fn login(dialect: LoginDialect) -> Login {
         Login {
             url: "https://iam.example/login".parse().unwrap(),
             dialect,
@@ -222,14 +222,14 @@ mod tests {
             json!({"username": "运维&user", "password": "p\"a\\s$s`w&o|r%d'\n密码", "tenant_id": 1});
         for (dialect, expected) in [
             (
-                Dialect::PasswordV1,
+                LoginDialect::PasswordV1,
                 json!({"method": "password", "credentials": credentials, "device_id": "d"}),
             ),
             (
-                Dialect::PasswordV2,
+                LoginDialect::PasswordV2,
                 json!({"auth_method": "password", "method_payload": credentials, "device_id": "d"}),
             ),
-            (Dialect::PasswordSimple, credentials.clone()),
+            (LoginDialect::PasswordSimple, credentials.clone()),
         ] {
             let sent: Value = serde_json::from_str(&body(&login(dialect))).unwrap();
             assert_eq!(sent, expected);
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn oauth2_encodes_before_it_joins() {
-        let basic = login(Dialect::OAuth2ClientCredentials);
+        let basic = login(LoginDialect::OAuth2ClientCredentials);
         assert_eq!(body(&basic), "grant_type=client_credentials&scope=a+b");
         let header = &basic.request().headers[AUTHORIZATION];
         assert!(header.is_sensitive());

@@ -30,10 +30,10 @@ pub struct TokenPolicy {
 }
 
 impl Token {
-    /// The token from the IAM's reply or from a file; `told` is the expiry that somebody else knows.
-    pub fn new(secret: Secret, obtained_at: Timestamp, told: Option<Timestamp>) -> Self {
+    /// The token from the IAM's reply or from a file; `stated` is the expiry that somebody else knows.
+    pub fn new(secret: Secret, obtained_at: Timestamp, stated: Option<Timestamp>) -> Self {
         let claims = Claims::of(&secret);
-        let expires_at = [told, claims.expires_at].into_iter().flatten().min();
+        let expires_at = [stated, claims.expires_at].into_iter().flatten().min();
         let obtained_at = claims.issued_at.map_or(obtained_at, |issued| obtained_at.max(issued));
         Self { secret, obtained_at, expires_at }
     }

@@ -139,6 +139,8 @@ macro_rules! word_fields {
     )+};
 }
 
+pub(super) use word_fields;
+
 word_fields!(Overlap);
 
 /// A URL as a setting: its userinfo, which does not belong there, is never shown.

@@ -8,7 +8,7 @@ use crate::client::credentials::Credential;
 use crate::client::iam::{Login, login_path};
 use crate::client::keeper::TokenError;
 use crate::config::SecretText;
-use crate::config::call::Dialect;
+use crate::config::call::LoginDialect;
 use crate::secret::Secret;
 
 impl Settings {
@@ -29,7 +29,7 @@ impl Settings {
         };
         let url = address::base(&text, self.config().call.allow_plaintext)
             .map_err(|error| TokenError::Misconfigured(format!("iam: {error}")))?;
-        let oauth2 = iam.dialect == Dialect::OAuth2ClientCredentials;
+        let oauth2 = iam.dialect == LoginDialect::OAuth2ClientCredentials;
         let account = if oauth2 { &iam.client_id } else { &iam.username };
         let account = match account.clone() {
             given if oauth2 => given,

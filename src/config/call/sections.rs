@@ -1,35 +1,11 @@
-//! The settings of `qs-api-call`.
+//! The sections of the settings and their defaults.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::field::{Bytes, Field, SecretText, UrlText, Value};
-use super::setting::{Setting, setting};
+use super::words::{ClientAuth, LogFormat, LoginDialect};
+use crate::config::field::{Bytes, SecretText, UrlText};
 use crate::domain::overlap::Overlap;
-
-/// The commented default file: `config default` prints it, a test keeps it equal to [`CallConfig::default`].
-pub const DEFAULT_YAML: &str = include_str!("../../configs/qs-api-call.yaml");
-
-/// Everything that `qs-api-call` can be told.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct CallConfig {
-    /// The business server.
-    pub api: Api,
-    /// Where and as whom to log in.
-    pub iam: Iam,
-    /// The cached token.
-    pub token: Token,
-    /// How a call is made and judged.
-    pub call: Call,
-    /// Trust and identity on the wire.
-    pub tls: Tls,
-    /// The log.
-    pub log: Log,
-    /// Run records, overlap locks and metrics.
-    pub state: State,
-    /// The outside monitor.
-    pub ping: Ping,
-}
 
 /// Section `api`.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,7 +22,7 @@ pub struct Iam {
     /// The whole login URL; wins over `base_url`.
     pub login_url: Option<UrlText>,
     /// Shape of the login request.
-    pub dialect: Dialect,
+    pub dialect: LoginDialect,
     /// Account name.
     pub username: Option<String>,
     /// File that holds the account name.
@@ -191,7 +167,7 @@ impl Default for Iam {
         Self {
             base_url: None,
             login_url: None,
-            dialect: Dialect::PasswordV1,
+            dialect: LoginDialect::PasswordV1,
             username: None,
             username_file: None,
             password: None,
@@ -268,172 +244,5 @@ impl Default for State {
 impl Default for Ping {
     fn default() -> Self {
         Self { url: None, timeout: Duration::from_secs(5) }
-    }
-}
-
-/// Declares an enum whose words are the same in options, files and logs.
-macro_rules! words {
-    ($(#[$meta:meta])* $name:ident: $default:ident { $($(#[$variant_meta:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name { $($(#[$variant_meta])* $variant),+ }
-
-        impl $name {
-            /// Every word.
-            pub const WORDS: &[&str] = &[$($word),+];
-
-            /// The word.
-            pub fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $word),+ }
-            }
-        }
-
-        impl std::str::FromStr for $name {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                match text {
-                    $($word => Ok($name::$variant),)+
-                    _ => Err(format!("expected {}", Self::WORDS.join(", "))),
-                }
-            }
-        }
-
-        impl Default for $name {
-            fn default() -> Self { $name::$default }
-        }
-
-        impl Field for $name {
-            fn read(value: &Value) -> Result<Self, String> { value.text()?.parse() }
-            fn show(&self) -> String { self.as_str().to_owned() }
-        }
-    };
-}
-
-words! {
-    /// Shape of the login request and its default path.
-    Dialect: PasswordV1 {
-        /// `{method, credentials: {username, password}, device_id}` at `/authn/login`.
-        PasswordV1 = "password-v1",
-        /// `{username, password}` at the login URL.
-        PasswordSimple = "password-simple",
-        /// `{auth_method, method_payload: {username, password}, device_id}` at `/authn/login`.
-        PasswordV2 = "password-v2",
-        /// RFC 6749 §4.4 at `/oauth2/token`.
-        OAuth2ClientCredentials = "oauth2-client-credentials",
-    }
-}
-
-words! {
-    /// How an OAuth 2 client proves itself (RFC 6749 §2.3.1).
-    ClientAuth: Basic {
-        /// In the `Authorization` header.
-        Basic = "basic",
-        /// In the form.
-        Post = "post",
-    }
-}
-
-words! {
-    /// Shape of a log line.
-    LogFormat: Text {
-        /// `[2026-11-20 23:00:00] message key=value …`, as the scripts wrote.
-        Text = "text",
-        /// One JSON object a line.
-        Json = "json",
-    }
-}
-
-/// Every setting, in the order of the default file.
-pub static SETTINGS: [Setting<CallConfig>; 54] = [
-    setting!(api.base_url, ["API_BASE_URL"]),
-    setting!(iam.base_url, ["IAM_BASE_URL"]),
-    setting!(iam.login_url, ["IAM_LOGIN_URL"]),
-    setting!(iam.dialect, ["IAM_DIALECT"]),
-    setting!(iam.username, ["IAM_USERNAME"]),
-    setting!(iam.username_file, ["IAM_USERNAME_FILE"]),
-    setting!(iam.password, ["IAM_PASSWORD"], secret: true),
-    setting!(iam.password_file, ["IAM_PASSWORD_FILE"]),
-    setting!(iam.client_id, ["IAM_CLIENT_ID"]),
-    setting!(iam.client_secret, ["IAM_CLIENT_SECRET"], secret: true),
-    setting!(iam.client_secret_file, ["IAM_CLIENT_SECRET_FILE"]),
-    setting!(iam.client_auth),
-    setting!(iam.scope),
-    setting!(iam.audience),
-    setting!(iam.tenant_id, ["IAM_TENANT_ID"]),
-    setting!(iam.device_id, ["DEVICE_ID"]),
-    setting!(iam.timeout),
-    setting!(token.file, ["TOKEN_FILE"]),
-    setting!(token.skew),
-    setting!(token.max_age),
-    setting!(token.lock_wait),
-    setting!(token.allow_insecure_permissions),
-    setting!(call.timeout, ["TIMEOUT"]),
-    setting!(call.connect_timeout),
-    setting!(call.attempt_timeout),
-    setting!(call.retries),
-    setting!(call.retry_base),
-    setting!(call.retry_cap),
-    setting!(call.idempotent),
-    setting!(call.success_codes),
-    setting!(call.overlap),
-    setting!(call.jitter),
-    setting!(call.jitter_fixed),
-    setting!(call.max_body),
-    setting!(call.allow_plaintext),
-    setting!(call.wait_path),
-    setting!(call.wait_interval),
-    setting!(call.no_proxy),
-    setting!(tls.cacert),
-    setting!(tls.cert),
-    setting!(tls.key),
-    setting!(log.file, ["LOG_FILE"]),
-    setting!(log.dir),
-    setting!(log.format),
-    setting!(log.rotate_size),
-    setting!(log.rotate_age),
-    setting!(log.rotate_keep),
-    setting!(log.compress),
-    setting!(log.body_limit),
-    setting!(state.dir),
-    setting!(state.history),
-    setting!(state.metrics_dir),
-    setting!(ping.url, [], secret: true),
-    setting!(ping.timeout),
-];
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::{ConfigFile, Env, load};
-
-    #[test]
-    fn the_shipped_file_holds_every_key_and_only_defaults() {
-        let file = || ConfigFile { path: "configs/qs-api-call.yaml".into(), text: DEFAULT_YAML.to_owned() };
-        let loaded = load(&SETTINGS, &[file()], &Env::default()).unwrap();
-        assert_eq!(loaded.config, CallConfig::default());
-        // An unset key stands in the file without a value, so the text itself must be searched.
-        let mut section = "";
-        let mut keys = Vec::new();
-        for line in DEFAULT_YAML.lines().filter(|line| !line.trim_start().starts_with('#')) {
-            if let Some((name, _)) = line.split_once(':') {
-                match name.strip_prefix("  ") {
-                    Some(key) => keys.push(format!("{section}.{key}")),
-                    None => section = name,
-                }
-            }
-        }
-        assert_eq!(keys, SETTINGS.iter().map(|setting| setting.key).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn a_setting_shows_what_it_reads_and_hides_secrets() {
-        let env = Env::from([("IAM_PASSWORD", "hunter2"), ("QS_PING__URL", "https://hc.example/abc")]);
-        let loaded = load(&SETTINGS, &[], &env).unwrap();
-        for setting in &SETTINGS {
-            let shown = (setting.show)(&loaded.config);
-            assert!(!shown.contains("hunter2") && !shown.contains("abc"), "{}", setting.key);
-        }
-        assert_eq!(loaded.config.iam.password.unwrap().0.expose(), "hunter2");
     }
 }
