@@ -40,9 +40,10 @@ pub fn read(named: Option<&Path>, name: &str) -> Result<Vec<ConfigFile>, Failure
     Ok(files)
 }
 
-/// Everything that is wrong with the settings, as a failure of the program.
-pub fn wrong(error: &ConfigError) -> Failure {
-    Failure::new(Exit::Config, format!("configuration: {error}"))
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new(Exit::Config, format!("configuration: {error}"))
+    }
 }
 
 /// Where systemd, or whoever does the same, puts the secrets of this process.

@@ -93,6 +93,21 @@ impl Output {
         self.data(&value.to_string())
     }
 
+    /// Writes a table without lines: it reads well and pipes well.
+    pub fn table<R>(&self, header: &[&str], rows: impl IntoIterator<Item = R>) -> Result<(), Failure>
+    where
+        R: Into<comfy_table::Row>,
+    {
+        let mut table = comfy_table::Table::new();
+        table.load_style(comfy_table::presets::NOTHING);
+        if !header.is_empty() {
+            table.set_header(header.iter().map(|name| name.to_uppercase()));
+        }
+        table.add_rows(rows);
+        let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+        self.data(&lines.join("\n"))
+    }
+
     /// Writes a failure: exactly one line, so that a mail made of it says everything at a glance; on a terminal the
     /// hint stands apart.
     pub fn failure(&self, failure: &Failure) {

@@ -125,7 +125,7 @@ pub fn run(
     match cli.command {
         Command::Serve(source) => {
             let loaded = read(&source, env)?;
-            validate(&loaded).map_err(|error| config_files::wrong(&error))?;
+            validate(&loaded)?;
             Ok(Some(Action::Serve(loaded.config)))
         }
         Command::Migrate(Migrate { source, check }) => {
@@ -143,7 +143,7 @@ pub fn run(
 
 fn read(source: &Source, env: &Env) -> Result<Loaded<ApiserverConfig>, Failure> {
     let files = config_files::read(source.config.as_deref(), FILE)?;
-    let mut loaded = load(&SETTINGS, &files, env).map_err(|error| config_files::wrong(&error))?;
+    let mut loaded = load(&SETTINGS, &files, env)?;
     config_files::check_modes(&SETTINGS, &loaded, env)?;
     if source.dev_iam {
         loaded.config.dev_iam.enabled = true;

@@ -1,6 +1,5 @@
 //! `config …`: the settings in force, and the default file.
 
-use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use super::args::ConfigCommand;
@@ -27,13 +26,7 @@ pub(super) fn show(command: &ConfigCommand, settings: &Settings, output: Output)
             .collect();
         return output.json(&Value::Object(object));
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["KEY", "VALUE", "FROM"]);
-    for (key, value, origin) in rows {
-        table.add_row([key.to_owned(), value, origin]);
-    }
-    output.data(&table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n"))
+    output.table(&["key", "value", "from"], rows.map(|(key, value, origin)| [key.to_owned(), value, origin]))
 }
 
 /// What an unset place comes to.

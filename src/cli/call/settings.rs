@@ -60,7 +60,7 @@ impl Settings {
     pub(super) fn resolve(env: &Env, invocation: &Invocation, common: &Common) -> Result<Self, Failure> {
         let user = ProjectDirs::from("", "", "qs-scheduler");
         let files = config_files::read(common.config.as_deref(), FILE)?;
-        let mut loaded = load(&SETTINGS, &files, env).map_err(|error| config_files::wrong(&error))?;
+        let mut loaded = load(&SETTINGS, &files, env)?;
         options::apply(&mut loaded, invocation, common);
         if !loaded.config.token.allow_insecure_permissions {
             config_files::check_modes(&SETTINGS, &loaded, env)?;
