@@ -3,6 +3,7 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::domain::exit::Exit;
+use crate::domain::outcome::CallOutcome;
 
 /// Which signal it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,12 +15,17 @@ pub enum Stop {
 }
 
 impl Stop {
+    /// What a call comes to that is stopped by it.
+    pub fn outcome(self) -> CallOutcome {
+        match self {
+            Stop::Interrupt => CallOutcome::Interrupted,
+            Stop::Terminate => CallOutcome::Terminated,
+        }
+    }
+
     /// The exit code: 128 and the signal's number.
     pub fn exit(self) -> Exit {
-        match self {
-            Stop::Interrupt => Exit::Interrupted,
-            Stop::Terminate => Exit::Terminated,
-        }
+        self.outcome().exit()
     }
 
     /// The signal's name.

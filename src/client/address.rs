@@ -1,6 +1,5 @@
 //! Where a request goes: a base URL and an endpoint, joined, and whether plain http may be used to get there.
 
-use std::fmt;
 use std::net::IpAddr;
 
 use url::{Host, Url};
@@ -8,9 +7,10 @@ use url::{Host, Url};
 use crate::config::without_userinfo;
 
 /// Why an address is refused. Nothing has been sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// The base is no URL that a call can go to.
+    #[error("base URL {base:?}: {reason}")]
     Base {
         /// The base without credentials.
         base: String,
@@ -18,6 +18,7 @@ pub enum AddressError {
         reason: &'static str,
     },
     /// The endpoint is no path.
+    #[error("endpoint {endpoint:?}: {reason}")]
     Endpoint {
         /// The endpoint.
         endpoint: String,
@@ -25,26 +26,12 @@ pub enum AddressError {
         reason: &'static str,
     },
     /// A token would travel in clear over a network that nobody vouches for.
+    #[error("plain http to {host:?} would send the token in clear (hint: use https, or --allow-plaintext)")]
     Plaintext {
         /// The host that plain http would reach.
         host: String,
     },
 }
-
-impl fmt::Display for AddressError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AddressError::Base { base, reason } => write!(f, "base URL {base:?}: {reason}"),
-            AddressError::Endpoint { endpoint, reason } => write!(f, "endpoint {endpoint:?}: {reason}"),
-            AddressError::Plaintext { host } => write!(
-                f,
-                "plain http to {host:?} would send the token in clear (hint: use https, or --allow-plaintext)"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for AddressError {}
 
 /// Reads a base URL: http or https, a host, no credentials, query or fragment; a path is a prefix.
 pub fn base(text: &str, allow_plaintext: bool) -> Result<Url, AddressError> {

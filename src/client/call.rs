@@ -1,258 +1,196 @@
 //! One call from beginning to end: token, request, a rejected token replaced once, retries, outcome.
 
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use bytes::Bytes;
 use reqwest::Method;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tracing::{info, warn};
-use url::Url;
 
-use super::keeper::{TokenError, TokenKeeper, TokenSource};
-use super::outcome::{CallOutcome, Judgement, judge, judge_failure};
+use super::judge::{Judgement, judge};
+use super::keeper::TokenKeeper;
 use super::reply::Reply;
-use super::token::Token;
-use super::transport::{Outgoing, Transport};
+use super::request::{Request, RequestError};
+use super::token::TokenPolicy;
+use super::token_file::TokenFile;
+use super::transport::{Transport, TransportOptions};
 use crate::clock::SharedClock;
+use crate::config::call::{Call, CallConfig};
+use crate::crontab::invocation::Invocation;
 use crate::domain::duration::millis;
 use crate::domain::id::ExecutionId;
+use crate::domain::outcome::{CallOutcome, CallReport};
 use crate::domain::retry::{RetryPolicy, Verdict};
-use crate::secret::{Redactor, Secret};
+use crate::secret::Redactor;
 
-/// What is called.
+/// What a client needs to know.
 #[derive(Clone, Debug)]
-pub struct Request {
-    /// Method.
-    pub method: Method,
-    /// Whole address.
-    pub url: Url,
-    /// Further headers; they win over the ones made here, except `Authorization`.
-    pub headers: HeaderMap,
-    /// JSON body; none for methods without one.
-    pub body: Option<Bytes>,
-    /// Run id: request id and idempotency key of every attempt.
-    pub run_id: ExecutionId,
-    /// Trace context.
-    pub traceparent: String,
+pub struct ClientSettings {
+    /// The settings in force.
+    pub config: CallConfig,
+    /// How connections are made.
+    pub transport: TransportOptions,
+    /// The token file.
+    pub token_file: PathBuf,
+    /// Log in although the last login was rejected.
+    pub force_login: bool,
 }
 
-/// How a call is judged and repeated.
-#[derive(Clone, Debug)]
-pub struct CallPolicy {
-    /// Deadline of one attempt.
-    pub attempt_timeout: Duration,
-    /// When a failed attempt is repeated.
-    pub retry: RetryPolicy,
-    /// Envelope codes that mean success.
-    pub success_codes: Vec<i64>,
-}
-
-/// What a call came to, and how.
-#[derive(Clone, Debug)]
-pub struct CallReport {
-    /// The outcome.
-    pub outcome: CallOutcome,
-    /// Status of the last response.
-    pub http_status: Option<u16>,
-    /// Envelope code of the last response.
-    pub code: Option<String>,
-    /// What happened, in one line.
-    pub message: String,
-    /// Requests that were made to the endpoint.
-    pub attempts: u32,
-    /// Where the last token came from.
-    pub token_source: Option<TokenSource>,
-    /// Body of the last response, without secrets.
-    pub body: Option<String>,
-    /// Where the last response points to.
-    pub location: Option<String>,
-}
-
-/// Makes calls.
-pub struct Caller<'a> {
-    transport: &'a Transport,
-    tokens: &'a TokenKeeper<'a>,
+/// Makes calls, any number of them at once. A clone is the same client.
+#[derive(Clone)]
+pub struct Client {
+    pub(super) config: Arc<CallConfig>,
+    transport: Arc<Transport>,
+    tokens: Arc<TokenKeeper>,
+    redactor: Arc<Redactor>,
     clock: SharedClock,
 }
 
-impl<'a> Caller<'a> {
-    /// A caller that sends through `transport` with the tokens of `tokens`.
-    pub fn new(transport: &'a Transport, tokens: &'a TokenKeeper<'a>, clock: SharedClock) -> Self {
-        Self { transport, tokens, clock }
+impl Client {
+    /// A client with these settings. Nothing is opened before the first call.
+    pub fn new(settings: ClientSettings, clock: SharedClock) -> Self {
+        let config = Arc::new(settings.config);
+        // A server may repeat even a secret that it was not sent.
+        let configured = [&config.iam.password, &config.iam.client_secret, &config.ping.url];
+        let redactor = Arc::new(Redactor::new(configured.into_iter().flatten().map(|secret| &secret.0)));
+        let credentials_directory = settings.transport.credentials_directory.clone();
+        let transport = Arc::new(Transport::new(settings.transport));
+        let token = &config.token;
+        let tokens = Arc::new(TokenKeeper {
+            config: Arc::clone(&config),
+            file: TokenFile::new(settings.token_file, token.allow_insecure_permissions),
+            policy: TokenPolicy { skew: token.skew, max_age: token.max_age },
+            credentials_directory,
+            force_login: settings.force_login,
+            transport: Arc::clone(&transport),
+            redactor: Arc::clone(&redactor),
+            clock: clock.clone(),
+        });
+        Self { config, transport, tokens, redactor, clock }
     }
 
-    /// Makes the call. `deadline` ends it, whatever is still allowed.
-    pub async fn run(
+    /// What connects.
+    pub fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// What keeps the token.
+    pub fn tokens(&self) -> &TokenKeeper {
+        &self.tokens
+    }
+
+    /// The request that `invocation` describes; `parent` is the `traceparent` that it continues.
+    ///
+    /// # Errors
+    /// What is wrong with the line, the configured address, or the file of the body.
+    pub fn request(
         &self,
-        request: &Request,
-        policy: &CallPolicy,
-        deadline: Instant,
-        redactor: &mut Redactor,
-    ) -> CallReport {
-        let mut run = Run { caller: self, request, policy, deadline, attempts: 0, token_source: None };
-        run.go(redactor).await
+        invocation: &Invocation,
+        run_id: ExecutionId,
+        parent: Option<&str>,
+    ) -> Result<Request, RequestError> {
+        Request::new(invocation, &self.config, run_id, parent)
     }
-}
 
-/// The state of one call.
-struct Run<'a> {
-    caller: &'a Caller<'a>,
-    request: &'a Request,
-    policy: &'a CallPolicy,
-    deadline: Instant,
-    attempts: u32,
-    token_source: Option<TokenSource>,
-}
+    /// Makes the call: tokens and attempts, and the wait for an accepted one. `deadline` ends it, whatever is still
+    /// allowed.
+    pub async fn perform(&self, request: &Request, deadline: Instant) -> CallReport {
+        let began = Instant::now();
+        // A wrong certificate file or proxy is found before a login is wasted on it.
+        if let Err(error) = self.transport.client(&request.url).await {
+            return CallReport::without_reply(error.outcome(), error.to_string());
+        }
+        let mut report = self.send(request, deadline).await;
+        if request.wait && report.outcome == CallOutcome::Accepted {
+            report = self.follow(report, request, deadline).await;
+        }
+        CallReport { duration: began.elapsed(), ..report }
+    }
 
-impl Run<'_> {
-    async fn go(&mut self, redactor: &mut Redactor) -> CallReport {
-        let mut token: Option<Token> = None;
+    /// Sends until the answer stands: a rejected token is replaced once, a failure repeated as the policy allows.
+    pub(super) async fn send(&self, request: &Request, deadline: Instant) -> CallReport {
+        let call = &self.config.call;
+        let retry = retry_of(call, &request.method);
+        let mut report = CallReport::without_reply(CallOutcome::Unknown, "");
+        let (mut held, mut rejected) = (None, None);
         let (mut failures, mut replaced) = (0, false);
         loop {
-            let current = match self.fresh(token.take(), redactor).await {
-                Ok(current) => current,
-                Err(error) => return self.without_token(&error, redactor),
+            let token = match (rejected.take(), held.take()) {
+                (Some(rejected), _) => self.tokens.other_than(&rejected, deadline).await,
+                (None, Some((token, source))) if self.tokens.is_fresh(&token) => Ok((token, source)),
+                _ => self.tokens.current(deadline).await,
             };
-            let reply = self.attempt(&current).await;
-            let (judgement, reply) = match reply {
-                Ok(reply) => {
-                    let repeatable = self.policy.retry.idempotent;
-                    (judge(&reply, &self.policy.success_codes, repeatable), Some(reply))
+            let (token, source) = match token {
+                Ok(token) => token,
+                Err(error) => {
+                    let message = self.redactor.clean(&error.to_string()).into_owned();
+                    return CallReport { outcome: error.outcome(), message, ..report };
                 }
-                Err(failure) => (judge_failure(&failure, self.policy.retry.idempotent), None),
             };
+            report.token_source = Some(source);
+            report.attempts += 1;
+            info!(event = "calling", attempt = report.attempts, "Calling API: {}", request.url);
+            let patience = deadline.min(Instant::now() + call.attempt_timeout);
+            let answer = self.transport.send(request.outgoing(&token.secret), patience).await;
+            let judgement = judge(&answer, &call.success_codes, retry.idempotent);
             if judgement.token_rejected && !replaced {
-                replaced = true;
+                let attempt = report.attempts;
                 warn!(
                     event = "token_rejected",
-                    attempt = self.attempts,
-                    "The server rejected the token, refreshing token..."
+                    attempt, "The server rejected the token, refreshing token..."
                 );
-                match self.caller.tokens.other_than(&current, self.deadline, redactor).await {
-                    Ok((other, source)) => {
-                        self.token_source = Some(source);
-                        token = Some(other);
-                        continue;
-                    }
-                    Err(error) => return self.without_token(&error, redactor),
-                }
+                replaced = true;
+                rejected = Some(token);
+                continue;
             }
             failures += 1;
-            match self.wait_after(&judgement, reply.as_ref(), failures) {
-                Some(wait) => {
-                    let message = redactor.clean(&judgement.message).into_owned();
-                    warn!(
-                        event = "attempt_failed",
-                        attempt = self.attempts,
-                        wait_ms = millis(wait),
-                        reason = message,
-                        "Attempt failed, trying again"
-                    );
+            let retry_after = answer.as_ref().ok().and_then(|reply| reply.retry_after(self.clock.now()));
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            let reason = self.redactor.clean(&judgement.message).into_owned();
+            match retry.decide(failures, judgement.class, retry_after, remaining, fastrand::f64()) {
+                Verdict::RetryAfter(wait) => {
+                    let (attempt, wait_ms) = (report.attempts, millis(wait));
+                    warn!(event = "attempt_failed", attempt, wait_ms, reason, "Attempt failed, trying again");
                     tokio::time::sleep(wait).await;
-                    token = Some(current);
+                    held = Some((token, source));
                 }
-                None => return self.report(judgement, reply, redactor),
+                Verdict::OutOfTime => {
+                    info!(event = "out_of_time", reason, "No time is left for another attempt");
+                    return self.report(&report, &judgement, answer.ok());
+                }
+                Verdict::Stop => return self.report(&report, &judgement, answer.ok()),
             }
         }
     }
 
-    /// The token for the next attempt: the one at hand while it is fresh, otherwise the keeper's.
-    async fn fresh(&mut self, at_hand: Option<Token>, redactor: &mut Redactor) -> Result<Token, TokenError> {
-        let tokens = self.caller.tokens;
-        if let Some(token) =
-            at_hand.filter(|token| !token.needs_renewal(tokens.policy(), self.caller.clock.now()))
-        {
-            return Ok(token);
-        }
-        let (token, source) = tokens.current(self.deadline, redactor).await?;
-        self.token_source = Some(source);
-        Ok(token)
-    }
-
-    async fn attempt(&mut self, token: &Token) -> Result<Reply, super::transport::SendFailure> {
-        self.attempts += 1;
-        info!(event = "calling", attempt = self.attempts, "Calling API: {}", self.request.url);
-        let outgoing = Outgoing {
-            method: self.request.method.clone(),
-            url: self.request.url.clone(),
-            headers: headers(self.request, &token.secret),
-            body: self.request.body.clone(),
-        };
-        let deadline = self.deadline.min(Instant::now() + self.policy.attempt_timeout);
-        self.caller.transport.send(outgoing, deadline).await
-    }
-
-    /// How long to wait before the next attempt; `None` when there is none.
-    fn wait_after(&self, judgement: &Judgement, reply: Option<&Reply>, failures: u32) -> Option<Duration> {
-        let retry_after = reply.and_then(|reply| reply.retry_after(self.caller.clock.now()));
-        let remaining = self.deadline.saturating_duration_since(Instant::now());
-        match self.policy.retry.decide(failures, judgement.class, retry_after, remaining, fastrand::f64()) {
-            Verdict::RetryAfter(wait) => Some(wait),
-            Verdict::Stop => None,
-            Verdict::OutOfTime => {
-                let reason = &judgement.message;
-                info!(event = "out_of_time", reason, "No time is left for another attempt");
-                None
-            }
-        }
-    }
-
-    fn without_token(&self, error: &TokenError, redactor: &Redactor) -> CallReport {
+    /// What the last attempt came to, without secrets.
+    fn report(&self, so_far: &CallReport, judgement: &Judgement, reply: Option<Reply>) -> CallReport {
+        let clean = |text: &str| self.redactor.clean(text).into_owned();
         CallReport {
-            outcome: error.outcome(),
-            http_status: None,
-            code: None,
-            message: redactor.clean(&error.to_string()).into_owned(),
-            attempts: self.attempts,
-            token_source: self.token_source,
-            body: None,
-            location: None,
-        }
-    }
-
-    fn report(&self, judgement: Judgement, reply: Option<Reply>, redactor: &Redactor) -> CallReport {
-        CallReport {
-            outcome: judgement.outcome,
             http_status: reply.as_ref().map(|reply| reply.status),
-            code: judgement.code.map(|code| redactor.clean(&code.to_string()).into_owned()),
-            message: redactor.clean(&judgement.message).into_owned(),
-            attempts: self.attempts,
-            token_source: self.token_source,
-            body: reply
-                .as_ref()
-                .filter(|reply| !reply.body.is_empty())
-                .map(|reply| redactor.clean(&reply.text()).into_owned()),
+            code: judgement.code.as_ref().map(|code| clean(&code.to_string())),
+            body: reply.as_ref().filter(|reply| !reply.body.is_empty()).map(|reply| clean(&reply.text())),
             location: reply.and_then(|reply| reply.location),
+            attempts: so_far.attempts,
+            token_source: so_far.token_source,
+            ..CallReport::without_reply(judgement.outcome, clean(&judgement.message))
         }
     }
 }
 
-/// The headers of an attempt; the same run id in every one, so that a repeat is known for a repeat.
-fn headers(request: &Request, token: &Secret) -> HeaderMap {
-    let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-    if request.body.is_some() {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+/// When a call is repeated. Methods that RFC 9110 calls idempotent need no declaration.
+fn retry_of(call: &Call, method: &Method) -> RetryPolicy {
+    RetryPolicy { idempotent: call.idempotent || method.is_idempotent(), keyed: true, ..retry_policy(call) }
+}
+
+/// How a login is repeated. It always may be: it changes nothing but the clock of the lock-out, and only a rejection
+/// does that.
+pub(super) fn retry_policy(call: &Call) -> RetryPolicy {
+    RetryPolicy {
+        retries: call.retries,
+        base: call.retry_base,
+        cap: call.retry_cap,
+        idempotent: true,
+        keyed: false,
     }
-    let run_id = request.run_id.to_string();
-    // The draft's value is a structured-field string, hence the quotes.
-    for (name, text) in [
-        ("idempotency-key", format!("\"{run_id}\"")),
-        ("x-request-id", run_id),
-        ("traceparent", request.traceparent.clone()),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(&text) {
-            headers.insert(HeaderName::from_static(name), value);
-        }
-    }
-    for (name, value) in &request.headers {
-        headers.insert(name, value.clone());
-    }
-    // A token is ASCII without control characters, checked where it is read.
-    if let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {}", token.expose())) {
-        bearer.set_sensitive(true);
-        headers.insert(AUTHORIZATION, bearer);
-    }
-    headers
 }

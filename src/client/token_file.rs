@@ -1,6 +1,5 @@
 //! The token on disk: the bare token in one file, as other tools `cat` it, and what is known about it beside it.
 
-use std::fmt;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -37,23 +36,16 @@ pub enum Stored {
 }
 
 /// Others can read the token file, so it must not be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "token file {0}: mode {mode:04o} lets others use the token (hint: chmod 600 {0}, or --allow-insecure-permissions)",
+    path.display()
+)]
 pub struct InsecureToken {
     /// The file.
     pub path: PathBuf,
     /// Its permission bits.
     pub mode: u32,
-}
-
-impl fmt::Display for InsecureToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        write!(
-            f,
-            "token file {path}: mode {:04o} lets others use the token (hint: chmod 600 {path}, or --allow-insecure-permissions)",
-            self.mode
-        )
-    }
 }
 
 /// What is known about the token in the file; ignored when it describes another token. Other tools may write it too,

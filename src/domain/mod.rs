@@ -10,6 +10,7 @@ pub mod hex;
 pub mod host;
 pub mod id;
 pub mod nearest;
+pub mod outcome;
 pub mod overlap;
 #[cfg(feature = "server")]
 pub mod plan;
@@ -25,4 +26,5 @@ pub mod size;
 pub mod statistics;
 #[cfg(feature = "server")]
 pub mod sync_run;
+pub mod trace;
 pub mod word;

@@ -1,17 +1,20 @@
 //! The log file of a task: one append a line, rotation under a lock, and the layer that turns events into lines.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use jiff::civil::DateTime;
-use jiff::{Timestamp, Zoned};
 use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
+use tracing::{Event, Level, Metadata, Span, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
@@ -94,9 +97,61 @@ fn begun_at(path: &Path) -> Option<Timestamp> {
     line.get("ts")?.as_str()?.parse().ok()
 }
 
-/// What the layers stand on: lets this project's events through and keeps no spans. The registry of
-/// `tracing-subscriber` would do, and begins with a table for the spans of 4096 threads.
-pub struct Events;
+/// The log of one run. Events inside its span become its lines; a clone is the same log.
+#[derive(Clone)]
+pub struct RunLog(Arc<Inner>);
+
+struct Inner {
+    file: Mutex<LogFile>,
+    format: LogFormat,
+    /// Fields of every line: task, run id.
+    context: Vec<(String, Value)>,
+    clock: SharedClock,
+    failure: Mutex<Option<io::Error>>,
+}
+
+impl RunLog {
+    /// A log in `file`, with `context` on every line.
+    pub fn new(file: LogFile, format: LogFormat, context: Vec<(String, Value)>, clock: SharedClock) -> Self {
+        let (file, failure) = (Mutex::new(file), Mutex::new(None));
+        Self(Arc::new(Inner { file, format, context, clock, failure }))
+    }
+
+    /// The span of the run, for the process's [`LogLayer`]: any number of runs may have theirs at once.
+    pub fn span(&self) -> Span {
+        // At the highest level, so that no filter of a program's own log takes it away.
+        let span = tracing::error_span!("run");
+        span.with_subscriber(|(id, dispatch)| {
+            if let Some(layer) = dispatch.downcast_ref::<LogLayer>() {
+                layer.logs().insert(id.into_u64(), self.clone());
+            }
+        });
+        span
+    }
+
+    /// The first line that could not be written, if any: an event cannot return its error itself.
+    pub fn failure(&self) -> Option<io::Error> {
+        self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Appends an event: `event` first, then who it is about, then the rest.
+    fn write(&self, level: Level, Fields { message, fields }: Fields) {
+        let log = &*self.0;
+        let (name, rest): (Vec<_>, Vec<_>) = fields.into_iter().partition(|(key, _)| key == "event");
+        let fields: Vec<_> = name.into_iter().chain(log.context.iter().cloned()).chain(rest).collect();
+        let at = log.clock.local();
+        let line = Line { at: &at, level, message: &message, fields: &fields }.render(log.format);
+        let mut file = log.file.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = file.append(&line, at.timestamp()) {
+            log.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+    }
+}
+
+/// What the layers of a command line stand on: this project's events, and spans that are only numbered. A registry would
+/// do, and begins with a table for the spans of 4096 threads.
+#[derive(Default)]
+pub struct Events(AtomicU64);
 
 impl Subscriber for Events {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -104,7 +159,7 @@ impl Subscriber for Events {
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
+        Id::from_u64(1 + self.0.fetch_add(1, Ordering::Relaxed))
     }
 
     fn record(&self, _: &Id, _: &Record<'_>) {}
@@ -118,37 +173,20 @@ impl Subscriber for Events {
     fn exit(&self, _: &Id) {}
 }
 
-/// Turns this project's events into lines of a log file.
-#[derive(Clone)]
-pub struct LogLayer(Arc<Inner>);
-
-struct Inner {
-    log: Mutex<LogFile>,
-    format: LogFormat,
-    /// Fields of every line: task, run id.
-    context: Vec<(String, Value)>,
-    clock: SharedClock,
-    failure: Mutex<Option<io::Error>>,
-}
+/// Turns this project's events into lines of the log of the run whose span they are in.
+#[derive(Default)]
+pub struct LogLayer(Mutex<BTreeMap<u64, RunLog>>);
 
 impl LogLayer {
-    /// A layer that writes to `log`, with `context` on every line.
-    pub fn new(log: LogFile, format: LogFormat, context: Vec<(String, Value)>, clock: SharedClock) -> Self {
-        Self(Arc::new(Inner { log: Mutex::new(log), format, context, clock, failure: Mutex::new(None) }))
+    /// The log of each span that has one.
+    fn logs(&self) -> MutexGuard<'_, BTreeMap<u64, RunLog>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// The first line that could not be written, if any: an event cannot return its error itself.
-    pub fn failure(&self) -> Option<io::Error> {
-        self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn write(&self, at: &Zoned, level: Level, message: &str, fields: &[(String, Value)]) {
-        let line = Line { at, level, message, fields }.render(self.0.format);
-        let mut log = self.0.log.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = log.append(&line, at.timestamp()) {
-            self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-        }
-    }
+thread_local! {
+    /// The logs of the spans that this thread is in, the innermost last: what is current is a matter of the thread.
+    static ENTERED: RefCell<Vec<RunLog>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Events of other crates are not ours to log: they could show what we hide.
@@ -157,21 +195,39 @@ pub fn is_ours(metadata: &Metadata<'_>) -> bool {
 }
 
 impl<S: Subscriber> Layer<S> for LogLayer {
+    /// A span inside a run's belongs to that run.
+    fn on_new_span(&self, _: &Attributes<'_>, id: &Id, _: Context<'_, S>) {
+        if let Some(log) = ENTERED.with_borrow(|entered| entered.last().cloned()) {
+            self.logs().insert(id.into_u64(), log);
+        }
+    }
+
+    fn on_enter(&self, id: &Id, _: Context<'_, S>) {
+        if let Some(log) = self.logs().get(&id.into_u64()).cloned() {
+            ENTERED.with_borrow_mut(|entered| entered.push(log));
+        }
+    }
+
+    fn on_exit(&self, id: &Id, _: Context<'_, S>) {
+        if self.logs().contains_key(&id.into_u64()) {
+            ENTERED.with_borrow_mut(Vec::pop);
+        }
+    }
+
+    fn on_close(&self, id: Id, _: Context<'_, S>) {
+        self.logs().remove(&id.into_u64());
+    }
+
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
         if !is_ours(metadata) || *metadata.level() > Level::INFO {
             return;
         }
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        let mut all = Vec::with_capacity(fields.fields.len() + self.0.context.len());
-        // `event` first, then who it is about, then the rest.
-        let (event_name, rest): (Vec<_>, Vec<_>) =
-            fields.fields.into_iter().partition(|(key, _)| key == "event");
-        all.extend(event_name);
-        all.extend(self.0.context.iter().cloned());
-        all.extend(rest);
-        self.write(&self.0.clock.local(), *metadata.level(), &fields.message, &all);
+        if let Some(log) = ENTERED.with_borrow(|entered| entered.last().cloned()) {
+            let mut fields = Fields::default();
+            event.record(&mut fields);
+            log.write(*metadata.level(), fields);
+        }
     }
 }
 
@@ -233,31 +289,36 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deep/er/a.log");
         let context = vec![("task".to_owned(), "sync-daily".into())];
-        let log = LogFile::open(&path, NEVER).unwrap();
-        let layer = LogLayer::new(log, LogFormat::Text, context, Simulated::new(now()));
-        tracing::subscriber::with_default(Events.with(layer.clone()), || {
-            tracing::info!(event = "calling", attempt = 1_u32, "Calling API: {}", "http://x");
-            tracing::debug!("not for the log");
-            tracing::info!(target: "hyper", "foreign");
+        let file = LogFile::open(&path, NEVER).unwrap();
+        let log = RunLog::new(file, LogFormat::Text, context, Simulated::new(now()));
+        tracing::subscriber::with_default(Events::default().with(LogLayer::default()), || {
+            tracing::info!("of no run");
+            log.span().in_scope(|| {
+                tracing::info!(event = "calling", attempt = 1_u32, "Calling API: {}", "http://x");
+                tracing::debug!("not for the log");
+                tracing::info!(target: "hyper", "foreign");
+                tracing::info_span!("within").in_scope(|| tracing::warn!("deeper"));
+            });
         });
         assert_eq!(
             std::fs::read_to_string(&path).unwrap(),
-            "[2026-11-20 23:00:00] Calling API: http://x event=calling task=sync-daily attempt=1\n"
+            "[2026-11-20 23:00:00] Calling API: http://x event=calling task=sync-daily attempt=1\n\
+             [2026-11-20 23:00:00] WARN: deeper task=sync-daily\n"
         );
-        assert!(layer.failure().is_none());
+        assert!(log.failure().is_none());
     }
 
     #[test]
     fn a_line_that_cannot_be_written_is_reported() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("logs/a.log");
-        let log = LogFile::open(&path, NEVER).unwrap();
-        let layer = LogLayer::new(log, LogFormat::Text, Vec::new(), Simulated::new(now()));
+        let file = LogFile::open(&path, NEVER).unwrap();
+        let log = RunLog::new(file, LogFormat::Text, Vec::new(), Simulated::new(now()));
         std::fs::remove_dir_all(dir.path().join("logs")).unwrap();
-        tracing::subscriber::with_default(Events.with(layer.clone()), || {
-            tracing::info!("lost");
+        tracing::subscriber::with_default(Events::default().with(LogLayer::default()), || {
+            log.span().in_scope(|| tracing::info!("lost"));
         });
-        assert_eq!(layer.failure().unwrap().kind(), io::ErrorKind::NotFound);
+        assert_eq!(log.failure().unwrap().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -6,4 +6,7 @@ pub mod log;
 pub mod overlap;
 pub mod record;
 pub mod rotation;
+mod run;
 pub mod textfile;
+
+pub use run::{CannotCreate, ExecutionInfo, Journal, JournalSettings, LeftBehind};

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::domain::outcome::{CallOutcome, CallReport};
 use crate::domain::overlap::Overlap;
 use crate::files::{self, FileLock};
 
@@ -32,6 +33,24 @@ pub enum Claim {
     Mine(Option<OverlapLock>),
     /// The previous run is still going; who it is, as far as it is known.
     Busy(Option<Holder>),
+}
+
+impl Claim {
+    /// What a run comes to that finds the previous one still going.
+    pub fn busy(policy: Overlap, who: Option<&Holder>) -> CallReport {
+        let who = who.map_or_else(String::new, |who| {
+            format!(" (run {}, process {}, since {})", who.run_id, who.pid, who.since)
+        });
+        let going = format!("the previous run is still going{who}");
+        match policy {
+            Overlap::Fail => CallReport::without_reply(CallOutcome::TryLater, going),
+            Overlap::Sequential => CallReport::without_reply(
+                CallOutcome::TryLater,
+                format!("the previous run did not end within the budget{who}"),
+            ),
+            Overlap::Skip | Overlap::Parallel => CallReport::without_reply(CallOutcome::Skipped, going),
+        }
+    }
 }
 
 /// The held lock.

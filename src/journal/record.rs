@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::outcome::{CallStatus, TokenSource};
 use crate::files::{self, Durability, FileLock, PRIVATE};
 
 /// What the name of a history ends with.
@@ -27,8 +28,8 @@ pub struct RunEntry {
     pub started_at: Timestamp,
     /// How long it took, without jitter, in milliseconds.
     pub duration_ms: u64,
-    /// `success`, `accepted`, `skipped`, `failed` or `unknown`.
-    pub status: String,
+    /// What it counts as.
+    pub status: CallStatus,
     /// Name of the exit code.
     pub exit_name: String,
     /// Exit code.
@@ -41,8 +42,8 @@ pub struct RunEntry {
     pub message: String,
     /// Requests to the endpoint.
     pub attempts: u32,
-    /// `file` or `login`.
-    pub token_source: Option<String>,
+    /// Where the token came from.
+    pub token_source: Option<TokenSource>,
 }
 
 /// The sum of a task's runs since its record began.
@@ -77,24 +78,24 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// The totals in the order and with the words of the status.
-    pub fn by_status(&self) -> [(&'static str, u64); 5] {
-        [
-            ("success", self.success),
-            ("accepted", self.accepted),
-            ("skipped", self.skipped),
-            ("failed", self.failed),
-            ("unknown", self.unknown),
-        ]
+    /// How many runs count as `status`.
+    pub fn of(&self, status: CallStatus) -> u64 {
+        match status {
+            CallStatus::Success => self.success,
+            CallStatus::Accepted => self.accepted,
+            CallStatus::Skipped => self.skipped,
+            CallStatus::Failed => self.failed,
+            CallStatus::Unknown => self.unknown,
+        }
     }
 
-    fn add(&mut self, status: &str) {
+    fn add(&mut self, status: CallStatus) {
         let total = match status {
-            "success" => &mut self.success,
-            "accepted" => &mut self.accepted,
-            "skipped" => &mut self.skipped,
-            "unknown" => &mut self.unknown,
-            _ => &mut self.failed,
+            CallStatus::Success => &mut self.success,
+            CallStatus::Accepted => &mut self.accepted,
+            CallStatus::Skipped => &mut self.skipped,
+            CallStatus::Failed => &mut self.failed,
+            CallStatus::Unknown => &mut self.unknown,
         };
         *total += 1;
     }
@@ -117,14 +118,14 @@ impl TaskRecord {
             last_success_at: None,
             history_lines: 0,
         });
-        record.totals.add(&entry.status);
-        match entry.status.as_str() {
-            "success" | "accepted" => {
+        record.totals.add(entry.status);
+        match entry.status {
+            CallStatus::Success | CallStatus::Accepted => {
                 record.consecutive_failures = 0;
                 record.last_success_at = Some(entry.started_at);
             }
-            "skipped" => {}
-            _ => record.consecutive_failures += 1,
+            CallStatus::Skipped => {}
+            CallStatus::Failed | CallStatus::Unknown => record.consecutive_failures += 1,
         }
         record.last = entry.clone();
         record.history_lines += 1;
@@ -275,35 +276,35 @@ impl LastLine {
 }
 
 #[cfg(test)]
-pub(super) fn sample(task: &str, second: i64, status: &str) -> RunEntry {
+pub(super) fn sample(task: &str, second: i64, status: CallStatus) -> RunEntry {
     RunEntry {
         task: task.to_owned(),
         run_id: format!("run-{second}"),
         endpoint: "/api/v1/x".to_owned(),
         started_at: Timestamp::from_second(second).unwrap(),
         duration_ms: 12,
-        status: status.to_owned(),
+        status,
         exit_name: "ok".to_owned(),
         exit_code: 0,
         http_status: Some(200),
         code: Some("0".to_owned()),
         message: "HTTP 200".to_owned(),
         attempts: 1,
-        token_source: Some("file".to_owned()),
+        token_source: Some(TokenSource::File),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use CallStatus::{Accepted, Failed, Skipped, Success, Unknown};
 
     #[test]
     fn a_record_is_the_sum_of_the_runs() {
         let dir = tempfile::tempdir().unwrap();
         let records = Records::open(dir.path().join("r"), 10).unwrap();
         assert_eq!(records.tasks().unwrap(), Vec::<String>::new());
-        for (second, status) in ["success", "failed", "unknown", "skipped", "failed"].into_iter().enumerate()
-        {
+        for (second, status) in [Success, Failed, Unknown, Skipped, Failed].into_iter().enumerate() {
             records.add(&sample("a", i64::try_from(second).unwrap(), status)).unwrap();
         }
         let record = records.read("a").unwrap().unwrap();
@@ -311,7 +312,7 @@ mod tests {
         assert_eq!(record.last_success_at, Some(Timestamp::UNIX_EPOCH));
         assert_eq!(record.totals.success_rate(), Some(25.0));
         assert_eq!(record.last.run_id, "run-4");
-        let record = records.add(&sample("a", 9, "accepted")).unwrap().record;
+        let record = records.add(&sample("a", 9, Accepted)).unwrap().record;
         assert_eq!((record.consecutive_failures, record.totals.accepted), (0, 1));
         assert_eq!(records.tasks().unwrap(), ["a"]);
         assert_eq!(Totals::default().success_rate(), None);
@@ -322,7 +323,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let records = Records::open(dir.path(), 5).unwrap();
         for second in 0..23 {
-            records.add(&sample("a", second, "success")).unwrap();
+            records.add(&sample("a", second, Success)).unwrap();
             let (history, broken) = records.history("a", 100).unwrap();
             assert_eq!(history.last().unwrap().run_id, format!("run-{second}"));
             assert!(history.len() <= 10 && broken == 0);
@@ -340,12 +341,12 @@ mod tests {
     fn a_torn_line_is_removed_and_no_earlier_one_is_lost() {
         let dir = tempfile::tempdir().unwrap();
         let records = Records::open(dir.path(), 5).unwrap();
-        records.add(&sample("a", 1, "success")).unwrap();
+        records.add(&sample("a", 1, Success)).unwrap();
         let history = dir.path().join("a.history.jsonl");
         let whole = std::fs::read_to_string(&history).unwrap();
         std::fs::write(&history, format!("{whole}{}", &whole[..40])).unwrap();
         assert_eq!(records.read("a").unwrap().unwrap().totals.success, 1);
-        assert_eq!(records.add(&sample("a", 2, "success")).unwrap().record.totals.success, 2);
+        assert_eq!(records.add(&sample("a", 2, Success)).unwrap().record.totals.success, 2);
         let (runs, broken) = records.history("a", 9).unwrap();
         assert_eq!((runs.len(), broken), (2, 0));
     }
@@ -355,14 +356,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let records = Records::open(dir.path(), 5).unwrap();
         for second in 1..4 {
-            let long = RunEntry { message: "\u{1}".repeat(9000), ..sample("a", second, "failed") };
+            let long = RunEntry { message: "\u{1}".repeat(9000), ..sample("a", second, Failed) };
             records.add(&long).unwrap();
             assert_eq!(records.read("a").unwrap().unwrap().last, long);
         }
         assert_eq!(records.read("a").unwrap().unwrap().consecutive_failures, 3);
         std::fs::write(dir.path().join("a.history.jsonl"), "torn").unwrap();
         assert_eq!(records.read("a").unwrap(), None);
-        assert_eq!(records.add(&sample("a", 9, "success")).unwrap().record.totals.success, 1);
+        assert_eq!(records.add(&sample("a", 9, Success)).unwrap().record.totals.success, 1);
         assert_eq!(records.history("a", 9).unwrap().0.len(), 1);
     }
 

@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::io;
 use std::path::Path;
 
-use crate::files::{self, PUBLIC};
-
 use super::record::TaskRecord;
+use crate::domain::outcome::CallStatus;
+use crate::files::{self, PUBLIC};
 
 /// Writes `<dir>/qs_api_call_<task>.prom`. The caller holds the lock of the task's record, so that the last run's
 /// metrics are the last to be written.
@@ -56,8 +56,10 @@ fn render(record: &TaskRecord) -> String {
     );
     let failures = number(record.consecutive_failures);
     metric("consecutive_failures", "gauge", "Runs that failed since the last success.", &[("", failures)]);
-    let totals =
-        record.totals.by_status().map(|(status, total)| (format!(",status=\"{status}\""), number(total)));
+    let totals = CallStatus::ALL
+        .iter()
+        .map(|status| (format!(",status=\"{status}\""), number(record.totals.of(*status))))
+        .collect::<Vec<_>>();
     let totals: Vec<(&str, f64)> = totals.iter().map(|(labels, total)| (labels.as_str(), *total)).collect();
     metric("runs_total", "counter", "Runs by status.", &totals);
     text
@@ -71,7 +73,10 @@ mod tests {
     #[test]
     fn every_metric_has_its_help_and_its_task() {
         let dir = tempfile::tempdir().unwrap();
-        let record = Records::open(dir.path(), 5).unwrap().add(&sample("sync-daily", 90, "success")).unwrap();
+        let record = Records::open(dir.path(), 5)
+            .unwrap()
+            .add(&sample("sync-daily", 90, CallStatus::Success))
+            .unwrap();
         insta::assert_snapshot!(render(&record.record), @r#"
         # HELP qs_api_call_last_run_timestamp_seconds When the last run began.
         # TYPE qs_api_call_last_run_timestamp_seconds gauge

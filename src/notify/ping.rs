@@ -17,16 +17,16 @@ use crate::secret::Secret;
 const ATTEMPTS: u32 = 3;
 
 /// Pings one check. Its URL is a secret: whoever knows it can ping.
-pub struct Ping<'a> {
-    client: &'a Client,
+pub struct Ping {
+    client: Client,
     url: Secret,
     timeout: Duration,
     run_id: ExecutionId,
 }
 
-impl<'a> Ping<'a> {
+impl Ping {
     /// Pings `url`, each time for at most `timeout`.
-    pub fn new(client: &'a Client, url: Secret, timeout: Duration, run_id: ExecutionId) -> Self {
+    pub fn new(client: Client, url: Secret, timeout: Duration, run_id: ExecutionId) -> Self {
         Self { client, url, timeout, run_id }
     }
 
@@ -73,10 +73,12 @@ fn address(url: &Secret, signal: &str, run_id: ExecutionId) -> Option<Url> {
 
 /// The kind of a failure; the error's own text would show the URL.
 fn kind(error: &reqwest::Error) -> &'static str {
-    match () {
-        () if error.is_connect() => "no connection",
-        () if error.is_timeout() => "no answer in time",
-        () => "connection lost",
+    if error.is_connect() {
+        "no connection"
+    } else if error.is_timeout() {
+        "no answer in time"
+    } else {
+        "connection lost"
     }
 }
 

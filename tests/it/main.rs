@@ -46,6 +46,7 @@ mod herd;
 #[cfg(feature = "server")]
 mod identity;
 mod layers;
+mod many_calls;
 mod matrix;
 #[cfg(feature = "server")]
 mod metrics;

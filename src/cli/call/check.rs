@@ -3,23 +3,24 @@
 use std::path::Path;
 use std::time::Duration;
 
-use comfy_table::{Table, presets};
 use reqwest::Method;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use url::Url;
 
 use super::args::CheckArgs;
 use super::settings::Settings;
-use super::token;
 use crate::cli::output::{Failure, Output};
-use crate::client::address;
-use crate::client::keeper::{TokenKeeper, TokenSource};
+use crate::client::keeper::TokenKeeper;
+use crate::client::request::authorize;
 use crate::client::token::Token;
-use crate::client::transport::{Outgoing, Step, Transport, goes_direct};
+use crate::client::token_file::Stored;
+use crate::client::transport::{Outgoing, SendStep};
+use crate::client::{Client, address};
 use crate::clock::SharedClock;
 use crate::domain::exit::Exit;
+use crate::domain::outcome::TokenSource;
 use crate::files;
 
 /// Longest deadline of one question to a server.
@@ -61,23 +62,23 @@ pub(super) async fn run(
     output: Output,
     clock: SharedClock,
 ) -> Result<(), Failure> {
+    let client = settings.client(false, clock);
     let mut checks = Checks { items: Vec::new() };
     configuration(&mut checks, settings);
-    places(&mut checks, settings);
-    let transport = Transport::new(settings.transport_options());
+    places(&mut checks, settings, client.tokens());
     let config = settings.config();
     let api = address::base(&config.api.base_url.0, config.call.allow_plaintext);
     match &api {
-        Ok(url) => reach(&mut checks, "api", url, &transport, settings).await,
+        Ok(url) => reach(&mut checks, "api", url, &client, settings).await,
         Err(error) => checks.add("api", Mark::Bad(Exit::Config), format!("api.base_url: {error}")),
     }
-    match settings.login() {
-        Ok(login) => reach(&mut checks, "iam", &login.url, &transport, settings).await,
-        Err(error) => checks.of("iam", Err(token::failure(&error))),
+    match client.tokens().login_settings() {
+        Ok(login) => reach(&mut checks, "iam", &login.url, &client, settings).await,
+        Err(error) => checks.of("iam", Err(error.into())),
     }
-    let token = login(&mut checks, settings, &transport, clock).await;
+    let token = login(&mut checks, settings, client.tokens()).await;
     if let (Some(endpoint), Ok(base), Some(token)) = (&args.target, &api, &token) {
-        checks.of("endpoint", endpoint_exists(base, endpoint, token, &transport, settings).await);
+        checks.of("endpoint", endpoint_exists(base, endpoint, token, &client, settings).await);
     }
     report(&checks, args.json, output)
 }
@@ -101,7 +102,7 @@ fn configuration(checks: &mut Checks, settings: &Settings) {
     }
 }
 
-fn places(checks: &mut Checks, settings: &Settings) {
+fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) {
     let dir = |path: &Path, mode| files::create_dir(path, mode).and_then(|()| writable(path));
     for (what, path, mode) in [
         ("log", files::parent(&settings.log_path).to_owned(), 0o750),
@@ -116,8 +117,8 @@ fn places(checks: &mut Checks, settings: &Settings) {
             result.map_err(|error| Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display()))),
         );
     }
-    match settings.token_file().read() {
-        Ok(crate::client::token_file::Stored::Broken(reason)) => {
+    match tokens.file().read() {
+        Ok(Stored::Broken(reason)) => {
             checks.add("token", Mark::Warning, format!("{}: {reason}", settings.token_path.display()));
         }
         Ok(_) => {}
@@ -133,19 +134,14 @@ fn writable(dir: &Path) -> std::io::Result<()> {
 }
 
 /// Name, connection and certificate of a server: any HTTP answer proves all three.
-async fn reach(
-    checks: &mut Checks,
-    what: &'static str,
-    url: &Url,
-    transport: &Transport,
-    settings: &Settings,
-) {
+async fn reach(checks: &mut Checks, what: &'static str, url: &Url, client: &Client, settings: &Settings) {
     let host = url.host_str().unwrap_or_default().to_owned();
+    let transport = client.transport();
     if let Err(error) = transport.client(url).await {
-        checks.of(what, Err(super::run::transport_failure(&error)));
+        checks.of(what, Err(error.into()));
         return;
     }
-    let way = if goes_direct(&settings.transport_options(), url) { "" } else { ", through the proxy" };
+    let way = if transport.goes_direct(url) { "" } else { ", through the proxy" };
     let mut origin = url.clone();
     origin.set_path("/health");
     origin.set_query(None);
@@ -161,8 +157,8 @@ async fn reach(
         }
         Err(failure) => {
             let hint = match failure.step {
-                Step::Dns => " (hint: check the name, and that this host can resolve it)",
-                Step::Tls => " (hint: a private CA is given with --cacert or tls.cacert)",
+                SendStep::Dns => " (hint: check the name, and that this host can resolve it)",
+                SendStep::Tls => " (hint: a private CA is given with --cacert or tls.cacert)",
                 _ => "",
             };
             checks.add(what, Mark::Bad(Exit::TryLater), format!("{host}{way}: {failure}{hint}"));
@@ -171,21 +167,9 @@ async fn reach(
 }
 
 /// Gets a token as a call would.
-async fn login(
-    checks: &mut Checks,
-    settings: &Settings,
-    transport: &Transport,
-    clock: SharedClock,
-) -> Option<Token> {
-    let keeper = TokenKeeper::new(
-        settings.token_file(),
-        || settings.login(),
-        settings.keeper_options(false),
-        transport,
-        clock,
-    );
+async fn login(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) -> Option<Token> {
     let deadline = Instant::now() + settings.config().iam.timeout;
-    match keeper.current(deadline, &mut settings.redactor()).await {
+    match tokens.current(deadline).await {
         Ok((token, source)) => {
             let how = match source {
                 TokenSource::File => "from the token file",
@@ -194,12 +178,12 @@ async fn login(
             checks.add(
                 "login",
                 Mark::Good,
-                format!("a token {how}, good until {}", token.ends_at(keeper.policy())),
+                format!("a token {how}, good until {}", token.ends_at(tokens.policy())),
             );
             Some(token)
         }
         Err(error) => {
-            checks.of("login", Err(token::failure(&error)));
+            checks.of("login", Err(error.into()));
             None
         }
     }
@@ -210,18 +194,16 @@ async fn endpoint_exists(
     base: &Url,
     endpoint: &str,
     token: &Token,
-    transport: &Transport,
+    client: &Client,
     settings: &Settings,
 ) -> Result<String, Failure> {
     let url =
         address::join(base, endpoint, &[]).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let mut headers = HeaderMap::new();
-    if let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {}", token.secret.expose())) {
-        bearer.set_sensitive(true);
-        headers.insert(AUTHORIZATION, bearer);
-    }
+    authorize(&mut headers, &token.secret);
     let outgoing = Outgoing { method: Method::OPTIONS, url, headers, body: None };
-    let reply = transport
+    let reply = client
+        .transport()
         .send(outgoing, Instant::now() + patience(settings))
         .await
         .map_err(|failure| Failure::new(Exit::TryLater, format!("{endpoint}: {failure}")))?;
@@ -259,12 +241,7 @@ fn report(checks: &Checks, as_json: bool, output: Output) -> Result<(), Failure>
             .collect();
         output.json(&items.into())?;
     } else {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING);
-        for (what, mark, text) in &checks.items {
-            table.add_row([*what, word(mark), text]);
-        }
-        output.data(&table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n"))?;
+        output.table(&[], checks.items.iter().map(|(what, mark, text)| [*what, word(mark), text]))?;
     }
     let bad: Vec<_> = checks
         .items

@@ -4,12 +4,10 @@ mod args;
 mod check;
 mod config;
 mod crontab;
-mod ended;
 mod explain;
-mod login;
+mod failure;
 mod options;
 mod progress;
-mod request;
 mod run;
 mod script;
 mod settings;
@@ -24,7 +22,6 @@ use clap::CommandFactory;
 pub use args::Cli;
 
 use self::args::{Command, ConfigCommand};
-use self::run::CallProgram;
 use self::settings::Settings;
 use super::output::{Failure, Output, usage};
 use crate::clock::{SharedClock, SystemClock};
@@ -38,44 +35,39 @@ const PROGRAM: &str = "qs-api-call";
 pub fn main(args: impl IntoIterator<Item = OsString>, env: &Env) -> Exit {
     let args: Vec<OsString> = args.into_iter().collect();
     let output = Output::of_process(PROGRAM, env.get("NO_COLOR"));
-    if let Some(script) = script::called_as(&args) {
-        return script::main(script, &args, env, output);
-    }
-    let result = match Cli::read(&args) {
-        Ok(cli) => block_on(dispatch(&cli, env, output)),
-        Err(error) => usage(&error, output),
+    // One thread is enough for one call, and starts faster than two.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let failure = Failure::new(Exit::Internal, format!("the runtime cannot start: {error}"));
+            return output.finish(Err(failure));
+        }
     };
-    output.finish(result)
-}
-
-/// Runs the program's work to its end. One thread is enough for one call, and starts faster than two.
-fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::Internal, format!("the runtime cannot start: {error}")))?;
-    let result = runtime.block_on(work);
+    let script = script::called_as(&args);
+    let result = runtime.block_on(async {
+        if let Some(script) = script {
+            return script::run(script, &args, env, output).await;
+        }
+        match Cli::read(&args) {
+            Ok(cli) => dispatch(&cli, env, output).await,
+            Err(error) => usage(&error, output),
+        }
+    });
     // The process ends now. Taking the runtime apart would wait for a name that the resolver is still looking for,
     // past every deadline; the kernel takes everything back at once.
     std::mem::forget(runtime);
-    result
+    match output.finish(result) {
+        // The scripts knew two ends.
+        exit if script.is_some() && exit != Exit::Ok => Exit::Failed,
+        exit => exit,
+    }
 }
 
 async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
     let clock: SharedClock = Arc::new(SystemClock);
     let settings = || Settings::resolve(env, &cli.invocation, &cli.common);
     match &cli.command {
-        None => {
-            let settings = settings()?;
-            let program = CallProgram {
-                invocation: &cli.invocation,
-                options: &cli.call,
-                settings: &settings,
-                output,
-                clock,
-            };
-            program.run().await
-        }
+        None => run::run(&cli.invocation, &cli.call, &settings()?, output, clock).await,
         Some(Command::Token(command)) => token::run(command, &settings()?, output, clock).await,
         Some(Command::Check(args)) => check::run(args, &settings()?, output, clock).await,
         Some(Command::Status(args)) => status::status(args.json, &settings()?, output, &*clock),

@@ -6,19 +6,19 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tracing::{error, info};
+use tokio::time::Instant;
+use tracing::{Instrument, error, info};
 use tracing_subscriber::prelude::*;
 
-use super::run::CallProgram;
 use super::settings::Settings;
-use super::token;
+use super::{run, token};
 use crate::cli::output::{Failure, Output};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Env;
 use crate::crontab::call_line::{CallOptions, Common};
 use crate::crontab::invocation::Invocation;
 use crate::domain::exit::Exit;
-use crate::journal::log::{Events, LogFile, LogLayer};
+use crate::journal::log::{Events, LogFile, LogLayer, RunLog};
 
 /// A script that this program stands in for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +39,13 @@ pub(super) fn called_as(args: &[OsString]) -> Option<Script> {
 }
 
 /// Runs as `script`.
-pub(super) fn main(script: Script, args: &[OsString], env: &Env, output: Output) -> Exit {
-    let result = match script {
-        Script::ApiCall => super::block_on(api_call(args, env, output)),
-        Script::RefreshToken => super::block_on(refresh_token(env)),
-    };
-    match output.finish(result) {
-        Exit::Ok => Exit::Ok,
-        _ => Exit::Failed,
+///
+/// # Errors
+/// Every end that is not success.
+pub(super) async fn run(script: Script, args: &[OsString], env: &Env, output: Output) -> Result<(), Failure> {
+    match script {
+        Script::ApiCall => api_call(args, env, output).await,
+        Script::RefreshToken => refresh_token(env).await,
     }
 }
 
@@ -61,8 +60,7 @@ async fn api_call(args: &[OsString], env: &Env, output: Output) -> Result<(), Fa
     let invocation = Invocation { endpoint: Some(endpoint), log_file, ..Invocation::default() };
     let settings = Settings::resolve(env, &invocation, &Common::default())?;
     let clock: SharedClock = Arc::new(SystemClock);
-    let options = CallOptions::default();
-    CallProgram { invocation: &invocation, options: &options, settings: &settings, output, clock }.run().await
+    run::run(&invocation, &CallOptions::default(), &settings, output, clock).await
 }
 
 /// The script logged to a file of its own and printed nothing.
@@ -73,19 +71,26 @@ async fn refresh_token(env: &Env) -> Result<(), Failure> {
         None => settings.log_path.with_file_name("refresh-token.log"),
     };
     let clock: SharedClock = Arc::new(SystemClock);
-    let log = LogFile::open(&log_path, settings.rotation())
+    let file = LogFile::open(&log_path, settings.rotation())
         .map_err(|error| Failure::new(Exit::CannotCreate, format!("{}: {error}", log_path.display())))?;
-    let layer = LogLayer::new(log, settings.config().log.format, Vec::new(), clock.clone());
-    Events.with(layer.clone()).init();
-    info!(event = "refreshing", "Starting token refresh");
-    let result = token::refresh(&settings, false, clock).await;
-    match &result {
-        Ok(expires) => {
-            info!(event = "finished", expires_at = %expires, "Token saved to {}", settings.token_path.display());
+    let log = RunLog::new(file, settings.config().log.format, Vec::new(), clock.clone());
+    Events::default().with(LogLayer::default()).init();
+    let refresh = async {
+        info!(event = "refreshing", "Starting token refresh");
+        let deadline = Instant::now() + settings.config().call.timeout;
+        let result = token::refresh(&settings.client(false, clock), deadline).await;
+        match &result {
+            Ok(expires) => {
+                info!(event = "finished", expires_at = %expires, "Token saved to {}", settings.token_path.display());
+            }
+            Err(failure) => {
+                error!(event = "finished", exit_name = failure.exit.name(), "{}", failure.message);
+            }
         }
-        Err(failure) => error!(event = "finished", exit_name = failure.exit.name(), "{}", failure.message),
-    }
-    if let Some(error) = layer.failure() {
+        result
+    };
+    let result = refresh.instrument(log.span()).await;
+    if let Some(error) = log.failure() {
         return Err(Failure::new(Exit::Io, format!("{}: {error}", log_path.display())));
     }
     result.map(|_| ())

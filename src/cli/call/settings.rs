@@ -7,20 +7,17 @@ use directories::ProjectDirs;
 use super::options;
 use crate::cli::config_files;
 use crate::cli::output::Failure;
-use crate::client::call::CallPolicy;
-use crate::client::keeper::KeeperOptions;
-use crate::client::token::TokenPolicy;
-use crate::client::token_file::TokenFile;
-use crate::client::transport::{TransportOptions, proxies_of};
+use crate::client::transport::{Transport, TransportOptions};
+use crate::client::{Client, ClientSettings};
+use crate::clock::SharedClock;
 use crate::config::call::{CallConfig, SETTINGS};
 use crate::config::{Env, Loaded, load};
 use crate::crontab::call_line::Common;
 use crate::crontab::invocation::{Invocation, default_log};
 use crate::domain::exit::Exit;
-use crate::domain::retry::RetryPolicy;
 use crate::files;
+use crate::journal::JournalSettings;
 use crate::journal::rotation::Rotation;
-use crate::secret::Redactor;
 
 /// File name of the configuration.
 const FILE: &str = "qs-api-call.yaml";
@@ -40,16 +37,8 @@ pub(super) struct Settings {
     pub token_path: PathBuf,
     /// The log.
     pub log_path: PathBuf,
-    env: EnvironmentPart,
-}
-
-/// What is used of the environment beside the settings.
-#[derive(Clone, Debug)]
-struct EnvironmentPart {
-    credentials_directory: Option<PathBuf>,
-    ssl_cert_file: Option<PathBuf>,
+    transport: TransportOptions,
     traceparent: Option<String>,
-    proxies: TransportOptions,
 }
 
 impl Settings {
@@ -87,25 +76,15 @@ impl Settings {
             .clone()
             .unwrap_or_else(|| if root { SYSTEM_LOG.into() } else { state_dir.clone() });
         let log_path = config.log.file.clone().unwrap_or_else(|| default_log(&log_dir));
-        let get = |name: &str| env.get(name).map(str::to_owned);
         Ok(Self {
             files: files.into_iter().map(|file| file.path).collect(),
             state_dir,
             token_path,
             log_path,
-            env: EnvironmentPart {
-                credentials_directory: config_files::credentials_directory(env),
-                ssl_cert_file: get("SSL_CERT_FILE").map(PathBuf::from),
-                traceparent: get("TRACEPARENT"),
-                proxies: proxies_of(get, TransportOptions::default()),
-            },
+            transport: TransportOptions::new(config, env),
+            traceparent: env.get("TRACEPARENT").map(str::to_owned),
             loaded,
         })
-    }
-
-    /// `$CREDENTIALS_DIRECTORY`.
-    pub(super) fn credentials_directory(&self) -> Option<&Path> {
-        self.env.credentials_directory.as_deref()
     }
 
     /// The values.
@@ -115,12 +94,7 @@ impl Settings {
 
     /// The caller's trace, if any.
     pub(super) fn traceparent(&self) -> Option<&str> {
-        self.env.traceparent.as_deref()
-    }
-
-    /// The token file.
-    pub(super) fn token_file(&self) -> TokenFile {
-        TokenFile::new(&self.token_path, self.config().token.allow_insecure_permissions)
+        self.traceparent.as_deref()
     }
 
     /// Directory of the metrics textfiles.
@@ -149,77 +123,34 @@ impl Settings {
         }
     }
 
-    /// How a call is judged and repeated. Methods that RFC 9110 calls idempotent need no declaration.
-    pub(super) fn call_policy(&self, method: &str) -> CallPolicy {
-        let call = &self.config().call;
-        let repeatable = call.idempotent || matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE");
-        CallPolicy {
-            attempt_timeout: call.attempt_timeout,
-            retry: RetryPolicy { idempotent: repeatable, keyed: true, ..self.retry_policy() },
-            success_codes: call.success_codes.clone(),
-        }
-    }
-
-    /// A login may always be repeated: it changes nothing but the clock of the lock-out, and only a rejection does that.
-    fn retry_policy(&self) -> RetryPolicy {
-        let call = &self.config().call;
-        RetryPolicy {
-            retries: call.retries,
-            base: call.retry_base,
-            cap: call.retry_cap,
-            idempotent: true,
-            keyed: false,
-        }
-    }
-
-    /// How the token is kept.
-    pub(super) fn keeper_options(&self, force_login: bool) -> KeeperOptions {
-        let token = &self.config().token;
-        KeeperOptions {
-            policy: TokenPolicy { skew: token.skew, max_age: token.max_age },
-            lock_wait: token.lock_wait,
-            login_timeout: self.config().iam.timeout,
-            retry: self.retry_policy(),
+    /// What makes the calls.
+    pub(super) fn client(&self, force_login: bool, clock: SharedClock) -> Client {
+        let settings = ClientSettings {
+            config: self.config().clone(),
+            transport: self.transport.clone(),
+            token_file: self.token_path.clone(),
             force_login,
-        }
+        };
+        Client::new(settings, clock)
     }
 
-    /// How connections are made.
-    pub(super) fn transport_options(&self) -> TransportOptions {
+    /// What connects.
+    pub(super) fn transport(&self) -> Transport {
+        Transport::new(self.transport.clone())
+    }
+
+    /// Where and how runs are written down.
+    pub(super) fn journal(&self) -> JournalSettings {
         let config = self.config();
-        let proxies =
-            if config.call.no_proxy { TransportOptions::default() } else { self.env.proxies.clone() };
-        TransportOptions {
-            connect_timeout: config.call.connect_timeout,
-            max_body: config.call.max_body.0,
-            cacert: config.tls.cacert.clone(),
-            ssl_cert_file: self.env.ssl_cert_file.clone(),
-            identity: config.tls.cert.clone().zip(config.tls.key.clone()),
-            allow_insecure_permissions: config.token.allow_insecure_permissions,
-            credentials_directory: self.env.credentials_directory.clone(),
-            ..proxies
+        JournalSettings {
+            log_path: self.log_path.clone(),
+            rotation: self.rotation(),
+            format: config.log.format,
+            body_limit: config.log.body_limit.0,
+            records_dir: self.records_dir(),
+            history: config.state.history.into(),
+            metrics_dir: self.metrics_dir(),
+            locks_dir: self.locks_dir(),
         }
     }
-
-    /// The secrets that are configured by value: a server may repeat even one that it was not sent.
-    pub(super) fn redactor(&self) -> Redactor {
-        let config = self.config();
-        let mut redactor = Redactor::default();
-        for secret in
-            [&config.iam.password, &config.iam.client_secret, &config.ping.url].into_iter().flatten()
-        {
-            redactor.add(&secret.0);
-        }
-        redactor
-    }
-}
-
-/// The host's name, as the kernel has it.
-pub(super) fn host_name() -> String {
-    ["/proc/sys/kernel/hostname", "/etc/hostname"]
-        .iter()
-        .find_map(|path| std::fs::read_to_string(path).ok())
-        .map(|name| name.trim().to_owned())
-        .filter(|name| !name.is_empty())
-        .unwrap_or_else(|| "localhost".to_owned())
 }

@@ -1,6 +1,5 @@
 //! `status` and `history`: what the runs left behind.
 
-use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use super::args::HistoryArgs;
@@ -35,21 +34,20 @@ pub(super) fn status(
     if found.is_empty() {
         return output.data(&format!("no runs are recorded in {}", settings.records_dir().display()));
     }
-    let mut table =
-        table(&["task", "last run", "status", "exit", "duration", "success rate", "failures in a row"]);
-    for record in &found {
+    let header = ["task", "last run", "status", "exit", "duration", "success rate", "failures in a row"];
+    let rows = found.iter().map(|record| {
         let last = &record.last;
-        table.add_row([
+        [
             last.task.clone(),
             local(last, clock),
-            last.status.clone(),
+            last.status.to_string(),
             format!("{} {}", last.exit_code, last.exit_name),
             duration::show(std::time::Duration::from_millis(last.duration_ms)),
             record.totals.success_rate().map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1} %")),
             record.consecutive_failures.to_string(),
-        ]);
-    }
-    output.data(&lines(&table))
+        ]
+    });
+    output.table(&header, rows)
 }
 
 /// The last runs of one task or of all.
@@ -91,22 +89,21 @@ pub(super) fn history(
             &serde_json::to_value(&runs).map_err(|error| Failure::new(Exit::Internal, error.to_string()))?,
         );
     }
-    let mut table =
-        table(&["began", "task", "status", "exit", "http", "code", "attempts", "duration", "message"]);
-    for run in &runs {
-        table.add_row([
+    let header = ["began", "task", "status", "exit", "http", "code", "attempts", "duration", "message"];
+    let rows = runs.iter().map(|run| {
+        [
             local(run, clock),
             run.task.clone(),
-            run.status.clone(),
+            run.status.to_string(),
             format!("{} {}", run.exit_code, run.exit_name),
             run.http_status.map_or_else(|| "-".to_owned(), |status| status.to_string()),
             run.code.clone().unwrap_or_else(|| "-".to_owned()),
             run.attempts.to_string(),
             duration::show(std::time::Duration::from_millis(run.duration_ms)),
             crate::journal::line::truncate(&run.message, 100).to_owned(),
-        ]);
-    }
-    output.data(&lines(&table))
+        ]
+    });
+    output.table(&header, rows)
 }
 
 fn records(settings: &Settings) -> Records {
@@ -122,18 +119,6 @@ fn row_json(record: &TaskRecord) -> Value {
         "consecutive_failures": record.consecutive_failures,
         "last_success_at": record.last_success_at,
     })
-}
-
-/// A table without lines: it reads well and pipes well.
-fn table(header: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(header.iter().map(|name| name.to_uppercase()));
-    table
-}
-
-fn lines(table: &Table) -> String {
-    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
 fn local(run: &RunEntry, clock: &dyn Clock) -> String {

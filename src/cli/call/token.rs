@@ -7,11 +7,11 @@ use tokio::time::Instant;
 use super::args::TokenCommand;
 use super::settings::Settings;
 use crate::cli::output::{Failure, Output};
-use crate::client::keeper::{TokenError, TokenKeeper};
+use crate::client::Client;
+use crate::client::keeper::TokenKeeper;
 use crate::client::login_memory::LoginMemory;
-use crate::client::token_file::{Stored, TokenFile};
-use crate::client::transport::Transport;
-use crate::clock::SharedClock;
+use crate::client::token_file::Stored;
+use crate::clock::{Clock, SharedClock};
 use crate::domain::exit::Exit;
 
 /// Runs a `token` command.
@@ -21,70 +21,42 @@ pub(super) async fn run(
     output: Output,
     clock: SharedClock,
 ) -> Result<(), Failure> {
-    let file = settings.token_file();
+    let client = |force_login| settings.client(force_login, clock.clone());
+    let deadline = Instant::now() + settings.config().call.timeout;
+    let path = settings.token_path.display();
     match command {
         TokenCommand::Status(args) => {
-            let status = status(&file, settings, &clock)?;
+            let status = status(client(false).tokens(), &*clock)?;
             if args.json { output.json(&status) } else { output.data(&table(&status)) }
         }
         TokenCommand::Clear => {
-            let cleared = file
+            let cleared = client(false)
+                .tokens()
+                .file()
                 .clear()
-                .map_err(|error| Failure::new(Exit::Io, format!("{}: {error}", file.path().display())))?;
+                .map_err(|error| Failure::new(Exit::Io, format!("{path}: {error}")))?;
             let what = if cleared { "removed" } else { "there was no token at" };
-            output.data(&format!("{what} {}", file.path().display()))
+            output.data(&format!("{what} {path}"))
         }
         TokenCommand::Refresh { force_login } => {
-            let expires = refresh(settings, *force_login, clock).await?;
-            output.data(&format!("new token in {}, good until {expires}", file.path().display()))
+            let expires = refresh(&client(*force_login), deadline).await?;
+            output.data(&format!("new token in {path}, good until {expires}"))
         }
         TokenCommand::Print => {
-            let transport = Transport::new(settings.transport_options());
-            let keeper = keeper(settings, false, &transport, clock);
-            let deadline = Instant::now() + settings.config().call.timeout;
-            let (token, _) =
-                keeper.current(deadline, &mut settings.redactor()).await.map_err(|error| failure(&error))?;
+            let (token, _) = client(false).tokens().current(deadline).await?;
             output.data(token.secret.expose())
         }
     }
 }
 
 /// Logs in and replaces the token; returns when it ends.
-pub(super) async fn refresh(
-    settings: &Settings,
-    force_login: bool,
-    clock: SharedClock,
-) -> Result<Timestamp, Failure> {
-    let transport = Transport::new(settings.transport_options());
-    let keeper = keeper(settings, force_login, &transport, clock);
-    let deadline = Instant::now() + settings.config().call.timeout;
-    let token = keeper.refresh(deadline, &mut settings.redactor()).await.map_err(|error| failure(&error))?;
-    Ok(token.ends_at(keeper.policy()))
+pub(super) async fn refresh(client: &Client, deadline: Instant) -> Result<Timestamp, Failure> {
+    let token = client.tokens().refresh(deadline).await?;
+    Ok(token.ends_at(client.tokens().policy()))
 }
 
-/// A missing token as a failure of the program.
-pub(super) fn failure(error: &TokenError) -> Failure {
-    Failure::new(error.outcome().exit(), error.to_string())
-}
-
-fn keeper<'a>(
-    settings: &'a Settings,
-    force_login: bool,
-    transport: &'a Transport,
-    clock: SharedClock,
-) -> TokenKeeper<'a> {
-    TokenKeeper::new(
-        settings.token_file(),
-        || settings.login(),
-        settings.keeper_options(force_login),
-        transport,
-        clock,
-    )
-}
-
-fn status(file: &TokenFile, settings: &Settings, clock: &SharedClock) -> Result<Value, Failure> {
-    let now = clock.now();
-    let policy = settings.keeper_options(false).policy;
+fn status(tokens: &TokenKeeper, clock: &dyn Clock) -> Result<Value, Failure> {
+    let (now, file, policy) = (clock.now(), tokens.file(), tokens.policy());
     let stored = file.read().map_err(|insecure| Failure::new(Exit::Config, insecure.to_string()))?;
     let memory = LoginMemory::read(&file.memory_path());
     let rejection = memory.rejection.filter(|rejection| now < rejection.until);
@@ -92,14 +64,14 @@ fn status(file: &TokenFile, settings: &Settings, clock: &SharedClock) -> Result<
     let state = match &stored {
         Stored::Missing => "missing",
         Stored::Broken(_) => "broken",
-        Stored::Token(token) if token.is_expired(&policy, now) => "expired",
-        Stored::Token(token) if token.needs_renewal(&policy, now) => "expiring",
+        Stored::Token(token) if token.is_expired(policy, now) => "expired",
+        Stored::Token(token) if token.needs_renewal(policy, now) => "expiring",
         Stored::Token(_) => "valid",
     };
     status["state"] = state.into();
     match stored {
         Stored::Token(token) => {
-            let end = token.ends_at(&policy);
+            let end = token.ends_at(policy);
             status["obtained_at"] = token.obtained_at.to_string().into();
             status["expires_at"] = end.to_string().into();
             status["expires_in_seconds"] = end.duration_since(now).as_secs().into();

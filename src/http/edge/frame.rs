@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::error::{ApiError, codes};
 use super::{Edge, envelope, metrics};
-use crate::client::trace;
+use crate::domain::trace;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 

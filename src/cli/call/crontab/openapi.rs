@@ -12,7 +12,7 @@ use url::Url;
 use super::super::settings::Settings;
 use super::source;
 use crate::cli::output::Failure;
-use crate::client::transport::{Outgoing, Transport};
+use crate::client::transport::Outgoing;
 use crate::config::Env;
 use crate::crontab::call_line::Common;
 use crate::crontab::invocation::Invocation;
@@ -49,9 +49,9 @@ pub(super) async fn endpoints(place: &str, env: &Env) -> Result<Vec<Endpoint>, F
 /// Asks without a token: where the document needs one, `qs-apiserver openapi` prints it.
 async fn fetch(url: Url, env: &Env) -> Result<Vec<u8>, Failure> {
     let settings = Settings::resolve(env, &Invocation::default(), &Common::default())?;
-    let transport = Transport::new(settings.transport_options());
     let outgoing = Outgoing { method: Method::GET, url: url.clone(), headers: HeaderMap::new(), body: None };
-    let reply = transport
+    let reply = settings
+        .transport()
         .send(outgoing, Instant::now() + PATIENCE)
         .await
         .map_err(|failure| Failure::new(Exit::TryLater, format!("{url}: {failure}")))?;

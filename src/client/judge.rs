@@ -1,59 +1,10 @@
-//! What a call came to, judged from the HTTP status *and* the envelope.
+//! What an attempt came to, judged from the HTTP status *and* the envelope.
 
 use super::envelope::{Code, Envelope};
 use super::reply::{BodyEnd, Reply};
 use super::transport::SendFailure;
-use crate::domain::exit::Exit;
+use crate::domain::outcome::CallOutcome;
 use crate::domain::retry::FailureClass;
-
-/// How a call ended. Each has one exit code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CallOutcome {
-    /// The server did it and says so.
-    Success,
-    /// The server took it on (202) and has not done it yet.
-    Accepted,
-    /// The server's answer is no.
-    Failed,
-    /// Nothing was done; later it may work.
-    TryLater,
-    /// The answer is not what the protocol promises.
-    Protocol,
-    /// The token or the account is not accepted.
-    Unauthenticated,
-    /// The request left and no whole answer came back.
-    Unknown,
-    /// The configuration does not allow a call; nothing was sent.
-    Misconfigured,
-    /// A file that must be there is not; nothing was sent.
-    NoInput,
-}
-
-impl CallOutcome {
-    /// The exit code.
-    pub fn exit(self) -> Exit {
-        match self {
-            CallOutcome::Success | CallOutcome::Accepted => Exit::Ok,
-            CallOutcome::Failed => Exit::Failed,
-            CallOutcome::TryLater => Exit::TryLater,
-            CallOutcome::Protocol => Exit::Protocol,
-            CallOutcome::Unauthenticated => Exit::Auth,
-            CallOutcome::Unknown => Exit::Unknown,
-            CallOutcome::Misconfigured => Exit::Config,
-            CallOutcome::NoInput => Exit::NoInput,
-        }
-    }
-
-    /// The word in logs, records and `--json`.
-    pub fn status(self) -> &'static str {
-        match self {
-            CallOutcome::Success => "success",
-            CallOutcome::Accepted => "accepted",
-            CallOutcome::Unknown => "unknown",
-            _ => "failed",
-        }
-    }
-}
 
 /// The verdict on one attempt.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,9 +21,16 @@ pub struct Judgement {
     pub message: String,
 }
 
-/// Judges an attempt that brought no response. `repeatable` is whether the call is declared idempotent: then a missing
-/// answer is no riddle, since the next run may simply do it again.
-pub fn judge_failure(failure: &SendFailure, repeatable: bool) -> Judgement {
+/// Judges an attempt. `accepted` are the envelope codes that mean success; `repeatable` is whether the call is declared
+/// idempotent: then a missing answer is no riddle, since the next run may simply do it again.
+pub fn judge(answer: &Result<Reply, SendFailure>, accepted: &[i64], repeatable: bool) -> Judgement {
+    match answer {
+        Ok(reply) => judge_reply(reply, accepted, repeatable),
+        Err(failure) => judge_failure(failure, repeatable),
+    }
+}
+
+fn judge_failure(failure: &SendFailure, repeatable: bool) -> Judgement {
     let (outcome, class) = match (failure.sent, repeatable) {
         (false, _) => (CallOutcome::TryLater, FailureClass::NeverSent),
         (true, true) => (CallOutcome::TryLater, FailureClass::Unanswered),
@@ -81,34 +39,34 @@ pub fn judge_failure(failure: &SendFailure, repeatable: bool) -> Judgement {
     Judgement { outcome, class, token_rejected: false, code: None, message: failure.to_string() }
 }
 
-/// Judges a response: `accepted` are the envelope codes that mean success.
-pub fn judge(reply: &Reply, accepted: &[i64], repeatable: bool) -> Judgement {
+fn judge_reply(reply: &Reply, accepted: &[i64], repeatable: bool) -> Judgement {
     let json = reply.json();
     let envelope = json.as_ref().ok().and_then(Option::as_ref).map(Envelope::of).unwrap_or_default();
-    let verdict = Verdict { reply, envelope: &envelope };
+    let judged = Judged { reply, envelope: &envelope };
     match reply.status {
-        200..=299 => verdict.of_success_status(json.as_ref().err(), accepted, repeatable),
-        300..=399 => verdict.is(CallOutcome::Protocol, FailureClass::Final, &verdict.redirect()),
-        401 => verdict.rejected_token("HTTP 401"),
-        403 => verdict.is(CallOutcome::Unauthenticated, FailureClass::Final, "HTTP 403, not allowed"),
+        200..=299 => judged.of_success_status(json.as_ref().err(), accepted, repeatable),
+        300..=399 => judged.is(CallOutcome::Protocol, FailureClass::Final, &judged.redirect()),
+        401 => judged.rejected_token("HTTP 401"),
+        403 => judged.is(CallOutcome::Unauthenticated, FailureClass::Final, "HTTP 403, not allowed"),
         409 if envelope.is_in_progress() => {
-            verdict.is(CallOutcome::TryLater, FailureClass::Refused, "HTTP 409, already in progress")
+            judged.is(CallOutcome::TryLater, FailureClass::Refused, "HTTP 409, already in progress")
         }
-        423 => verdict.is(CallOutcome::TryLater, FailureClass::Final, "HTTP 423, locked"),
+        423 => judged.is(CallOutcome::TryLater, FailureClass::Final, "HTTP 423, locked"),
         408 | 425 | 429 | 502 | 503 | 504 => {
-            verdict.is(CallOutcome::TryLater, FailureClass::Refused, &verdict.status())
+            judged.is(CallOutcome::TryLater, FailureClass::Refused, &judged.status())
         }
-        100..=199 => verdict.is(CallOutcome::Protocol, FailureClass::Final, &verdict.status()),
-        _ => verdict.is(CallOutcome::Failed, FailureClass::Final, &verdict.status()),
+        100..=199 => judged.is(CallOutcome::Protocol, FailureClass::Final, &judged.status()),
+        _ => judged.is(CallOutcome::Failed, FailureClass::Final, &judged.status()),
     }
 }
 
-struct Verdict<'a> {
+/// A reply that is being judged.
+struct Judged<'a> {
     reply: &'a Reply,
     envelope: &'a Envelope,
 }
 
-impl Verdict<'_> {
+impl Judged<'_> {
     /// A 2xx status is a success only if the whole reply agrees.
     fn of_success_status(
         &self,
@@ -231,32 +189,36 @@ mod tests {
             (505, "", "", Failed),
         ] {
             let reply = Reply::of(status, content_type, body);
-            assert_eq!(judge(&reply, &[0, 200], false).outcome, outcome, "{status} {body}");
+            assert_eq!(judge_reply(&reply, &[0, 200], false).outcome, outcome, "{status} {body}");
         }
     }
 
     #[test]
     fn a_cut_or_overlong_reply_is_no_success() {
         let cut = Reply { end: BodyEnd::Cut("reset".to_owned()), ..Reply::of(200, JSON, r#"{"code":0}"#) };
-        assert_eq!(judge(&cut, &[0], false).outcome, Unknown);
-        assert_eq!(judge(&cut, &[0], true).outcome, TryLater);
+        assert_eq!(judge_reply(&cut, &[0], false).outcome, Unknown);
+        assert_eq!(judge_reply(&cut, &[0], true).outcome, TryLater);
         let long = Reply { end: BodyEnd::OverCap(1 << 20), ..Reply::of(200, JSON, r#"{"code":0}"#) };
-        assert_eq!(judge(&long, &[0], false).outcome, Protocol);
+        assert_eq!(judge_reply(&long, &[0], false).outcome, Protocol);
         assert_eq!(
-            judge(&long, &[0], false).message,
+            judge_reply(&long, &[0], false).message,
             "HTTP 200, but the reply is longer than 1MiB (hint: --max-body)"
         );
         let failed = Reply { status: 500, ..cut };
-        assert_eq!(judge(&failed, &[0], false).outcome, Failed, "the status alone is a definitive answer");
+        assert_eq!(
+            judge_reply(&failed, &[0], false).outcome,
+            Failed,
+            "the status alone is a definitive answer"
+        );
     }
 
     #[test]
     fn messages_say_what_the_server_said() {
         let reply = Reply::of(200, JSON, r#"{"code":100101,"message":"Database error"}"#);
-        assert_eq!(judge(&reply, &[0], false).message, "HTTP 200, code 100101: Database error");
+        assert_eq!(judge_reply(&reply, &[0], false).message, "HTTP 200, code 100101: Database error");
         let redirect =
             Reply { location: Some("https://x/login?ticket=s3cret".to_owned()), ..Reply::of(302, "", "") };
-        let message = judge(&redirect, &[0], false).message;
+        let message = judge_reply(&redirect, &[0], false).message;
         assert_eq!(message, "HTTP 302 Found: redirects to https://x/login are not followed");
     }
 }

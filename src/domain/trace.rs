@@ -1,7 +1,7 @@
 //! W3C trace context: the caller's `TRACEPARENT` is continued, otherwise a trace begins here.
 
-use crate::domain::hex::hex;
-use crate::domain::id::ExecutionId;
+use super::hex::hex;
+use super::id::ExecutionId;
 
 /// The `traceparent` header of a call: a child of `parent` when that is valid, a new sampled trace otherwise.
 pub fn traceparent(parent: Option<&str>, run_id: ExecutionId, span_id: u64) -> String {

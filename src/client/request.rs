@@ -1,0 +1,286 @@
+//! The line of a call as an HTTP request: everything is checked before anything is sent.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use reqwest::Method;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+use super::address::{self, AddressError};
+use super::transport::Outgoing;
+use crate::config::call::CallConfig;
+use crate::crontab::invocation::Invocation;
+use crate::domain::id::ExecutionId;
+use crate::domain::outcome::CallOutcome;
+use crate::domain::trace;
+use crate::secret::Secret;
+
+/// Headers that the call itself makes, or that would carry a secret on the public command line.
+const REFUSED_HEADERS: [&str; 8] = [
+    "authorization",
+    "proxy-authorization",
+    "cookie",
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "expect",
+];
+
+/// Largest body that is sent.
+const LARGEST_BODY: u64 = 64 << 20;
+
+/// What is called.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Method.
+    pub method: Method,
+    /// Whole address.
+    pub url: Url,
+    /// Further headers; they win over the ones made here, except `Authorization`.
+    pub headers: HeaderMap,
+    /// JSON body; none for methods without one.
+    pub body: Option<Bytes>,
+    /// Request id and idempotency key of every attempt.
+    pub run_id: ExecutionId,
+    /// Trace context.
+    pub traceparent: String,
+    /// Whether an accepted call is followed to its end.
+    pub wait: bool,
+}
+
+/// Why a line is no call that can be made. Nothing has been sent.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The line names no endpoint.
+    #[error("no endpoint and no command")]
+    NoEndpoint,
+    /// The endpoint is no path.
+    #[error("endpoint {0:?}: expected a path that begins with /")]
+    NoPath(String),
+    /// The endpoint is no path that can be called.
+    #[error(transparent)]
+    Endpoint(AddressError),
+    /// The server's address is not usable.
+    #[error("api.base_url: {0}")]
+    Base(#[source] AddressError),
+    /// The method is none.
+    #[error("--method {0:?}: expected POST, GET, PUT, PATCH, DELETE, HEAD or OPTIONS")]
+    Method(String),
+    /// A query parameter without `=`.
+    #[error("--query {0:?}: expected KEY=VALUE")]
+    Query(String),
+    /// A header that the call makes itself, or a secret. Its value is not shown.
+    #[error("--header {0}: made by the call itself, or a secret")]
+    RefusedHeader(String),
+    /// A header that cannot be read. Its value is not shown: it may be what should not have been written there.
+    #[error("--header {0:?}: expected 'NAME: VALUE'")]
+    Header(String),
+    /// The body is no JSON.
+    #[error("{what}: expected JSON: {source}")]
+    NotJson {
+        /// Where the body is from.
+        what: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
+    /// The body is too long.
+    #[error("{0}: longer than 64 MiB")]
+    LongBody(String),
+    /// The file of the body cannot be opened.
+    #[error("--data @{}: {source}", path.display())]
+    NoBodyFile {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The body cannot be read to its end.
+    #[error("{what}: {source}")]
+    Unreadable {
+        /// Where the body is from.
+        what: String,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl RequestError {
+    /// What a call comes to that cannot be made.
+    pub fn outcome(&self) -> CallOutcome {
+        match self {
+            Self::Base(_) => CallOutcome::Misconfigured,
+            Self::NoBodyFile { .. } => CallOutcome::NoInput,
+            Self::Unreadable { .. } => CallOutcome::Io,
+            _ => CallOutcome::Usage,
+        }
+    }
+}
+
+impl Request {
+    /// The request that `invocation` describes; `parent` is the `traceparent` that it continues.
+    ///
+    /// # Errors
+    /// What is wrong with the line, the configured address, or the file of the body.
+    pub fn new(
+        invocation: &Invocation,
+        config: &CallConfig,
+        run_id: ExecutionId,
+        parent: Option<&str>,
+    ) -> Result<Self, RequestError> {
+        let endpoint = invocation.endpoint.as_deref().ok_or(RequestError::NoEndpoint)?;
+        if !endpoint.starts_with('/') {
+            return Err(RequestError::NoPath(endpoint.to_owned()));
+        }
+        let base =
+            address::base(&config.api.base_url.0, config.call.allow_plaintext).map_err(RequestError::Base)?;
+        let query = query(&invocation.query)?;
+        let url = address::join(&base, endpoint, &query).map_err(RequestError::Endpoint)?;
+        let method = method(invocation.method())?;
+        let has_body = matches!(method.as_str(), "POST" | "PUT" | "PATCH");
+        let body = match &invocation.data {
+            Some(data) => Some(body(data)?),
+            // Some servers and proxies want a length, and some binders want a document.
+            None => has_body.then(|| Bytes::from_static(b"{}")),
+        };
+        Ok(Self {
+            method,
+            url,
+            headers: headers(&invocation.header)?,
+            body,
+            run_id,
+            traceparent: trace::traceparent(parent, run_id, fastrand::u64(..)),
+            wait: invocation.wait,
+        })
+    }
+
+    /// The request on the wire; the same run id in every attempt, so that a repeat is known for a repeat.
+    pub(super) fn outgoing(&self, token: &Secret) -> Outgoing {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if self.body.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let run_id = self.run_id.to_string();
+        // The draft's value is a structured-field string, hence the quotes.
+        for (name, text) in [
+            ("idempotency-key", format!("\"{run_id}\"")),
+            ("x-request-id", run_id),
+            ("traceparent", self.traceparent.clone()),
+        ] {
+            if let Ok(value) = HeaderValue::from_str(&text) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+        authorize(&mut headers, token);
+        Outgoing { method: self.method.clone(), url: self.url.clone(), headers, body: self.body.clone() }
+    }
+}
+
+/// Adds the token. It is ASCII without control characters, checked where it is read.
+pub fn authorize(headers: &mut HeaderMap, token: &Secret) {
+    if let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {}", token.expose())) {
+        bearer.set_sensitive(true);
+        headers.insert(AUTHORIZATION, bearer);
+    }
+}
+
+fn method(name: String) -> Result<Method, RequestError> {
+    match Method::from_bytes(name.as_bytes()) {
+        Ok(method) if method != Method::CONNECT => Ok(method),
+        _ => Err(RequestError::Method(name)),
+    }
+}
+
+fn query(pairs: &[String]) -> Result<Vec<(String, String)>, RequestError> {
+    let split = |pair: &String| {
+        let (key, value) = pair.split_once('=').ok_or_else(|| RequestError::Query(pair.clone()))?;
+        Ok((key.to_owned(), value.to_owned()))
+    };
+    pairs.iter().map(split).collect()
+}
+
+fn headers(lines: &[String]) -> Result<HeaderMap, RequestError> {
+    let mut headers = HeaderMap::new();
+    for line in lines {
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let name = name.trim();
+        if REFUSED_HEADERS.contains(&name.to_ascii_lowercase().as_str()) {
+            return Err(RequestError::RefusedHeader(name.to_owned()));
+        }
+        match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value.trim())) {
+            (Ok(name), Ok(value)) if line.contains(':') => headers.append(name, value),
+            _ => return Err(RequestError::Header(name.to_owned())),
+        };
+    }
+    Ok(headers)
+}
+
+/// A JSON text, `@FILE`, or `@-` for standard input.
+fn body(data: &str) -> Result<Bytes, RequestError> {
+    let (text, what) = match data.strip_prefix('@') {
+        Some("-") => (read(io::stdin().lock(), "standard input")?, "standard input"),
+        Some(path) => (read_file(Path::new(path))?, path),
+        None => (data.as_bytes().to_vec(), "--data"),
+    };
+    match serde_json::from_slice::<serde::de::IgnoredAny>(&text) {
+        Ok(_) => Ok(Bytes::from(text)),
+        Err(source) => Err(RequestError::NotJson { what: what.to_owned(), source }),
+    }
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, RequestError> {
+    let file = std::fs::File::open(path)
+        .map_err(|source| RequestError::NoBodyFile { path: path.to_owned(), source })?;
+    read(file, &path.display().to_string())
+}
+
+fn read(source: impl Read, what: &str) -> Result<Vec<u8>, RequestError> {
+    let mut bytes = Vec::new();
+    source
+        .take(LARGEST_BODY + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|source| RequestError::Unreadable { what: what.to_owned(), source })?;
+    if bytes.len() as u64 > LARGEST_BODY {
+        return Err(RequestError::LongBody(what.to_owned()));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_that_would_betray_a_secret_is_refused_without_repeating_it() {
+        for line in ["Authorization: Bearer hunter2", "cookie: hunter2", "Host: x"] {
+            let error = headers(&[line.to_owned()]).unwrap_err();
+            assert_eq!(error.outcome(), CallOutcome::Usage);
+            assert!(!error.to_string().contains("hunter2"));
+        }
+        for line in ["no colon", "bad name: x", ": x", "X: a\nb"] {
+            assert!(headers(&[line.to_owned()]).is_err(), "{line:?}");
+        }
+        let fine = headers(&["X-Org: 1".to_owned(), "Prefer: respond-async".to_owned()]).unwrap();
+        assert_eq!(
+            (&fine["x-org"], &fine["prefer"]),
+            (&HeaderValue::from_static("1"), &HeaderValue::from_static("respond-async"))
+        );
+    }
+
+    #[test]
+    fn a_body_is_json_from_the_line_or_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("body.json");
+        std::fs::write(&path, "{\"a\": 1}\n").unwrap();
+        assert_eq!(body(&format!("@{}", path.display())).unwrap(), "{\"a\": 1}\n");
+        assert_eq!(body("[1]").unwrap(), "[1]");
+        assert_eq!(body("{a:1}").unwrap_err().outcome(), CallOutcome::Usage);
+        assert_eq!(body("@/nonexistent").unwrap_err().outcome(), CallOutcome::NoInput);
+    }
+}

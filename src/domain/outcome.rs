@@ -1,0 +1,140 @@
+//! What a call came to: its outcome, with one exit code and one word each, and the report that its log line, record,
+//! metrics and output are made of.
+
+use std::time::Duration;
+
+use super::exit::Exit;
+use super::word::words;
+
+/// How a call ended. Each has one exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallOutcome {
+    /// The server did it and says so.
+    Success,
+    /// The server took it on (202) and has not done it yet.
+    Accepted,
+    /// It was not made, because the previous run of the task is still going.
+    Skipped,
+    /// The server's answer is no.
+    Failed,
+    /// Nothing was done; later it may work.
+    TryLater,
+    /// The answer is not what the protocol promises.
+    Protocol,
+    /// The token or the account is not accepted.
+    Unauthenticated,
+    /// The request left and no whole answer came back.
+    Unknown,
+    /// The line of the call is wrong; nothing was sent.
+    Usage,
+    /// The configuration does not allow a call; nothing was sent.
+    Misconfigured,
+    /// A file that must be there is not; nothing was sent.
+    NoInput,
+    /// Reading or writing failed; nothing was sent.
+    Io,
+    /// A defect of this program; nothing was sent.
+    Internal,
+    /// Stopped by SIGINT: what was under way may have been done.
+    Interrupted,
+    /// Stopped by SIGTERM: what was under way may have been done.
+    Terminated,
+}
+
+impl CallOutcome {
+    /// The exit code.
+    pub fn exit(self) -> Exit {
+        match self {
+            Self::Success | Self::Accepted | Self::Skipped => Exit::Ok,
+            Self::Failed => Exit::Failed,
+            Self::TryLater => Exit::TryLater,
+            Self::Protocol => Exit::Protocol,
+            Self::Unauthenticated => Exit::Auth,
+            Self::Unknown => Exit::Unknown,
+            Self::Usage => Exit::Usage,
+            Self::Misconfigured => Exit::Config,
+            Self::NoInput => Exit::NoInput,
+            Self::Io => Exit::Io,
+            Self::Internal => Exit::Internal,
+            Self::Interrupted => Exit::Interrupted,
+            Self::Terminated => Exit::Terminated,
+        }
+    }
+
+    /// The word in logs, records and `--json`.
+    pub fn status(self) -> CallStatus {
+        match self {
+            Self::Success => CallStatus::Success,
+            Self::Accepted => CallStatus::Accepted,
+            Self::Skipped => CallStatus::Skipped,
+            Self::Unknown | Self::Interrupted | Self::Terminated => CallStatus::Unknown,
+            _ => CallStatus::Failed,
+        }
+    }
+}
+
+words! {
+    /// What a run of a task counts as.
+    pub enum CallStatus: "status" {
+        /// Done.
+        Success = "success",
+        /// Taken on by the server.
+        Accepted = "accepted",
+        /// Not made, because the previous run was still going.
+        Skipped = "skipped",
+        /// Not done.
+        Failed = "failed",
+        /// Nobody knows.
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// Where a token came from in a call.
+    pub enum TokenSource: "token source" {
+        /// The token file.
+        File = "file",
+        /// A login by this process.
+        Login = "login",
+    }
+}
+
+/// What a call came to, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CallReport {
+    /// The outcome.
+    pub outcome: CallOutcome,
+    /// HTTP status of the last response.
+    pub http_status: Option<u16>,
+    /// Envelope code of the last response.
+    pub code: Option<String>,
+    /// What happened, in one line.
+    pub message: String,
+    /// Requests that were made to the endpoint.
+    pub attempts: u32,
+    /// Where the last token came from.
+    pub token_source: Option<TokenSource>,
+    /// Body of the last response, without secrets.
+    pub body: Option<String>,
+    /// Where the last response points to.
+    pub location: Option<String>,
+    /// How long it took, without jitter.
+    pub duration: Duration,
+}
+
+impl CallReport {
+    /// The report of a call that made no request, or was stopped in one.
+    pub fn without_reply(outcome: CallOutcome, message: impl Into<String>) -> Self {
+        Self {
+            outcome,
+            http_status: None,
+            code: None,
+            message: message.into(),
+            attempts: 0,
+            token_source: None,
+            body: None,
+            location: None,
+            duration: Duration::ZERO,
+        }
+    }
+}

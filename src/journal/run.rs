@@ -1,0 +1,222 @@
+//! The journal of one run: the lines of its log and, made of one report, the last line, the record and the metrics.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tracing::{Span, error, info, warn};
+
+use super::line::truncate;
+use super::log::{LogFile, RunLog};
+use super::overlap::{Claim, Holder, OverlapLocks};
+use super::record::{Records, RunEntry};
+use super::rotation::Rotation;
+use super::textfile;
+use crate::clock::SharedClock;
+use crate::config::call::LogFormat;
+use crate::domain::duration::millis;
+use crate::domain::exit::Exit;
+use crate::domain::id::ExecutionId;
+use crate::domain::outcome::{CallReport, CallStatus, TokenSource};
+use crate::domain::overlap::Overlap;
+
+/// Longest message in a record, in bytes.
+const LONGEST_MESSAGE: usize = 1000;
+
+/// Which run it is.
+#[derive(Clone, Debug)]
+pub struct ExecutionInfo {
+    /// The task.
+    pub task: String,
+    /// The run.
+    pub run_id: ExecutionId,
+    /// What is called.
+    pub endpoint: String,
+    /// When it began.
+    pub started_at: Timestamp,
+}
+
+/// Where and how runs are written down.
+#[derive(Clone, Debug)]
+pub struct JournalSettings {
+    /// The log.
+    pub log_path: PathBuf,
+    /// When it is rotated.
+    pub rotation: Rotation,
+    /// Shape of its lines.
+    pub format: LogFormat,
+    /// Most bytes of a reply in a line.
+    pub body_limit: u64,
+    /// Directory of the run records.
+    pub records_dir: PathBuf,
+    /// Runs kept of each task.
+    pub history: u64,
+    /// Directory of the metrics textfiles.
+    pub metrics_dir: PathBuf,
+    /// Directory of the overlap locks.
+    pub locks_dir: PathBuf,
+}
+
+/// A place that cannot be created: a call that could not be recorded is not made.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+pub struct CannotCreate {
+    /// Which place.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// What was written about a run, and what could not be.
+#[derive(Clone, Debug)]
+pub struct LeftBehind {
+    /// The run as its record has it.
+    pub entry: RunEntry,
+    /// What could not be written, and why.
+    pub trouble: Vec<String>,
+}
+
+/// The journal of one run.
+#[derive(Clone)]
+pub struct Journal {
+    execution: ExecutionInfo,
+    settings: JournalSettings,
+    log: RunLog,
+    records: Records,
+    locks: OverlapLocks,
+    clock: SharedClock,
+}
+
+/// The last event of a run, at a level that is known when it is compiled.
+macro_rules! finished {
+    ($level:ident, $report:expr, $limit:expr, $message:expr) => {{
+        let (report, outcome) = ($report, $report.outcome);
+        let http_status = report.http_status.map(u64::from);
+        let token_source = report.token_source.map(TokenSource::as_str);
+        let response = report.body.as_deref().map(|body| truncate(body, $limit));
+        $level!(
+            event = "finished",
+            status = outcome.status().as_str(),
+            exit = u64::from(outcome.exit().code()),
+            exit_name = outcome.exit().name(),
+            http_status,
+            code = report.code.as_deref(),
+            attempts = report.attempts,
+            duration_ms = millis(report.duration),
+            token_source,
+            response,
+            "{}",
+            $message
+        )
+    }};
+}
+
+impl Journal {
+    /// Opens log, records and locks, creating what is missing.
+    ///
+    /// # Errors
+    /// The place that cannot be created.
+    pub fn open(
+        execution: ExecutionInfo,
+        settings: JournalSettings,
+        clock: SharedClock,
+    ) -> Result<Self, CannotCreate> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            |source| CannotCreate { path, source }
+        };
+        let file = LogFile::open(&settings.log_path, settings.rotation).map_err(at(&settings.log_path))?;
+        let records =
+            Records::open(&settings.records_dir, settings.history).map_err(at(&settings.records_dir))?;
+        let locks = OverlapLocks::open(&settings.locks_dir).map_err(at(&settings.locks_dir))?;
+        let context = vec![
+            ("task".to_owned(), execution.task.as_str().into()),
+            ("run_id".to_owned(), execution.run_id.to_string().into()),
+        ];
+        let log = RunLog::new(file, settings.format, context, clock.clone());
+        Ok(Self { execution, settings, log, records, locks, clock })
+    }
+
+    /// The span whose events are the lines of this run's log.
+    pub fn span(&self) -> Span {
+        self.log.span()
+    }
+
+    /// Which run it is.
+    pub fn execution(&self) -> &ExecutionInfo {
+        &self.execution
+    }
+
+    /// Asks for the lock of the task; `deadline` bounds the wait of [`Overlap::Sequential`].
+    ///
+    /// # Errors
+    /// The system's.
+    pub async fn claim(&self, policy: Overlap, deadline: Instant) -> io::Result<Claim> {
+        let holder = Holder {
+            run_id: self.execution.run_id.to_string(),
+            pid: std::process::id(),
+            since: self.clock.now(),
+        };
+        self.locks.claim(&self.execution.task, policy, &holder, deadline).await
+    }
+
+    /// Writes the last line of the log, the run record and the metrics. To be called in the run's span.
+    pub fn leave_behind(&self, report: &CallReport) -> LeftBehind {
+        self.log_end(report);
+        let entry = self.entry(report);
+        let recorded = self.record(&entry);
+        if let Err(reason) = &recorded {
+            warn!(event = "not_recorded", reason, "The run could not be recorded");
+        }
+        let unlogged =
+            self.log.failure().map(|error| format!("log {}: {error}", self.settings.log_path.display()));
+        LeftBehind { entry, trouble: recorded.err().into_iter().chain(unlogged).collect() }
+    }
+
+    fn log_end(&self, report: &CallReport) {
+        let limit = usize::try_from(self.settings.body_limit).unwrap_or(usize::MAX);
+        let message = &report.message;
+        let message = match report.outcome.status() {
+            CallStatus::Success => format!("API call successful ({message})"),
+            CallStatus::Accepted => format!("API call accepted, not done yet ({message})"),
+            CallStatus::Skipped => format!("API call skipped: {message}"),
+            CallStatus::Failed | CallStatus::Unknown => format!("API call failed: {message}"),
+        };
+        if report.outcome.exit() == Exit::Ok {
+            finished!(info, report, limit, message);
+        } else {
+            finished!(error, report, limit, message);
+        }
+    }
+
+    fn entry(&self, report: &CallReport) -> RunEntry {
+        let exit = report.outcome.exit();
+        RunEntry {
+            task: self.execution.task.clone(),
+            run_id: self.execution.run_id.to_string(),
+            endpoint: self.execution.endpoint.clone(),
+            started_at: self.execution.started_at,
+            duration_ms: millis(report.duration),
+            status: report.outcome.status(),
+            exit_name: exit.name().to_owned(),
+            exit_code: exit.code(),
+            http_status: report.http_status,
+            code: report.code.clone(),
+            message: truncate(&report.message, LONGEST_MESSAGE).to_owned(),
+            attempts: report.attempts,
+            token_source: report.token_source,
+        }
+    }
+
+    /// The record, then the metrics under its lock: the last run's are the last to be written.
+    fn record(&self, entry: &RunEntry) -> Result<(), String> {
+        let (records, metrics) = (&self.settings.records_dir, &self.settings.metrics_dir);
+        let added = self
+            .records
+            .add(entry)
+            .map_err(|error| format!("run record in {}: {error}", records.display()))?;
+        textfile::write(metrics, &added.record)
+            .map_err(|error| format!("metrics in {}: {error}", metrics.display()))
+    }
+}
