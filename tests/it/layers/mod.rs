@@ -1,25 +1,53 @@
-//! The layer table of the crate, kept by reading the sources: who names whom with `crate::…`.
+//! The layer table of the crate, kept by reading the sources: who names whom, and that no files need each other.
+
+mod circles;
+mod imports;
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use imports::{imports, module_of, sources};
 
 /// The modules of each layer. A module that is not here is a violation: it must be given a layer first.
 const LAYERS: [&[&str]; 6] = [
     &["domain", "crontab"],
-    &["clock", "secret", "telemetry", "metrics", "config", "files", "sql"],
-    &["client", "journal", "identity", "store", "broker", "lease", "counters", "asynq", "notify"],
+    &["clock", "secret", "files", "telemetry", "metrics", "sql", "redis", "config"],
+    &["client", "journal", "identity", "store", "asynq", "lease", "counters", "notify"],
     &["business", "deploy", "scheduler"],
     &["http", "cli"],
     &["app"],
 ];
 
-/// Ports and their adapters: only `app` says which adapter is used.
-const ADAPTERS: [(&str, &[&str]); 5] = [
-    ("store", &["sql"]),
-    ("broker", &["memory", "redis"]),
-    ("lease", &["memory", "mysql", "redis"]),
-    ("counters", &["embedded", "redis"]),
-    ("notify", &["log", "webhook", "email"]),
+/// What may be used beside the layers below.
+const WITHIN_A_LAYER: [(&str, &str); 4] =
+    [("crontab", "domain"), ("config", "secret"), ("sql", "secret"), ("redis", "secret")];
+
+/// Only `app` says which adapter is used.
+const ADAPTERS: [&str; 9] = [
+    "store::business::sql",
+    "store::scheduler::sql",
+    "store::scheduler::memory",
+    "counters::embedded",
+    "counters::redis",
+    "notify::log",
+    "notify::webhook",
+    "notify::email",
+    "lease::mysql_lock",
+];
+
+/// Who may not name what, though it is in a lower layer or in the same module.
+const APART: [(&str, &str, &str); 11] = [
+    ("business", "identity", "who calls is known to http"),
+    ("business", "asynq", "it is given a closure"),
+    ("deploy", "store", "a crontab on a host has no database"),
+    ("http", "store", "http speaks to services, never to a store"),
+    ("http::edge", "business", "the edge serves every program"),
+    ("http::edge", "scheduler", "the edge serves every program"),
+    ("http::edge", "http::business", "the edge serves every program"),
+    ("http::edge", "http::scheduler", "the edge serves every program"),
+    ("http::business", "scheduler", "each program has routes of its own"),
+    ("http::scheduler", "business", "each program has routes of its own"),
+    ("store::scheduler", "store::business", "each program has tables of its own"),
 ];
 
 /// What `cli/call` may use beside the two lowest layers.
@@ -54,19 +82,37 @@ fn a_planted_violation_is_found() {
             "use crate::{\n    clock::SharedClock,\n    client::{Caller, call::Run},\n};",
             "client",
         ),
-        ("store/sql/mod.rs", "use crate::counters::Counters;", "counters"),
+        ("store/business/sql/mod.rs", "use crate::counters::Counters;", "counters"),
         ("sql/mod.rs", "use crate::store::Store;", "store"),
-        ("business/statistics.rs", "use crate::store::sql::SqlStore;", "store::sql"),
-        ("business/statistics.rs", "use crate::store::{Store, sql};", "store::sql"),
+        ("store/business/mod.rs", "use crate::lease::keep;", "lease"),
+        ("identity/token.rs", "use crate::notify::Alert;", "notify"),
+        ("asynq/serve.rs", "use crate::scheduler::runner::Runner;", "scheduler"),
+        ("counters/redis/mod.rs", "use crate::identity::Verifier;", "identity"),
+        ("redis/link.rs", "use crate::counters::Counters;", "counters"),
+        ("telemetry.rs", "use crate::metrics::Metrics;", "metrics"),
+        ("business/statistics.rs", "use crate::store::business::sql::SqlStore;", "store::business::sql"),
+        ("business/statistics.rs", "use crate::store::{Store, business::sql};", "store::business::sql"),
+        ("scheduler/worker.rs", "use crate::store::scheduler::memory::Memory;", "store::scheduler::memory"),
+        ("scheduler/worker.rs", "use crate::lease::mysql_lock;", "lease::mysql_lock"),
+        ("scheduler/worker.rs", "use crate::business::plan::Plans;", "business"),
+        ("deploy/place.rs", "use crate::store::StoreError;", "store"),
+        ("business/plan.rs", "use crate::identity::Identity;", "identity"),
+        ("http/edge/auth.rs", "use crate::business::plan::Plans;", "business"),
+        ("http/edge/auth.rs", "use crate::scheduler::Service;", "scheduler"),
+        ("http/edge/auth.rs", "use super::super::business::Api;", "http::business"),
+        ("http/edge/mod.rs", "use crate::http::scheduler::tasks;", "http::scheduler"),
+        ("http/business/plans.rs", "use crate::scheduler::Service;", "scheduler"),
+        ("http/scheduler/tasks.rs", "use crate::business::plan::Plans;", "business"),
+        ("store/scheduler/sql/tasks.rs", "use crate::store::business::Plans;", "store::business"),
         ("business/statistics.rs", "use crate::scheduler::Service;", "scheduler"),
         ("http/statistics.rs", "use crate::store::Store;", "store"),
         ("http/statistics.rs", "use crate::cli::output::Output;", "cli"),
         ("cli/call/run.rs", "use crate::business::statistics::Statistics;", "business"),
         ("cli/apiserver/mod.rs", "use crate::counters::embedded::EmbeddedCounters;", "counters::embedded"),
         ("cli/apiserver/mod.rs", "let x = crate::app::run();", "app"),
-        ("client/call.rs", "use crate::utils::helper;", "utils"),
+        ("client/call.rs", "use crate::utils::helper;", "utils::helper"),
         ("client/call.rs", "use crate::*;", "*"),
-        ("utils.rs", "use crate::domain::id::ExecutionId;", "domain"),
+        ("utils.rs", "use crate::domain::id::ExecutionId;", "domain::id::ExecutionId"),
     ] {
         let found = violations(Path::new(file), text);
         assert_eq!(found.len(), 1, "{file}: {text}: {found:?}");
@@ -82,11 +128,18 @@ fn what_the_table_allows_is_no_violation() {
         ("client/keeper.rs", "use crate::files::{self, FileLock};\nuse super::iam;"),
         ("client/keeper.rs", "mod tests { use super::super::token::jwt; use super::*; }"),
         ("client/keeper.rs", "/// See [`crate::journal`].\n// use crate::journal::log;"),
-        ("store/sql/mod.rs", "use crate::store::{Store, sql::daily};\nuse crate::sql::Db;"),
+        (
+            "store/business/sql/mod.rs",
+            "use crate::store::{Store, business::sql::daily};\nuse crate::sql::Db;",
+        ),
         ("business/statistics.rs", "use crate::store::{Store, StoreError};"),
+        ("redis/link.rs", "use crate::secret::Secret;"),
+        ("business/sync_run.rs", "use crate::lease::keep::keep;"),
+        ("scheduler/handlers/endpoint.rs", "use crate::client::Client;\nuse crate::journal::Journal;"),
+        ("http/business/plans.rs", "use crate::business::plan::Plans;\nuse crate::http::edge::Edge;"),
         ("http/auth.rs", "use crate::identity::{Identity, Role};"),
         ("cli/call/run.rs", "use crate::notify::ping::Ping;\nuse crate::cli::output::Output;"),
-        ("app/apiserver.rs", "use crate::store::{Store, sql::SqlStore};"),
+        ("app/apiserver.rs", "use crate::store::business::{Store, sql::SqlStore};"),
         ("bin/qs-api-call.rs", "use qs_scheduler::cli::call;"),
         ("journal/log.rs", "pub(crate) fn f() {}"),
     ] {
@@ -94,106 +147,14 @@ fn what_the_table_allows_is_no_violation() {
     }
 }
 
-/// Every `.rs` file below `dir`.
-fn sources(dir: &Path) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(sources(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.push(path);
-        }
-    }
-    found.sort();
-    found
-}
-
 /// What is wrong with the imports of `file`, a path below `src`.
 fn violations(file: &Path, text: &str) -> Vec<String> {
     let importer = module_of(file);
-    let mut found: Vec<String> =
-        imports(text, importer.len()).iter().filter_map(|path| verdict(&importer, path).err()).collect();
+    // The `super::super` of a module inside the file names its siblings, which then look like modules of the root.
+    let meant = |path: &[String]| layer(&path[0]).is_some() || text.contains(&format!("crate::{}", path[0]));
+    let named = imports(&importer, text).into_iter().filter(|path| !path.is_empty() && meant(path));
+    let mut found: Vec<String> = named.filter_map(|path| verdict(&importer, &path).err()).collect();
     found.dedup();
-    found
-}
-
-/// The module of a file: `cli/call/run.rs` is `cli`, `call`, `run`.
-fn module_of(file: &Path) -> Vec<String> {
-    let mut parts: Vec<String> =
-        file.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
-    if parts.last().is_some_and(|last| last == "mod") {
-        parts.pop();
-    }
-    parts
-}
-
-/// The first two segments of everything that is named from the crate's root, by `crate::` or by enough `super::`.
-fn imports(text: &str, depth: usize) -> Vec<Vec<String>> {
-    let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-    let code = code.join("\n");
-    let mut found = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        if !code[..at].ends_with(is_word) {
-            found.extend(paths(&code[at + "crate::".len()..]));
-        }
-    }
-    for (at, _) in code.match_indices("super::") {
-        if code[..at].ends_with("super::") || code[..at].ends_with(is_word) {
-            continue;
-        }
-        let after = code[at..].trim_start_matches("super::");
-        let ups = (code.len() - at - after.len()) / "super::".len();
-        // A test module is one deeper than its file; a name that is no module of the root was not meant for it.
-        found.extend(paths(after).into_iter().filter(|path| ups >= depth && layer(&path[0]).is_some()));
-    }
-    found
-}
-
-fn is_word(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_'
-}
-
-/// The paths that `text` begins with: one, or those of a `{…}` group, each cut to two segments.
-fn paths(text: &str) -> Vec<Vec<String>> {
-    let text = text.trim_start();
-    if let Some(group) = text.strip_prefix('{') {
-        return members(group).into_iter().flat_map(paths).collect();
-    }
-    if text.starts_with('*') {
-        return vec![vec!["*".to_owned()]];
-    }
-    let end = text.find(|c| !is_word(c)).unwrap_or(text.len());
-    let (first, rest) = text.split_at(end);
-    let second = match rest.strip_prefix("::") {
-        Some(rest) => paths(rest).into_iter().filter_map(|path| path.into_iter().next()).collect(),
-        None => Vec::new(),
-    };
-    if second.is_empty() {
-        return vec![vec![first.to_owned()]];
-    }
-    second.into_iter().map(|second| vec![first.to_owned(), second]).collect()
-}
-
-/// The members of a group whose opening brace has been read.
-fn members(group: &str) -> Vec<&str> {
-    let (mut depth, mut begin, mut found) = (0, 0, Vec::new());
-    for (at, c) in group.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => {
-                found.push(&group[begin..at]);
-                break;
-            }
-            '}' => depth -= 1,
-            ',' if depth == 0 => {
-                found.push(&group[begin..at]);
-                begin = at + 1;
-            }
-            _ => {}
-        }
-    }
-    found.retain(|member| !member.trim().is_empty());
     found
 }
 
@@ -201,36 +162,38 @@ fn layer(module: &str) -> Option<usize> {
     LAYERS.iter().position(|modules| modules.contains(&module))
 }
 
+/// Whether `path` is what `prefix` names, or inside it.
+fn is_in(path: &[String], prefix: &str) -> bool {
+    prefix.split("::").enumerate().all(|(at, part)| path.get(at).is_some_and(|found| found == part))
+}
+
 /// Whether the module `user` may name `path`.
 fn verdict(user: &[String], path: &[String]) -> Result<(), String> {
     let (from, to) = (user[0].as_str(), path[0].as_str());
-    if from == to || from == "bin" {
+    let refuse = |name: &str, why: &str| Err(format!("`{}` must not name `{name}`: {why}", user.join("::")));
+    if from == "bin" {
         return Ok(());
     }
-    let refuse = |name: &str, why: &str| Err(format!("`{}` must not name `{name}`: {why}", user.join("::")));
+    if let Some((_, apart, why)) = APART.iter().find(|(a, b, _)| is_in(user, a) && is_in(path, b)) {
+        return refuse(apart, why);
+    }
+    if from == to {
+        return Ok(());
+    }
     let (Some(lower), Some(upper)) = (layer(to), layer(from)) else {
-        return refuse(to, "one of the two is not in the layer table");
+        return refuse(&path.join("::"), "one of the two is not in the layer table");
     };
     if from == "app" {
         return Ok(());
     }
-    if let Some(adapter) = path.get(1).filter(|second| is_adapter(to, second)) {
-        return refuse(&format!("{to}::{adapter}"), "only app names an adapter");
+    if let Some(adapter) = ADAPTERS.iter().find(|adapter| is_in(path, adapter)) {
+        return refuse(adapter, "only app names an adapter");
     }
-    let inner = matches!((from, to), ("crontab", "domain") | ("config" | "sql", "secret"));
-    if lower >= upper && !inner {
+    if lower >= upper && !WITHIN_A_LAYER.contains(&(from, to)) {
         return refuse(to, "it is not in a lower layer");
     }
-    if (from, to) == ("http", "store") {
-        return refuse(to, "http speaks to services, never to a store");
-    }
-    let of_call = user.get(1).is_some_and(|second| second == "call") && from == "cli";
-    if of_call && lower > 1 && !OF_CLI_CALL.contains(&to) {
+    if is_in(user, "cli::call") && lower > 1 && !OF_CLI_CALL.contains(&to) {
         return refuse(to, "the call is built without it");
     }
     Ok(())
-}
-
-fn is_adapter(port: &str, name: &str) -> bool {
-    ADAPTERS.iter().any(|(known, adapters)| *known == port && adapters.contains(&name))
 }
