@@ -12,7 +12,7 @@ use crate::business::plan::PlanError;
 use crate::business::statistics::StatisticsError;
 use crate::business::sync_run::{RecordError, StartError};
 use crate::identity::dev_iam::LoginError;
-use crate::identity::{Permission, Role, TokenError};
+use crate::identity::{Permission, Role, VerifyError};
 
 /// The stable codes of replies. Those below 110000 are the ones of the system that this replaces.
 pub mod codes {
@@ -76,7 +76,7 @@ pub(super) enum ApiError {
     /// The header is no bearer token.
     AuthHeader,
     /// The token does not count.
-    Token(TokenError),
+    Token(VerifyError),
     /// The caller's roles are not enough.
     Forbidden { needed: Permission },
     /// The caller asks too often.
@@ -144,7 +144,7 @@ impl ApiError {
             Self::AuthHeader => {
                 unauthorized(code, "the header Authorization is not of the form: Bearer TOKEN".to_owned())
             }
-            Self::Token(reason @ TokenError::KeysUnavailable { retry_after }) => {
+            Self::Token(reason @ VerifyError::KeysUnavailable { retry_after }) => {
                 let message = format!("the token could not be verified: {reason}");
                 Envelope::error(status, code, message).header(RETRY_AFTER, &whole_seconds(retry_after))
             }
@@ -175,9 +175,9 @@ impl ApiError {
         match self {
             Self::AuthMissing => (StatusCode::UNAUTHORIZED, codes::AUTH_MISSING),
             Self::AuthHeader => (StatusCode::UNAUTHORIZED, codes::AUTH_HEADER),
-            Self::Token(TokenError::Expired) => (StatusCode::UNAUTHORIZED, codes::TOKEN_EXPIRED),
-            Self::Token(TokenError::Signature) => (StatusCode::UNAUTHORIZED, codes::SIGNATURE),
-            Self::Token(TokenError::KeysUnavailable { .. }) => {
+            Self::Token(VerifyError::Expired) => (StatusCode::UNAUTHORIZED, codes::TOKEN_EXPIRED),
+            Self::Token(VerifyError::Signature) => (StatusCode::UNAUTHORIZED, codes::SIGNATURE),
+            Self::Token(VerifyError::KeysUnavailable { .. }) => {
                 (StatusCode::SERVICE_UNAVAILABLE, codes::KEYS_UNAVAILABLE)
             }
             Self::Token(_) => (StatusCode::UNAUTHORIZED, codes::TOKEN_INVALID),
@@ -215,7 +215,7 @@ fn unauthorized(code: u32, message: String) -> Envelope {
 }
 
 fn forbidden(needed: Permission) -> String {
-    let roles: Vec<&str> = needed.roles().map(Role::word).collect();
+    let roles: Vec<&str> = needed.roles().map(Role::as_str).collect();
     format!("the caller's roles do not allow to {needed} (hint: that takes one of {})", roles.join(", "))
 }
 

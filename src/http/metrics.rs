@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 use super::Shared;
 use super::auth::Observer;
 use super::error::ApiError;
-use crate::identity::TokenError;
+use crate::identity::VerifyError;
 use crate::metrics;
 
 pub(super) fn router() -> OpenApiRouter<Shared> {
@@ -56,9 +56,9 @@ pub(super) fn refused(metrics: &metrics::Metrics, error: &ApiError) {
         ApiError::RateLimited { .. } => metrics.rate_limited(),
         ApiError::AuthMissing => metrics.auth_failure("missing"),
         ApiError::AuthHeader => metrics.auth_failure("header"),
-        ApiError::Token(TokenError::Expired) => metrics.auth_failure("expired"),
-        ApiError::Token(TokenError::Signature) => metrics.auth_failure("signature"),
-        ApiError::Token(TokenError::KeysUnavailable { .. }) => metrics.auth_failure("keys_unavailable"),
+        ApiError::Token(VerifyError::Expired) => metrics.auth_failure("expired"),
+        ApiError::Token(VerifyError::Signature) => metrics.auth_failure("signature"),
+        ApiError::Token(VerifyError::KeysUnavailable { .. }) => metrics.auth_failure("keys_unavailable"),
         ApiError::Token(_) => metrics.auth_failure("invalid"),
         _ => {}
     }
