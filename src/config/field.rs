@@ -138,6 +138,7 @@ macro_rules! word_fields {
         }
     )+};
 }
+pub(super) use word_fields;
 
 word_fields!(Overlap);
 
