@@ -36,6 +36,8 @@ pub mod journal;
 #[cfg(feature = "server")]
 pub mod metrics;
 pub mod notify;
+#[cfg(feature = "server")]
+pub mod redis;
 pub mod secret;
 #[cfg(feature = "server")]
 pub mod sql;

@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
+use thiserror::Error;
 use tracing::Subscriber;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
@@ -35,9 +36,10 @@ pub struct Telemetry {
 }
 
 /// The log could not be set up.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum TelemetryError {
     /// The daily file cannot be written.
+    #[error("cannot write a log file in {}: {source}", dir.display())]
     File {
         /// Its directory.
         dir: PathBuf,
@@ -45,25 +47,8 @@ pub enum TelemetryError {
         source: InitError,
     },
     /// The process has a log already.
-    Twice(TryInitError),
-}
-
-impl std::fmt::Display for TelemetryError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::File { dir, source } => write!(f, "cannot write a log file in {}: {source}", dir.display()),
-            Self::Twice(_) => f.write_str("the log is set up already"),
-        }
-    }
-}
-
-impl std::error::Error for TelemetryError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::File { source, .. } => Some(source),
-            Self::Twice(source) => Some(source),
-        }
-    }
+    #[error("the log is set up already")]
+    Twice(#[source] TryInitError),
 }
 
 /// Keeps the log alive; dropping it writes what still waits.

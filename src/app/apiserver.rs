@@ -1,19 +1,15 @@
 //! Puts `qs-apiserver` together and runs it.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use jiff::tz::TimeZone;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
-use tokio::time::Instant;
-use tracing_subscriber::filter::LevelFilter;
 
 use super::identity::Callers;
+use super::secrets::Secrets;
+use super::server::{self, Signals};
 use super::stop;
 use super::stores::{self, Stores};
 use crate::business::due_tasks::DueTasks;
@@ -23,9 +19,12 @@ use crate::business::plan::Plans;
 use crate::business::readiness::Readiness;
 use crate::business::statistics::Statistics;
 use crate::business::sync_run::SyncRuns;
+use crate::cli::apiserver::PROGRAM;
 use crate::cli::output::{Failure, Output};
+use crate::cli::server::migrated;
 use crate::clock::{SharedClock, SystemClock};
-use crate::config::apiserver::{ApiserverConfig, LogLevel, LogShape};
+use crate::config::Env;
+use crate::config::apiserver::ApiserverConfig;
 use crate::domain::entry::EntryBase;
 use crate::domain::exit::Exit;
 use crate::http::business::{self as routes, Api};
@@ -33,7 +32,6 @@ use crate::http::edge::{Edge, RateLimiter};
 use crate::metrics::sync::SyncMetrics;
 use crate::metrics::{self, Metrics};
 use crate::secret::Secret;
-use crate::telemetry::{self, Telemetry};
 
 /// How often the house is kept at least.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
@@ -42,29 +40,17 @@ const HOUSEKEEPING: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// Why it could not start, or what went wrong at its end.
-pub fn run(config: &ApiserverConfig, output: Output) -> Result<(), Failure> {
-    let telemetry = Telemetry {
-        program: "qs-apiserver",
-        level: level(config.log.level),
-        json: config.log.format == LogShape::Json,
-        color: output.colour,
-        dir: config.log.dir.clone(),
-    };
-    let _guard = telemetry::init(&telemetry).map_err(|error| stop(Exit::CannotCreate, error))?;
-    runtime()?.block_on(start(config, output))
+pub fn run(config: &ApiserverConfig, env: &Env, output: Output) -> Result<(), Failure> {
+    server::run(PROGRAM, &config.log, output, |signals| start(config, env, output, signals))
 }
 
 /// Takes the schema changes that are missing; with `check`, only says how many there are, and fails if there are any.
 ///
 /// # Errors
 /// When the database cannot be opened or changed.
-pub fn migrate(config: &ApiserverConfig, check: bool, output: Output) -> Result<(), Failure> {
-    let pending = runtime()?.block_on(stores::migrate(config, check))?;
-    match (pending, check) {
-        (0, _) => output.data("the schema is current"),
-        (steps, true) => Err(stop(Exit::Failed, format!("the database lacks {steps} schema changes"))),
-        (steps, false) => output.data(&format!("{steps} schema changes were made; the schema is current")),
-    }
+pub fn migrate(config: &ApiserverConfig, check: bool, env: &Env, output: Output) -> Result<(), Failure> {
+    let secrets = Secrets::new(env);
+    migrated(server::runtime()?.block_on(stores::migrate(config, check, &secrets))?, check, output)
 }
 
 /// Prints the OpenAPI document.
@@ -86,60 +72,27 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     grace: Duration,
 ) -> Result<(), Failure> {
-    let (stop, stopped) = oneshot::channel::<()>();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async {
-        // An order to stop, or the end of whoever could give one: both mean stop.
-        let _ = stopped.await;
-    });
-    let mut server = tokio::spawn(server.into_future());
-    // A server that ends by itself leaves nobody to be served, so that is an end as well.
-    let early = tokio::select! {
-        () = shutdown => None,
-        ended = &mut server => Some(ended),
+    let drain = async |left| {
+        let cut = runs.drain(left).await.map_err(|error| stop(Exit::Io, error))?;
+        tracing::info!(syncs_cut_off = cut, "stopped");
+        Ok(())
     };
-    tracing::info!("stopping: requests and syncs may end");
-    let deadline = Instant::now() + grace;
-    // A server that has ended by itself needs no order.
-    let _ = stop.send(());
-    let by_itself = early.is_some();
-    let ended = match early {
-        Some(ended) => Ok(ended),
-        None => tokio::time::timeout_at(deadline, server).await,
-    };
-    match ended {
-        Ok(Ok(Ok(()))) => {}
-        Ok(Ok(Err(error))) => tracing::error!(%error, "the server ended with an error"),
-        Ok(Err(defect)) => tracing::error!(%defect, "a defect stopped the server"),
-        Err(_) => tracing::warn!("requests were cut off at the end of the grace"),
-    }
-    let cut = runs.drain(deadline.saturating_duration_since(Instant::now())).await;
-    tracing::info!(syncs_cut_off = cut.map_err(|error| super::stop(Exit::Io, error))?, "stopped");
-    if by_itself {
-        return Err(super::stop(Exit::Internal, "the server ended by itself; the log says why"));
-    }
-    Ok(())
+    server::serve(listener, router, shutdown, grace, "requests and syncs", drain).await
 }
 
-async fn start(config: &ApiserverConfig, output: Output) -> Result<(), Failure> {
-    // From here on a signal means an orderly stop, also while starting.
-    let shutdown = Signals::listen()?;
-    let clock: SharedClock = Arc::new(SystemClock);
-    let mut callers = Callers::new(config, &clock)?;
+async fn start(config: &ApiserverConfig, env: &Env, output: Output, signals: Signals) -> Result<(), Failure> {
+    let (clock, secrets): (SharedClock, _) = (Arc::new(SystemClock), Secrets::new(env));
+    let mut callers = Callers::new(config, &secrets, &clock)?;
     let generated = callers.generated.take();
-    let stores = stores::open(config).await?;
-    let listener = TcpListener::bind(config.server.addr).await;
-    let cannot = |error| stop(Exit::Io, format!("cannot listen on {}: {error}", config.server.addr));
-    let listener = listener.map_err(cannot)?;
-    let addr = listener.local_addr().map_err(cannot)?;
+    let stores = stores::open(config, &secrets).await?;
+    let (listener, addr) = server::listen(config.server.addr).await?;
     let (api, runs) = compose(config, &clock, &stores, callers, addr);
     let housekeeper = housekeeper(config, &clock, &stores, &runs);
     announce(output, &config.dev_iam.username, generated.as_ref(), addr)?;
-    tracing::info!(%addr, "listening");
     // A lease that has run out is noticed one lease later at most: the record of a killed server's sync does not say
     // for long that it is running.
     let housekeeping = tokio::spawn(keep_house(housekeeper, HOUSEKEEPING.min(config.sync.lease)));
-    let ended =
-        serve(listener, routes::router(api), runs, shutdown.any(), config.server.shutdown_grace).await;
+    let ended = serve(listener, routes::router(api), runs, signals.any(), config.server.shutdown_grace).await;
     housekeeping.abort();
     stores.db.close().await;
     ended
@@ -155,7 +108,7 @@ fn announce(
     if let Some(password) = generated {
         output.data(&format!("dev-iam username={username} password={}", password.expose()))?;
     }
-    output.data(&format!("listening on http://{addr}"))
+    server::announce(output, addr)
 }
 
 /// Services and the state of the routes.
@@ -181,7 +134,7 @@ fn compose(
         Arc::clone(&counters),
         Arc::clone(&runs),
         Arc::clone(clock),
-        business_zone(config),
+        config.server.business_zone(),
     );
     let due_tasks = DueTasks::new(
         Arc::clone(&store),
@@ -201,7 +154,7 @@ fn compose(
     };
     let api = Api {
         statistics: Arc::new(statistics),
-        plans: Arc::new(Plans::new(store, Arc::clone(clock), business_zone(config))),
+        plans: Arc::new(Plans::new(store, Arc::clone(clock), config.server.business_zone())),
         due_tasks: Arc::new(due_tasks),
         runs: Arc::clone(&runs),
         dev_iam: callers.dev_iam,
@@ -215,11 +168,6 @@ fn entry_base(config: &ApiserverConfig, addr: SocketAddr) -> Option<EntryBase> {
     let here = config.dev_iam.enabled.then(|| format!("http://{addr}/entry"));
     // What is configured was checked at the start, and the address of a listener makes a URL.
     EntryBase::new(&config.plan.entry_base_url.clone().or(here)?).ok()
-}
-
-/// The zone whose days are counted.
-pub(super) fn business_zone(config: &ApiserverConfig) -> TimeZone {
-    config.server.timezone.clone().map_or_else(TimeZone::system, |zone| zone.0)
 }
 
 fn housekeeper(
@@ -245,46 +193,6 @@ async fn keep_house(mut housekeeper: Housekeeper, every: Duration) {
             }
             Ok(kept) => tracing::debug!(?kept, "the house is kept"),
             Err(error) => tracing::error!(error, "the house could not be kept"),
-        }
-    }
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| stop(Exit::Internal, format!("cannot start the runtime: {error}")))
-}
-
-fn level(level: LogLevel) -> LevelFilter {
-    match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    }
-}
-
-/// The signals that ask for an end.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, Failure> {
-        let failed = |error| stop(Exit::Internal, format!("cannot listen for signals: {error}"));
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).map_err(failed)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-        })
-    }
-
-    async fn any(mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
         }
     }
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use url::Url;
 
+use super::secrets::Secrets;
 use super::stop;
-use super::stores::read_secret;
+
 use crate::cli::output::Failure;
 use crate::clock::SharedClock;
 use crate::config::UrlText;
@@ -31,7 +32,11 @@ pub(super) struct Callers {
 impl Callers {
     /// Must be called inside the runtime: the keys of a remote IAM are fetched beside everything else, and a server
     /// whose IAM is down starts all the same.
-    pub(super) fn new(config: &ApiserverConfig, clock: &SharedClock) -> Result<Self, Failure> {
+    pub(super) fn new(
+        config: &ApiserverConfig,
+        secrets: &Secrets,
+        clock: &SharedClock,
+    ) -> Result<Self, Failure> {
         let verifier = |keys| {
             let algorithms: Vec<Algorithm> = config.auth.algorithms.iter().copied().map(algorithm).collect();
             Verifier::new(keys, rules(config), Arc::clone(clock)).only(&algorithms)
@@ -41,7 +46,7 @@ impl Callers {
             keys.warm();
             return Ok(Self { verifier: verifier(Arc::new(keys)), dev_iam: None, generated: None });
         }
-        let (iam, generated) = development(config, clock)?;
+        let (iam, generated) = development(config, secrets, clock)?;
         let keys: Arc<dyn KeySource> = iam.key();
         Ok(Self { verifier: verifier(keys), dev_iam: Some(iam), generated })
     }
@@ -88,17 +93,17 @@ fn remote(config: &ApiserverConfig, url: &UrlText, clock: &SharedClock) -> Resul
 /// The IAM for development, and its password if it was generated.
 fn development(
     config: &ApiserverConfig,
+    secrets: &Secrets,
     clock: &SharedClock,
 ) -> Result<(Arc<DevIam>, Option<Secret>), Failure> {
     let section = &config.dev_iam;
     let internal = |error| stop(Exit::Internal, error);
-    let (password, generated) = match (&section.password, &section.password_file) {
-        (Some(password), _) => (password.0.clone(), None),
-        (None, Some(path)) => (read_secret("dev_iam.password_file", path)?, None),
-        (None, None) => {
-            let password = generate_password().map_err(internal)?;
-            (password.clone(), Some(password))
-        }
+    let (text, file) = (section.password.as_ref(), section.password_file.as_deref());
+    let (password, generated) = if let Some(given) = secrets.read(text, "dev_iam.password_file", file)? {
+        (given, None)
+    } else {
+        let password = generate_password().map_err(internal)?;
+        (password.clone(), Some(password))
     };
     let account = Account {
         username: section.username.clone(),

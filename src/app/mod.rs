@@ -8,6 +8,10 @@ pub mod demo;
 #[cfg(feature = "server")]
 mod identity;
 #[cfg(feature = "server")]
+mod secrets;
+#[cfg(feature = "server")]
+mod server;
+#[cfg(feature = "server")]
 mod stores;
 
 use crate::cli::output::Failure;

@@ -1,24 +1,23 @@
 //! The stores that the configuration names: opened, brought up to date, behind their ports.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
+use super::secrets::Secrets;
+use super::stop;
 use crate::cli::output::Failure;
-use crate::config::SecretText;
 use crate::config::apiserver::ApiserverConfig;
 use crate::counters::Counters;
 use crate::counters::embedded::EmbeddedCounters;
 use crate::counters::redis::RedisCounters;
 use crate::domain::exit::Exit;
+use crate::files::is_root;
 use crate::secret::Secret;
 use crate::sql::{Address, ConnectError, Db, Dialect, MigrationError};
 use crate::store::Store;
 use crate::store::sql::SqlStore;
-
-use super::stop;
 
 /// What the services work on.
 pub(super) struct Stores {
@@ -28,9 +27,9 @@ pub(super) struct Stores {
 }
 
 /// Opens both; takes missing schema changes first if the configuration says so.
-pub(super) async fn open(config: &ApiserverConfig) -> Result<Stores, Failure> {
-    let db = connect(config).await?;
-    let redis = redis_url(config)?;
+pub(super) async fn open(config: &ApiserverConfig, secrets: &Secrets) -> Result<Stores, Failure> {
+    let db = connect(config, secrets).await?;
+    let redis = redis_url(config, secrets)?;
     if db.dialect() == Dialect::MySql && redis.is_none() {
         let message =
             "redis.url: is required with a database on MySQL, because embedded counters live in SQLite";
@@ -51,9 +50,13 @@ pub(super) async fn open(config: &ApiserverConfig) -> Result<Stores, Failure> {
 }
 
 /// Takes the schema changes that are missing; with `check`, only says how many there are.
-pub(super) async fn migrate(config: &ApiserverConfig, check: bool) -> Result<usize, Failure> {
-    let db = connect(config).await?;
-    let embedded = redis_url(config)?.is_none() && db.dialect() == Dialect::Sqlite;
+pub(super) async fn migrate(
+    config: &ApiserverConfig,
+    check: bool,
+    secrets: &Secrets,
+) -> Result<usize, Failure> {
+    let db = connect(config, secrets).await?;
+    let embedded = redis_url(config, secrets)?.is_none() && db.dialect() == Dialect::Sqlite;
     let mut pending = SqlStore::pending(&db).await.map_err(unusable)?;
     if embedded {
         pending += EmbeddedCounters::pending(&db).await.map_err(unusable)?;
@@ -82,9 +85,9 @@ fn unusable(error: MigrationError) -> Failure {
     }
 }
 
-async fn connect(config: &ApiserverConfig) -> Result<Db, Failure> {
+async fn connect(config: &ApiserverConfig, secrets: &Secrets) -> Result<Db, Failure> {
     let section = &config.database;
-    let url = secret("database.url_file", section.url.as_ref(), section.url_file.as_deref())?;
+    let url = secrets.read(section.url.as_ref(), "database.url_file", section.url_file.as_deref())?;
     let address = match url {
         Some(url) => Address::Url(url),
         None => Address::File(default_file()?),
@@ -95,8 +98,8 @@ async fn connect(config: &ApiserverConfig) -> Result<Db, Failure> {
     })
 }
 
-fn redis_url(config: &ApiserverConfig) -> Result<Option<Secret>, Failure> {
-    secret("redis.url_file", config.redis.url.as_ref(), config.redis.url_file.as_deref())
+fn redis_url(config: &ApiserverConfig, secrets: &Secrets) -> Result<Option<Secret>, Failure> {
+    secrets.read(config.redis.url.as_ref(), "redis.url_file", config.redis.url_file.as_deref())
 }
 
 /// The zone of the `DATETIME` columns: an existing MySQL database shows the wall clock of its business.
@@ -104,29 +107,8 @@ fn database_zone(config: &ApiserverConfig, dialect: Dialect) -> TimeZone {
     match (&config.database.timezone, dialect) {
         (Some(zone), _) => zone.0.clone(),
         (None, Dialect::Sqlite) => TimeZone::UTC,
-        (None, Dialect::MySql) => super::apiserver::business_zone(config),
+        (None, Dialect::MySql) => config.server.business_zone(),
     }
-}
-
-/// A secret from its setting or its file.
-fn secret(key: &str, text: Option<&SecretText>, file: Option<&Path>) -> Result<Option<Secret>, Failure> {
-    match (text, file) {
-        (Some(text), _) => Ok(Some(text.0.clone())),
-        (None, Some(path)) => read_secret(key, path).map(Some),
-        (None, None) => Ok(None),
-    }
-}
-
-/// The file's text without the newline that editors add.
-pub(super) fn read_secret(key: &str, path: &Path) -> Result<Secret, Failure> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| stop(Exit::NoInput, format!("{key}: cannot read {}: {error}", path.display())))?;
-    let secret = text.strip_suffix('\n').unwrap_or(&text);
-    let secret = secret.strip_suffix('\r').unwrap_or(secret);
-    if secret.is_empty() {
-        return Err(stop(Exit::Config, format!("{key}: {} is empty", path.display())));
-    }
-    Ok(Secret::new(secret))
 }
 
 /// The database of a server that was told of none.
@@ -142,8 +124,4 @@ fn default_file() -> Result<PathBuf, Failure> {
     std::fs::create_dir_all(&dir)
         .map_err(|error| stop(Exit::CannotCreate, format!("cannot create {}: {error}", dir.display())))?;
     Ok(dir.join("qs-apiserver.db"))
-}
-
-fn is_root() -> bool {
-    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }

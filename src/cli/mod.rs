@@ -7,4 +7,6 @@ pub mod config_files;
 pub mod output;
 #[cfg(feature = "server")]
 pub mod scheduler;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod signal;

@@ -1,14 +1,17 @@
-//! The sections `auth` and `rate_limit` of `qs-apiserver`: whose tokens count, and how often a caller may ask.
+//! The sections `auth`, `dev_iam` and `rate_limit` of a server: whose tokens count, and how often a caller may ask.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::host::is_loopback;
 use url::Url;
 
-use super::apiserver::ApiserverConfig;
-use super::field::{Field, UrlText, Value};
-use super::setting::{Loaded, Origin};
+use super::field::{Field, SecretText, UrlText, Value};
+use super::load::Loaded;
+use super::problem::Origin;
+use super::server::{USE_DEFAULT, Wrong, at_least_a_second};
+use crate::domain::host::is_loopback;
+use crate::domain::word::words;
 
 /// Section `auth`.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,6 +47,25 @@ pub struct RateLimit {
     pub burst: u32,
 }
 
+/// Section `dev_iam`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DevIam {
+    /// Whether it runs.
+    pub enabled: bool,
+    /// Account name.
+    pub username: String,
+    /// Password; unset, and no file, means a generated one.
+    pub password: Option<SecretText>,
+    /// File that holds the password.
+    pub password_file: Option<PathBuf>,
+    /// Life of a token.
+    pub ttl: Duration,
+    /// Wrong passwords in a row until the account is locked; 0 is never.
+    pub lockout_threshold: u32,
+    /// How long it stays locked.
+    pub lockout_duration: Duration,
+}
+
 impl Default for Auth {
     fn default() -> Self {
         Self {
@@ -67,40 +89,61 @@ impl Default for RateLimit {
     }
 }
 
-/// A signature that may be accepted. `none` and HMAC are no choice: with them whoever reads a public key signs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignatureAlgorithm {
-    /// RSA.
-    Rs256,
-    /// P-256.
-    Es256,
+impl Default for DevIam {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            username: "dev".to_owned(),
+            password: None,
+            password_file: None,
+            ttl: Duration::from_mins(15),
+            lockout_threshold: 3,
+            lockout_duration: Duration::from_mins(15),
+        }
+    }
+}
+
+words! {
+    /// A signature that may be accepted. `none` and HMAC are no choice: with them whoever reads a public key signs.
+    pub enum SignatureAlgorithm: "signature algorithm" {
+        /// RSA.
+        Rs256 = "RS256",
+        /// P-256.
+        Es256 = "ES256",
+    }
 }
 
 impl Field for SignatureAlgorithm {
     fn read(value: &Value) -> Result<Self, String> {
-        match value.text()? {
-            "RS256" => Ok(Self::Rs256),
-            "ES256" => Ok(Self::Es256),
-            _ => Err("expected RS256, ES256 or both".to_owned()),
-        }
+        value.text()?.parse().map_err(|_| "expected RS256, ES256 or both".to_owned())
     }
 
     fn show(&self) -> String {
-        match self {
-            Self::Rs256 => "RS256",
-            Self::Es256 => "ES256",
-        }
-        .to_owned()
+        self.to_string()
     }
 }
 
-/// What no single value of these sections can show: key, message, hint.
-pub(super) type Wrong<'a> = &'a mut dyn FnMut(&str, &str, &str);
+impl RateLimit {
+    pub(super) fn check(&self, wrong: Wrong<'_>) {
+        if self.per_second > 0 && self.burst == 0 {
+            wrong(
+                "rate_limit.burst",
+                "must be at least 1",
+                "rate_limit.per_second: 0 switches the limit off",
+            );
+        }
+    }
+}
 
-/// Checks these sections and who issues the tokens.
-pub(super) fn check(loaded: &Loaded<ApiserverConfig>, wrong: Wrong<'_>) {
-    let (auth, limit) = (&loaded.config.auth, &loaded.config.rate_limit);
-    match (&auth.jwks_url, loaded.config.dev_iam.enabled) {
+/// Checks these sections and who issues the tokens of a server that listens on this address.
+pub(super) fn check<C>(
+    loaded: &Loaded<C>,
+    auth: &Auth,
+    dev_iam: &DevIam,
+    addr: SocketAddr,
+    wrong: Wrong<'_>,
+) {
+    match (&auth.jwks_url, dev_iam.enabled) {
         (None, false) => wrong(
             "auth.jwks_url",
             "no token could be verified, so every request would be refused",
@@ -111,19 +154,18 @@ pub(super) fn check(loaded: &Loaded<ApiserverConfig>, wrong: Wrong<'_>) {
             "dev_iam.enabled (--dev-iam) is on too, so two IAMs would issue tokens",
             "set one of the two",
         ),
-        (None, true) => check_development(loaded, wrong),
-        (Some(url), false) => check_remote(loaded, url, wrong),
+        (None, true) => check_development(auth, addr, wrong),
+        (Some(url), false) => {
+            let audience_is_set = loaded.origin("auth.audience") != Origin::Default;
+            check_remote(auth, url, audience_is_set, wrong);
+        }
     }
     if auth.algorithms.is_empty() {
-        wrong("auth.algorithms", "must not be empty", "remove the key to use the default");
-    }
-    if limit.per_second > 0 && limit.burst == 0 {
-        wrong("rate_limit.burst", "must be at least 1", "rate_limit.per_second: 0 switches the limit off");
+        wrong("auth.algorithms", "must not be empty", USE_DEFAULT);
     }
 }
 
-fn check_development(loaded: &Loaded<ApiserverConfig>, wrong: Wrong<'_>) {
-    let (auth, addr) = (&loaded.config.auth, loaded.config.server.addr);
+fn check_development(auth: &Auth, addr: SocketAddr, wrong: Wrong<'_>) {
     if !addr.ip().is_loopback() {
         wrong(
             "server.addr",
@@ -139,8 +181,7 @@ fn check_development(loaded: &Loaded<ApiserverConfig>, wrong: Wrong<'_>) {
     }
 }
 
-fn check_remote(loaded: &Loaded<ApiserverConfig>, url: &UrlText, wrong: Wrong<'_>) {
-    let auth = &loaded.config.auth;
+fn check_remote(auth: &Auth, url: &UrlText, audience_is_set: bool, wrong: Wrong<'_>) {
     if let Err(message) = check_url(&url.0) {
         wrong("auth.jwks_url", message, "for example https://iam.example.com/.well-known/jwks.json");
     }
@@ -148,29 +189,19 @@ fn check_remote(loaded: &Loaded<ApiserverConfig>, url: &UrlText, wrong: Wrong<'_
     if auth.issuer == Auth::default().issuer {
         wrong("auth.issuer", "is required with auth.jwks_url", "the claim iss of the IAM's tokens");
     }
-    if loaded.origin("auth.audience") == Origin::Default {
-        wrong(
-            "auth.audience",
-            "is required with auth.jwks_url",
-            "the claim aud of the IAM's tokens, such as qs",
-        );
+    if !audience_is_set {
+        let hint = "the claim aud of the IAM's tokens, such as qs";
+        wrong("auth.audience", "is required with auth.jwks_url", hint);
     }
-    let second = Duration::from_secs(1);
-    for (key, value) in [
+    let durations = [
         ("auth.jwks_refresh", auth.jwks_refresh),
         ("auth.jwks_cooldown", auth.jwks_cooldown),
         ("auth.jwks_timeout", auth.jwks_timeout),
-    ] {
-        if value < second {
-            wrong(key, "must be at least 1s", "remove the key to use the default");
-        }
-    }
+    ];
+    at_least_a_second(&durations, wrong);
     if auth.jwks_max_stale < auth.jwks_refresh {
-        wrong(
-            "auth.jwks_max_stale",
-            "is shorter than auth.jwks_refresh",
-            "keys would end before they are renewed",
-        );
+        let message = "is shorter than auth.jwks_refresh";
+        wrong("auth.jwks_max_stale", message, "keys would end before they are renewed");
     }
 }
 

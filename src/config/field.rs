@@ -138,7 +138,6 @@ macro_rules! word_fields {
         }
     )+};
 }
-
 pub(super) use word_fields;
 
 word_fields!(Overlap);

@@ -1,4 +1,4 @@
-//! A YAML file as `(key, value, line, column)` entries: sections of scalars and lists, nothing deeper.
+//! A YAML file as `(key, value, line, column)` values: sections of scalars and lists, nothing deeper.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
 use super::field::Value;
-use super::setting::{Origin, Problem};
+use super::problem::{Origin, Problem};
 
 /// A configuration file that was read.
 pub struct ConfigFile {
@@ -18,7 +18,7 @@ pub struct ConfigFile {
 }
 
 /// One `section.key: value` of a file.
-pub(super) struct Entry {
+pub(super) struct FileValue {
     pub(super) key: String,
     pub(super) value: Option<Value>,
     pub(super) origin: Origin,
@@ -33,14 +33,14 @@ impl ConfigFile {
         Ok(Self { path: path.to_owned(), text: std::fs::read_to_string(path)? })
     }
 
-    /// The entries in the order of the file, with every problem of shape.
-    pub(super) fn entries(&self) -> (Vec<Entry>, Vec<Problem>) {
+    /// The values in the order of the file, with every problem of shape.
+    pub(super) fn values(&self) -> (Vec<FileValue>, Vec<Problem>) {
         let root = match serde_saphyr::from_str::<Option<Spanned<Node>>>(&self.text) {
             Ok(Some(root)) => root,
             Ok(None) => return (Vec::new(), Vec::new()),
             Err(error) => return (Vec::new(), vec![self.broken(&error)]),
         };
-        let mut read = Reader { file: self, entries: Vec::new(), problems: Vec::new() };
+        let mut read = Reader { file: self, values: Vec::new(), problems: Vec::new() };
         match root.value {
             Node::Map(sections) => {
                 for (name, node) in sections {
@@ -52,7 +52,7 @@ impl ConfigFile {
                 read.problem(&root, "", "expected sections such as `call:` with keys below them");
             }
         }
-        (read.entries, read.problems)
+        (read.values, read.problems)
     }
 
     fn origin<T>(&self, at: &Spanned<T>) -> Origin {
@@ -75,7 +75,7 @@ impl ConfigFile {
 
 struct Reader<'a> {
     file: &'a ConfigFile,
-    entries: Vec<Entry>,
+    values: Vec<FileValue>,
     problems: Vec<Problem>,
 }
 
@@ -84,7 +84,7 @@ impl Reader<'_> {
         match node.value {
             Node::Map(keys) => {
                 for (key, node) in keys {
-                    self.entry(&name.value, &key, &node);
+                    self.value(&name.value, &key, &node);
                 }
             }
             Node::Null => {}
@@ -94,7 +94,7 @@ impl Reader<'_> {
         }
     }
 
-    fn entry(&mut self, section: &str, key: &Spanned<String>, node: &Spanned<Node>) {
+    fn value(&mut self, section: &str, key: &Spanned<String>, node: &Spanned<Node>) {
         let dotted = format!("{section}.{}", key.value);
         // An empty value still proves that the key is meant: its name is checked, its default stays.
         let (value, origin) = match &node.value {
@@ -112,7 +112,7 @@ impl Reader<'_> {
                 return;
             }
         };
-        self.entries.push(Entry { key: dotted, value, origin });
+        self.values.push(FileValue { key: dotted, value, origin });
     }
 
     fn problem<T>(&mut self, at: &Spanned<T>, key: &str, message: &str) {

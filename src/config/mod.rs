@@ -7,6 +7,8 @@
 mod env;
 mod field;
 mod file;
+mod load;
+mod problem;
 mod setting;
 
 #[cfg(feature = "server")]
@@ -14,8 +16,32 @@ pub mod apiserver;
 #[cfg(feature = "server")]
 pub mod auth;
 pub mod call;
+#[cfg(feature = "server")]
+pub mod server;
 
 pub use env::Env;
 pub use field::{Bytes, Field, SecretText, UrlText, Value, without_userinfo};
 pub use file::ConfigFile;
-pub use setting::{ConfigError, Loaded, Origin, Problem, Setting, load};
+pub use load::{Loaded, load};
+pub use problem::{ConfigError, Origin, Problem};
+pub use setting::Setting;
+
+/// The default file holds every key, in the order of the table, and nothing but defaults.
+#[cfg(test)]
+fn assert_shipped<C: Default + PartialEq + std::fmt::Debug>(text: &str, settings: &'static [Setting<C>]) {
+    let file = ConfigFile { path: "configs/default.yaml".into(), text: text.to_owned() };
+    let loaded = load(settings, &[file], &Env::default()).unwrap();
+    assert_eq!(loaded.config, C::default());
+    // An unset key stands in the file without a value, so the text itself must be searched.
+    let mut section = "";
+    let mut keys = Vec::new();
+    for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+        if let Some((name, _)) = line.split_once(':') {
+            match name.strip_prefix("  ") {
+                Some(key) => keys.push(format!("{section}.{key}")),
+                None => section = name,
+            }
+        }
+    }
+    assert_eq!(keys, settings.iter().map(|setting| setting.key).collect::<Vec<_>>());
+}

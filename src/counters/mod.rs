@@ -4,31 +4,30 @@ pub mod embedded;
 pub mod redis;
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::str::FromStr;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
 use crate::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent};
 use crate::domain::sync_run::ItemError;
 
-/// What a verb answers.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, CountersError>> + Send + 'a>>;
-
 /// Why a verb did nothing.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum CountersError {
     /// The backend did not do it.
+    #[error("{verb}: {source}")]
     Backend {
         /// The verb.
         verb: &'static str,
         /// Why.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        source: Box<dyn Error + Send + Sync>,
     },
     /// A counter holds what this program never writes.
+    #[error("{verb}: unreadable counter: {found}")]
     Corrupt {
         /// The verb.
         verb: &'static str,
@@ -37,21 +36,32 @@ pub enum CountersError {
     },
 }
 
-impl fmt::Display for CountersError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Backend { verb, source } => write!(f, "{verb}: {source}"),
-            Self::Corrupt { verb, found } => write!(f, "{verb}: unreadable counter: {found}"),
-        }
-    }
+/// Says during which verb something failed.
+trait During<T, E>: Sized {
+    /// The backend did not do it.
+    fn during(self, verb: &'static str) -> Result<T, CountersError>
+    where
+        E: Into<Box<dyn Error + Send + Sync>>;
+
+    /// What was found is no counter.
+    fn corrupt(self, verb: &'static str) -> Result<T, CountersError>
+    where
+        E: ToString;
 }
 
-impl std::error::Error for CountersError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Backend { source, .. } => Some(source.as_ref()),
-            Self::Corrupt { .. } => None,
-        }
+impl<T, E> During<T, E> for Result<T, E> {
+    fn during(self, verb: &'static str) -> Result<T, CountersError>
+    where
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        self.map_err(|source| CountersError::Backend { verb, source: source.into() })
+    }
+
+    fn corrupt(self, verb: &'static str) -> Result<T, CountersError>
+    where
+        E: ToString,
+    {
+        self.map_err(|found| CountersError::Corrupt { verb, found: found.to_string() })
     }
 }
 
@@ -115,41 +125,47 @@ pub struct Page {
 }
 
 /// Daily counters.
+#[async_trait]
 pub trait Counters: Send + Sync {
     /// Counts an event, once. Answers whether it was new.
-    fn count<'a>(&'a self, org_id: i64, event: &'a StatisticsEvent, now: Timestamp) -> Answer<'a, bool>;
+    async fn count(
+        &self,
+        org_id: i64,
+        event: &StatisticsEvent,
+        now: Timestamp,
+    ) -> Result<bool, CountersError>;
 
     /// How far they have come.
-    fn mark(&self, org_id: i64) -> Answer<'_, Mark>;
+    async fn mark(&self, org_id: i64) -> Result<Mark, CountersError>;
 
     /// The days of which a counter changed after the mark; without a mark, every day whose change they remember.
     /// A mark of another generation is as good as none.
-    fn touched<'a>(&'a self, org_id: i64, since: Option<&'a Mark>) -> Answer<'a, Touched>;
+    async fn touched(&self, org_id: i64, since: Option<&Mark>) -> Result<Touched, CountersError>;
 
     /// About `limit` counters of these days, each at least once over all pages if it was there the whole time.
-    fn page<'a>(
-        &'a self,
+    async fn page(
+        &self,
         org_id: i64,
-        days: &'a Days,
+        days: &Days,
         cursor: Option<Cursor>,
         limit: u32,
-    ) -> Answer<'a, Page>;
+    ) -> Result<Page, CountersError>;
 
     /// The counters with these keys, each in the place of its key; none where there is none.
-    fn find<'a>(&'a self, org_id: i64, keys: &'a [DailyKey]) -> Answer<'a, Vec<Option<Counter>>>;
+    async fn find(&self, org_id: i64, keys: &[DailyKey]) -> Result<Vec<Option<Counter>>, CountersError>;
 
     /// Gives lost counters back what the store knows of them, on top of what was counted since: each once in this
     /// generation, however often it is asked. Answers how many it changed.
-    fn restore<'a>(&'a self, org_id: i64, known: &'a [DailyCount]) -> Answer<'a, u64>;
+    async fn restore(&self, org_id: i64, known: &[DailyCount]) -> Result<u64, CountersError>;
 
     /// Every organisation with a counter.
-    fn organisations(&self) -> Answer<'_, BTreeSet<i64>>;
+    async fn organisations(&self) -> Result<BTreeSet<i64>, CountersError>;
 
     /// Forgets the ids of events that were counted before then. Answers how many.
-    fn forget(&self, counted_before: Timestamp) -> Answer<'_, u64>;
+    async fn forget(&self, counted_before: Timestamp) -> Result<u64, CountersError>;
 
     /// Whether they can be reached, and their tables are those of this program.
-    fn ready(&self) -> Answer<'_, ()>;
+    async fn ready(&self) -> Result<(), CountersError>;
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Deserializer};
 
+use super::error::VerifyError;
 use super::roles::{Permission, Role};
-use super::token::TokenError;
 
 /// The claims of an access token that verification looks at.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -33,9 +33,9 @@ pub(super) struct Claims {
 
 impl Claims {
     /// The caller that they describe. An organisation of 0 is the empty value of the IAM's language: none.
-    pub(super) fn identity(self) -> Result<Identity, TokenError> {
-        let tenant = self.tenant_id.filter(|tenant| *tenant > 0).ok_or(TokenError::Tenant)?;
-        let org_id = i64::try_from(tenant).map_err(|_| TokenError::Tenant)?;
+    pub(super) fn identity(self) -> Result<Identity, VerifyError> {
+        let tenant = self.tenant_id.filter(|tenant| *tenant > 0).ok_or(VerifyError::Tenant)?;
+        let org_id = i64::try_from(tenant).map_err(|_| VerifyError::Tenant)?;
         let subject = self.sub.filter(|sub| !sub.is_empty()).unwrap_or_else(|| self.user_id.to_string());
         let mut roles = Vec::new();
         for role in self.roles.iter().filter_map(|text| Role::parse(text)) {
@@ -144,12 +144,12 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn read(change: &Value) -> Result<Identity, TokenError> {
+    fn read(change: &Value) -> Result<Identity, VerifyError> {
         let mut claims = json!({ "sub": "s", "exp": 1, "user_id": 7, "tenant_id": 1 });
         for (name, value) in change.as_object().unwrap() {
             claims[name] = value.clone();
         }
-        let claims: Claims = serde_json::from_value(claims).map_err(|_| TokenError::Claims)?;
+        let claims: Claims = serde_json::from_value(claims).map_err(|_| VerifyError::Claims)?;
         claims.identity()
     }
 
@@ -170,17 +170,17 @@ mod tests {
             (json!({"roles": "qs:viewer, caller"}), caller(1, "s", &[Role::Viewer, Role::Caller])),
             (json!({"jti": 5, "iat": "x", "account_id": "a-b", "nbf": null}), caller(1, "s", &[])),
             (json!({"exp": 1.5, "nbf": 0.5}), caller(1, "s", &[])),
-            (json!({"tenant_id": null}), Err(TokenError::Tenant)),
-            (json!({"tenant_id": 0}), Err(TokenError::Tenant)),
-            (json!({"tenant_id": u64::MAX}), Err(TokenError::Tenant)),
-            (json!({"tenant_id": "acme"}), Err(TokenError::Claims)),
-            (json!({"tenant_id": ""}), Err(TokenError::Claims)),
-            (json!({"tenant_id": -1}), Err(TokenError::Claims)),
-            (json!({"user_id": "x"}), Err(TokenError::Claims)),
-            (json!({"user_id": null}), Err(TokenError::Claims)),
-            (json!({"exp": null}), Err(TokenError::Claims)),
-            (json!({"exp": "soon"}), Err(TokenError::Claims)),
-            (json!({"roles": [1]}), Err(TokenError::Claims)),
+            (json!({"tenant_id": null}), Err(VerifyError::Tenant)),
+            (json!({"tenant_id": 0}), Err(VerifyError::Tenant)),
+            (json!({"tenant_id": u64::MAX}), Err(VerifyError::Tenant)),
+            (json!({"tenant_id": "acme"}), Err(VerifyError::Claims)),
+            (json!({"tenant_id": ""}), Err(VerifyError::Claims)),
+            (json!({"tenant_id": -1}), Err(VerifyError::Claims)),
+            (json!({"user_id": "x"}), Err(VerifyError::Claims)),
+            (json!({"user_id": null}), Err(VerifyError::Claims)),
+            (json!({"exp": null}), Err(VerifyError::Claims)),
+            (json!({"exp": "soon"}), Err(VerifyError::Claims)),
+            (json!({"roles": [1]}), Err(VerifyError::Claims)),
         ] {
             assert_eq!(read(&change), expected, "{change}");
         }

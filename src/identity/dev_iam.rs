@@ -13,9 +13,10 @@ use jiff::{SignedDuration, Timestamp};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
+use thiserror::Error;
 
 use super::keys::{KeyError, PublicJwk, SigningKey};
-use super::token::{Rules, Signer};
+use super::verify::Rules;
 use crate::clock::SharedClock;
 use crate::secret::Secret;
 
@@ -44,30 +45,21 @@ pub struct Account {
 }
 
 /// Why a login is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum LoginError {
     /// No such account, or the wrong password: which one is not told.
+    #[error("invalid credentials")]
     Invalid,
     /// Too many wrong passwords.
+    #[error("the account is locked after too many wrong passwords")]
     Locked {
         /// Until it opens again.
         retry_after: Duration,
     },
     /// The token could not be signed.
+    #[error("the token could not be signed")]
     Unsigned,
 }
-
-impl fmt::Display for LoginError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Invalid => "invalid credentials",
-            Self::Locked { .. } => "the account is locked after too many wrong passwords",
-            Self::Unsigned => "the token could not be signed",
-        })
-    }
-}
-
-impl std::error::Error for LoginError {}
 
 /// A token that was granted.
 #[derive(Debug)]
@@ -112,7 +104,6 @@ pub struct DevIam {
     rules: Rules,
     clock: SharedClock,
     key: Arc<SigningKey>,
-    signer: Signer,
     // Credentials are compared as keyed digests: in constant time, whatever their length.
     mac: hmac::Key,
     expected: (hmac::Tag, hmac::Tag),
@@ -131,8 +122,7 @@ impl DevIam {
             hmac::sign(&mac, account.username.as_bytes()),
             hmac::sign(&mac, account.password.expose().as_bytes()),
         );
-        let signer = Signer::new(Arc::clone(&key));
-        Ok(Self { account, rules, clock, key, signer, mac, expected, failures: Mutex::default() })
+        Ok(Self { account, rules, clock, key, mac, expected, failures: Mutex::default() })
     }
 
     /// The key that its tokens are verified with.
@@ -158,7 +148,7 @@ impl DevIam {
         }
         self.count(now, right)?;
         let claims = self.claims(now).ok_or(LoginError::Unsigned)?;
-        let access_token = self.signer.sign(&claims).map_err(|_| LoginError::Unsigned)?;
+        let access_token = self.key.sign(&claims).map_err(|_| LoginError::Unsigned)?;
         Ok(Granted { access_token, expires_in: self.account.ttl.as_secs() })
     }
 

@@ -1,72 +1,51 @@
 //! One request for the key set of the IAM: where it may go, how long it may take, how much of the answer is read.
 
-use std::error::Error;
-use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::error::Error as _;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use reqwest::header::{ACCEPT, HeaderValue};
-use reqwest::{Certificate, Client, Response, StatusCode};
+use reqwest::{Certificate, Client, StatusCode};
+use thiserror::Error;
 use url::Url;
 
 /// Largest answer that is read.
 const MAX_BODY: usize = 256 << 10;
 
-/// The answer of a [`Fetch`].
-pub type Fetched<'a> = Pin<Box<dyn Future<Output = Result<Vec<u8>, FetchError>> + Send + 'a>>;
-
 /// Brings the key set as the IAM wrote it.
+#[async_trait]
 pub trait Fetch: Send + Sync {
     /// Asks once.
-    fn fetch(&self) -> Fetched<'_>;
+    async fn fetch(&self) -> Result<Vec<u8>, FetchError>;
 }
 
 /// Why no answer came. It holds neither the URL nor the body.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FetchError {
     /// The time was over.
+    #[error("no answer in time")]
     Timeout,
     /// Another status than 200; redirects are not followed.
+    #[error("expected status 200, found {0}")]
     Status(u16),
     /// More than is read.
+    #[error("the answer is larger than {} KiB", MAX_BODY >> 10)]
     TooLarge,
     /// No connection, or it ended.
+    #[error("{0}")]
     Exchange(String),
 }
 
-impl fmt::Display for FetchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Timeout => f.write_str("no answer in time"),
-            Self::Status(status) => write!(f, "expected status 200, found {status}"),
-            Self::TooLarge => write!(f, "the answer is larger than {} KiB", MAX_BODY >> 10),
-            Self::Exchange(cause) => f.write_str(cause),
-        }
-    }
-}
-
-impl Error for FetchError {}
-
 /// Why no client could be made.
-#[derive(Debug)]
+#[derive(Debug, Error)]
 pub enum ClientError {
     /// The private CA is no PEM file with a certificate.
+    #[error("expected a PEM file with a certificate")]
     Authority,
     /// Something else about TLS.
+    #[error("the HTTP client cannot be built: {}", root_cause(.0))]
     Tls(reqwest::Error),
 }
-
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Authority => f.write_str("expected a PEM file with a certificate"),
-            Self::Tls(error) => write!(f, "the HTTP client cannot be built: {}", root_cause(error)),
-        }
-    }
-}
-
-impl Error for ClientError {}
 
 /// Asks a URL, directly: no proxy, no redirects, no cookies.
 #[derive(Debug)]
@@ -102,33 +81,26 @@ impl HttpFetch {
         }
         Ok(Self { client: builder.build().map_err(ClientError::Tls)?, url })
     }
+}
 
-    async fn ask(&self) -> Result<Vec<u8>, FetchError> {
+#[async_trait]
+impl Fetch for HttpFetch {
+    async fn fetch(&self) -> Result<Vec<u8>, FetchError> {
         let request = self.client.get(self.url.clone());
         let request = request.header(ACCEPT, HeaderValue::from_static("application/json"));
         let mut response = request.send().await.map_err(|error| failed(&error))?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status().as_u16()));
         }
-        read(&mut response).await
-    }
-}
-
-impl Fetch for HttpFetch {
-    fn fetch(&self) -> Fetched<'_> {
-        Box::pin(self.ask())
-    }
-}
-
-async fn read(response: &mut Response) -> Result<Vec<u8>, FetchError> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
-        if body.len() + chunk.len() > MAX_BODY {
-            return Err(FetchError::TooLarge);
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(FetchError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
         }
-        body.extend_from_slice(&chunk);
+        Ok(body)
     }
-    Ok(body)
 }
 
 fn failed(error: &reqwest::Error) -> FetchError {

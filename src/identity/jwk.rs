@@ -4,13 +4,13 @@
 //! key is an error: it must never replace keys that work.
 
 use std::collections::HashMap;
-use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
+use thiserror::Error;
 
 use super::keys::VerifyingKey;
 
@@ -24,21 +24,14 @@ const RSA_MAX_BITS: usize = 8192;
 const EXPONENT_MAX_BYTES: usize = 5;
 
 /// Why an answer is no key set. The answer itself is not repeated: it may be anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub(super) enum SetError {
+    #[error("the answer is not JSON")]
     NoJson,
+    #[error("the answer holds no list of keys")]
     NoKeys,
+    #[error("no key in the answer can be used")]
     NoneUsable,
-}
-
-impl fmt::Display for SetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoJson => "the answer is not JSON",
-            Self::NoKeys => "the answer holds no list of keys",
-            Self::NoneUsable => "no key in the answer can be used",
-        })
-    }
 }
 
 #[derive(Deserialize)]

@@ -9,12 +9,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::fetch::Fetch;
 use super::jwk;
-use super::keys::{FoundKey, KeySource, Lookup, VerifyingKey};
+use super::keys::{KeySource, Lookup, VerifyingKey};
 use crate::clock::SharedClock;
 
 /// Without a key every request fails, so a failed fetch is repeated sooner than the cool-down says.
@@ -56,7 +57,8 @@ struct State {
     flight: Option<watch::Receiver<()>>,
 }
 
-enum Step {
+/// What to do about a key id.
+enum Decision {
     Answer(Lookup),
     Wait(watch::Receiver<()>),
 }
@@ -76,17 +78,8 @@ impl RemoteKeys {
         }
     }
 
-    async fn look(&self, kid: &str) -> Lookup {
-        match self.step(kid) {
-            Step::Answer(lookup) => return lookup,
-            // Nothing is ever sent: the end of the fetch closes the channel.
-            Step::Wait(mut flight) => drop(flight.changed().await),
-        }
-        self.shared.state().answer(kid, self.shared.clock.now(), self.shared.freshness)
-    }
-
     /// What to do about this id, decided under the lock so that only one request begins a fetch.
-    fn step(&self, kid: &str) -> Step {
+    fn decide(&self, kid: &str) -> Decision {
         let (now, freshness) = (self.shared.clock.now(), self.shared.freshness);
         let mut state = self.shared.state();
         let usable = state.usable(now, freshness);
@@ -96,18 +89,18 @@ impl RemoteKeys {
             if state.due(now, freshness) && flight.is_none() && !rests {
                 self.launch(&mut state);
             }
-            return Step::Answer(state.answer(kid, now, freshness));
+            return Decision::Answer(state.answer(kid, now, freshness));
         }
         if let Some(flight) = flight {
-            return Step::Wait(flight);
+            return Decision::Wait(flight);
         }
         if rests || usable && within(state.missed, now, freshness.cooldown) {
-            return Step::Answer(state.answer(kid, now, freshness));
+            return Decision::Answer(state.answer(kid, now, freshness));
         }
         if usable {
             state.missed = Some(now);
         }
-        Step::Wait(self.launch(&mut state))
+        Decision::Wait(self.launch(&mut state))
     }
 
     /// Fetches in a task of its own: a caller that hangs up does not end it for the others.
@@ -128,9 +121,15 @@ impl RemoteKeys {
     }
 }
 
+#[async_trait]
 impl KeySource for RemoteKeys {
-    fn find<'a>(&'a self, kid: &'a str) -> FoundKey<'a> {
-        Box::pin(self.look(kid))
+    async fn find(&self, kid: &str) -> Lookup {
+        match self.decide(kid) {
+            Decision::Answer(lookup) => return lookup,
+            // Nothing is ever sent: the end of the fetch closes the channel.
+            Decision::Wait(mut flight) => drop(flight.changed().await),
+        }
+        self.shared.state().answer(kid, self.shared.clock.now(), self.shared.freshness)
     }
 }
 

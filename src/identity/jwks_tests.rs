@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
-use super::super::fetch::{FetchError, Fetched};
+use super::super::fetch::FetchError;
 use super::super::keys::SigningKey;
 use super::*;
 use crate::clock::Simulated;
@@ -18,13 +18,12 @@ struct Script {
     fetches: AtomicUsize,
 }
 
+#[async_trait]
 impl Fetch for Arc<Script> {
-    fn fetch(&self) -> Fetched<'_> {
-        Box::pin(async {
-            self.fetches.fetch_add(1, Ordering::SeqCst);
-            self.gate.acquire().await.unwrap().forget();
-            self.answer.lock().unwrap().clone().map(String::into_bytes)
-        })
+    async fn fetch(&self) -> Result<Vec<u8>, FetchError> {
+        self.fetches.fetch_add(1, Ordering::SeqCst);
+        self.gate.acquire().await.unwrap().forget();
+        self.answer.lock().unwrap().clone().map(String::into_bytes)
     }
 }
 

@@ -1,16 +1,19 @@
 //! Keys: a pair that signs, the public half as a JSON Web Key, and where verification finds a key.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, encode};
 use ring::digest::{SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde::Serialize;
+use thiserror::Error;
+
+use super::provider;
+use crate::secret::Secret;
 
 /// A key that verifies, with the one algorithm that it is for.
 #[derive(Clone, Debug)]
@@ -35,26 +38,17 @@ pub enum Lookup {
     },
 }
 
-/// The answer of a [`KeySource`].
-pub type FoundKey<'a> = Pin<Box<dyn Future<Output = Lookup> + Send + 'a>>;
-
 /// Where verification finds the key that a token names. A remote key set may have to fetch it.
+#[async_trait]
 pub trait KeySource: Send + Sync {
     /// The key of this id.
-    fn find<'a>(&'a self, kid: &'a str) -> FoundKey<'a>;
+    async fn find(&self, kid: &str) -> Lookup;
 }
 
 /// No key could be made.
-#[derive(Debug)]
+#[derive(Debug, Error)]
+#[error("the system gave no random numbers for a signing key")]
 pub struct KeyError;
-
-impl std::fmt::Display for KeyError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the system gave no random numbers for a signing key")
-    }
-}
-
-impl std::error::Error for KeyError {}
 
 /// An ES256 key pair that lives as long as the process.
 #[derive(Debug)]
@@ -85,6 +79,7 @@ impl SigningKey {
     /// # Errors
     /// When the system gives no random numbers.
     pub fn generate() -> Result<Self, KeyError> {
+        provider::install();
         let random = SystemRandom::new();
         let pkcs8 =
             EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).map_err(|_| KeyError)?;
@@ -121,8 +116,14 @@ impl SigningKey {
         }
     }
 
-    pub(super) fn encoding(&self) -> &EncodingKey {
-        &self.encoding
+    /// The token that says this.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers for the signature.
+    pub fn sign(&self, claims: &impl Serialize) -> Result<Secret, jsonwebtoken::errors::Error> {
+        let mut header = Header::new(Algorithm::ES256);
+        header.kid = Some(self.kid.clone());
+        encode(&header, claims, &self.encoding).map(Secret::new)
     }
 }
 
@@ -131,14 +132,14 @@ fn thumbprint(x: &str, y: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, canonical.as_bytes()))
 }
 
+#[async_trait]
 impl KeySource for SigningKey {
-    fn find<'a>(&'a self, kid: &'a str) -> FoundKey<'a> {
-        let lookup = if kid == self.kid {
+    async fn find(&self, kid: &str) -> Lookup {
+        if kid == self.kid {
             Lookup::Found(VerifyingKey { algorithm: Algorithm::ES256, key: self.decoding.clone() })
         } else {
             Lookup::Unknown
-        };
-        Box::pin(std::future::ready(lookup))
+        }
     }
 }
 

@@ -1,71 +1,49 @@
 //! Who may do what: one table from role to permissions. A handler names the permission it needs, never a role.
 
-use std::fmt;
+use crate::domain::word::words;
 
-/// What a request needs its caller to be allowed to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Permission {
-    /// Look at records and statistics of the own organisation.
-    Read,
-    /// Send events that are counted.
-    RecordEvents,
-    /// Start syncs.
-    RunSyncs,
-    /// Open the tasks of plans that are due, as a schedule does.
-    OpenDueTasks,
-    /// Make, change and end plans and their tasks.
-    ManagePlans,
-    /// Act for organisations other than the own one.
-    EveryOrganisation,
+words! {
+    /// What a request needs its caller to be allowed to do.
+    pub enum Permission: "permission" {
+        /// Look at records and statistics of the own organisation.
+        Read = "read",
+        /// Send events that are counted.
+        RecordEvents = "record events",
+        /// Start syncs.
+        RunSyncs = "run syncs",
+        /// Open the tasks of plans that are due, as a schedule does.
+        OpenDueTasks = "open due tasks",
+        /// Make, change and end plans and their tasks.
+        ManagePlans = "manage plans",
+        /// Act for organisations other than the own one.
+        EveryOrganisation = "act for every organisation",
+    }
 }
 
 impl Permission {
-    const ALL: [Permission; 6] = [
-        Permission::Read,
-        Permission::RecordEvents,
-        Permission::RunSyncs,
-        Permission::OpenDueTasks,
-        Permission::ManagePlans,
-        Permission::EveryOrganisation,
-    ];
-
     /// The roles that have it, weakest first.
     pub fn roles(self) -> impl Iterator<Item = Role> {
-        Role::ALL.into_iter().filter(move |role| role.allows(self))
+        Role::ALL.iter().copied().filter(move |role| role.allows(self))
     }
 }
 
-impl fmt::Display for Permission {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Read => "read",
-            Self::RecordEvents => "record events",
-            Self::RunSyncs => "run syncs",
-            Self::OpenDueTasks => "open due tasks",
-            Self::ManagePlans => "manage plans",
-            Self::EveryOrganisation => "act for every organisation",
-        })
+words! {
+    /// What a caller is. For people `viewer < operator < admin`; the others stand beside that line.
+    pub enum Role: "role" {
+        /// Looks.
+        Viewer = "viewer",
+        /// A machine account: runs the scheduled calls.
+        Caller = "caller",
+        /// Manages plans and their tasks, nothing else.
+        PlanManager = "plan_manager",
+        /// Runs and stops things.
+        Operator = "operator",
+        /// Everything.
+        Admin = "admin",
     }
-}
-
-/// What a caller is. For people `viewer < operator < admin`; the others stand beside that line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
-    /// Looks.
-    Viewer,
-    /// A machine account: runs the scheduled calls.
-    Caller,
-    /// Manages plans and their tasks, nothing else.
-    PlanManager,
-    /// Runs and stops things.
-    Operator,
-    /// Everything.
-    Admin,
 }
 
 impl Role {
-    const ALL: [Role; 5] = [Role::Viewer, Role::Caller, Role::PlanManager, Role::Operator, Role::Admin];
-
     /// Reads a role as the IAM writes it: our own word, the same after `qs:`, or one of the names of the system that
     /// this replaces. Unknown ones grant nothing.
     pub fn parse(text: &str) -> Option<Role> {
@@ -76,18 +54,7 @@ impl Role {
             _ => {}
         }
         let word = text.strip_prefix("qs:").unwrap_or(text);
-        Role::ALL.into_iter().find(|role| role.word() == word)
-    }
-
-    /// Our word for it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Role::Viewer => "viewer",
-            Role::Caller => "caller",
-            Role::PlanManager => "plan_manager",
-            Role::Operator => "operator",
-            Role::Admin => "admin",
-        }
+        word.parse().ok()
     }
 
     /// Whether the role has the permission.
@@ -103,7 +70,7 @@ impl Role {
             Role::Caller => &[Read, RecordEvents, RunSyncs, OpenDueTasks],
             Role::PlanManager => &[Read, OpenDueTasks, ManagePlans],
             Role::Operator => &[Read, RecordEvents, RunSyncs, OpenDueTasks, ManagePlans],
-            Role::Admin => &Permission::ALL,
+            Role::Admin => Permission::ALL,
         }
     }
 }
@@ -142,7 +109,8 @@ mod tests {
 
     #[test]
     fn the_table_is_the_published_one() {
-        let roles = |permission: Permission| permission.roles().map(Role::word).collect::<Vec<_>>().join(" ");
+        let roles =
+            |permission: Permission| permission.roles().map(Role::as_str).collect::<Vec<_>>().join(" ");
         assert_eq!(roles(Permission::Read), "viewer caller plan_manager operator admin");
         assert_eq!(roles(Permission::RecordEvents), "caller operator admin");
         assert_eq!(roles(Permission::RunSyncs), "caller operator admin");
@@ -155,7 +123,7 @@ mod tests {
     fn each_step_from_viewer_to_admin_only_adds() {
         for pair in [Role::Viewer, Role::Operator, Role::Admin].windows(2) {
             for permission in Permission::ALL {
-                assert!(!pair[0].allows(permission) || pair[1].allows(permission), "{pair:?} {permission}");
+                assert!(!pair[0].allows(*permission) || pair[1].allows(*permission), "{pair:?} {permission}");
             }
         }
     }

@@ -1,5 +1,9 @@
 //! The real `qs-apiserver`: logins, refusals, replies, starts and stops.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reqwest::{Method, StatusCode};
@@ -254,6 +258,61 @@ fn an_unsafe_or_wrong_start_is_one_line_and_its_exit_code() {
         assert!(stderr.starts_with("qs-apiserver: ") && stderr.contains(reason), "{stderr}");
     }
     assert_eq!(refused(&["frobnicate"], &[]).0, Some(64));
+}
+
+/// A file of this content and mode.
+fn secret_file(dir: &Path, content: &str, mode: u32) -> String {
+    let path = dir.join("secret");
+    std::fs::write(&path, content).unwrap();
+    std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn a_secret_file_that_others_may_read_is_refused_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    for (key, variable, content) in [
+        ("database.url_file", "QS_DATABASE__URL_FILE", "sqlite:/tmp/hunter2.db"),
+        ("redis.url_file", "QS_REDIS__URL_FILE", "redis://:hunter2@127.0.0.1:1"),
+        ("dev_iam.password_file", "QS_DEV_IAM__PASSWORD_FILE", "hunter2"),
+    ] {
+        for mode in [0o644, 0o640, 0o604] {
+            let file = secret_file(dir.path(), content, mode);
+            let unset = if key == "database.url_file" { "QS_DATABASE__URL" } else { "QS_UNUSED" };
+            let (code, stderr) = refused(&["serve", "--dev-iam"], &[(variable, &file), (unset, "")]);
+            assert_eq!((code, stderr.lines().count()), (Some(78), 1), "{stderr}");
+            let reason = format!("{key}: mode {mode:04o} of {file} lets others read it");
+            assert!(stderr.contains(&reason) && stderr.contains("chmod 600"), "{stderr}");
+            assert!(!stderr.contains("hunter2"), "{stderr}");
+        }
+    }
+    let file = secret_file(dir.path(), "\n", 0o600);
+    let (code, stderr) = refused(&["serve", "--dev-iam"], &[("QS_DEV_IAM__PASSWORD_FILE", &file)]);
+    assert_eq!(code, Some(78), "{stderr}");
+    assert!(stderr.contains("dev_iam.password_file: ") && stderr.contains("is empty"), "{stderr}");
+}
+
+#[tokio::test]
+async fn a_secret_file_of_its_owner_or_of_systemd_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}/of-file.db", dir.path().display());
+    let file = secret_file(dir.path(), &format!("{url}\n"), 0o600);
+    let env = [("QS_DATABASE__URL_FILE", &*file), ("QS_DATABASE__URL", "")];
+    let migrated = command(&dir, &env).arg("migrate").output().unwrap();
+    assert!(migrated.status.success(), "{migrated:?}");
+    assert!(dir.path().join("of-file.db").exists());
+
+    let file = secret_file(dir.path(), "s3cret\"\\&%\n", 0o440);
+    let env = [
+        ("QS_DEV_IAM__USERNAME", "amy"),
+        ("QS_DEV_IAM__PASSWORD_FILE", &*file),
+        ("CREDENTIALS_DIRECTORY", dir.path().to_str().unwrap()),
+    ];
+    if std::fs::metadata(&file).unwrap().uid() == 0 {
+        assert!(!Server::start(&env).token().await.is_empty());
+    }
+    let (code, stderr) = refused(&["serve", "--dev-iam"], &env[..2]);
+    assert_eq!(code, Some(78), "no directory is named: {stderr}");
 }
 
 #[test]

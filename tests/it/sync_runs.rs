@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use qs_scheduler::app::apiserver::serve;
@@ -14,7 +15,7 @@ use qs_scheduler::business::readiness::Readiness;
 use qs_scheduler::business::statistics::Statistics;
 use qs_scheduler::business::sync_run::SyncRuns;
 use qs_scheduler::clock::{SharedClock, Simulated};
-use qs_scheduler::counters::{Answer, Counter, Counters, CountersError, Cursor, Mark, Page, Touched};
+use qs_scheduler::counters::{Counter, Counters, CountersError, Cursor, Mark, Page, Touched};
 use qs_scheduler::domain::entry::EntryBase;
 use qs_scheduler::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent};
 use qs_scheduler::http::business::{Api, codes, router};
@@ -52,49 +53,48 @@ impl Scripted {
     }
 }
 
+#[async_trait]
 impl Counters for Scripted {
-    fn count<'a>(&'a self, _: i64, _: &'a StatisticsEvent, _: Timestamp) -> Answer<'a, bool> {
-        Box::pin(async { Ok(true) })
+    async fn count(&self, _: i64, _: &StatisticsEvent, _: Timestamp) -> Result<bool, CountersError> {
+        Ok(true)
     }
 
-    fn mark(&self, _: i64) -> Answer<'_, Mark> {
-        Box::pin(async { Ok(mark()) })
+    async fn mark(&self, _: i64) -> Result<Mark, CountersError> {
+        Ok(mark())
     }
 
-    fn touched<'a>(&'a self, _: i64, _: Option<&'a Mark>) -> Answer<'a, Touched> {
-        Box::pin(async { Ok(Touched { days: [].into(), mark: mark() }) })
+    async fn touched(&self, _: i64, _: Option<&Mark>) -> Result<Touched, CountersError> {
+        Ok(Touched { days: [].into(), mark: mark() })
     }
 
-    fn page<'a>(&'a self, _: i64, _: &'a Days, _: Option<Cursor>, _: u32) -> Answer<'a, Page> {
-        Box::pin(async {
-            self.entered.add_permits(1);
-            self.gate.acquire().await.unwrap().forget();
-            match self.then {
-                Then::Empty => Ok(Page::default()),
-                Then::Fail => Err(CountersError::Corrupt { verb: "page", found: "x".to_owned() }),
-                Then::Panic => panic!("as the test says"),
-            }
-        })
+    async fn page(&self, _: i64, _: &Days, _: Option<Cursor>, _: u32) -> Result<Page, CountersError> {
+        self.entered.add_permits(1);
+        self.gate.acquire().await.unwrap().forget();
+        match self.then {
+            Then::Empty => Ok(Page::default()),
+            Then::Fail => Err(CountersError::Corrupt { verb: "page", found: "x".to_owned() }),
+            Then::Panic => panic!("as the test says"),
+        }
     }
 
-    fn find<'a>(&'a self, _: i64, keys: &'a [DailyKey]) -> Answer<'a, Vec<Option<Counter>>> {
-        Box::pin(async { Ok(keys.iter().map(|_| None).collect()) })
+    async fn find(&self, _: i64, keys: &[DailyKey]) -> Result<Vec<Option<Counter>>, CountersError> {
+        Ok(keys.iter().map(|_| None).collect())
     }
 
-    fn restore<'a>(&'a self, _: i64, _: &'a [DailyCount]) -> Answer<'a, u64> {
-        Box::pin(async { Ok(0) })
+    async fn restore(&self, _: i64, _: &[DailyCount]) -> Result<u64, CountersError> {
+        Ok(0)
     }
 
-    fn organisations(&self) -> Answer<'_, BTreeSet<i64>> {
-        Box::pin(async { Ok(BTreeSet::new()) })
+    async fn organisations(&self) -> Result<BTreeSet<i64>, CountersError> {
+        Ok(BTreeSet::new())
     }
 
-    fn forget(&self, _: Timestamp) -> Answer<'_, u64> {
-        Box::pin(async { Ok(0) })
+    async fn forget(&self, _: Timestamp) -> Result<u64, CountersError> {
+        Ok(0)
     }
 
-    fn ready(&self) -> Answer<'_, ()> {
-        Box::pin(async { Err(CountersError::Corrupt { verb: "ready", found: "gone".to_owned() }) })
+    async fn ready(&self) -> Result<(), CountersError> {
+        Err(CountersError::Corrupt { verb: "ready", found: "gone".to_owned() })
     }
 }
 

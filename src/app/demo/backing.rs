@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tokio::process::Command;
 
-use crate::cli::output::{Failure, Output};
+use crate::cli::output::Failure;
 use crate::config::Env;
 use crate::domain::exit::Exit;
 use crate::secret::Secret;
@@ -23,26 +23,43 @@ pub(super) enum Backing {
     Servers(Servers),
 }
 
-/// The database, and what was written into Redis. [`Backing::remove`] is their end; whoever never comes to it removes
-/// them by dropping this.
+/// The database, and what was written into Redis.
 pub(super) struct Servers {
     server: Secret,
     database: String,
     redis: Secret,
-    output: Output,
-    /// Their end was reached, well or not.
-    ended: bool,
+    /// Everything in them is ours.
+    made: bool,
 }
 
 impl Backing {
-    /// Looks at the environment; makes the database if servers are named.
-    pub(super) async fn of(env: &Env, output: Output) -> Result<Self, Failure> {
+    /// What the environment names.
+    pub(super) fn of(env: &Env) -> Result<Self, Failure> {
         match (env.get(MYSQL), env.get(REDIS)) {
             (None, None) => Ok(Self::Embedded),
-            (Some(mysql), Some(redis)) => Servers::make(mysql, redis, output).await.map(Self::Servers),
+            (Some(mysql), Some(redis)) => Ok(Self::Servers(Servers {
+                server: Secret::new(mysql.trim_end_matches('/')),
+                database: format!("qs_demo_{:08x}", fastrand::u32(..)),
+                redis: Secret::new(redis),
+                made: false,
+            })),
             (Some(_), None) => Err(wrong(format!("{REDIS} is required together with {MYSQL}"))),
             (None, Some(_)) => Err(wrong(format!("{MYSQL} is required together with {REDIS}"))),
         }
+    }
+
+    /// Makes the database.
+    pub(super) async fn make(&mut self) -> Result<(), Failure> {
+        let Self::Servers(servers) = self else { return Ok(()) };
+        let mut connection = connect(&servers.redis).await?;
+        let keys: i64 =
+            redis::cmd("DBSIZE").query_async(&mut connection).await.map_err(|e| unreachable(REDIS, &e))?;
+        if keys > 0 {
+            let hint = "name an empty one, such as redis://HOST/15";
+            return Err(wrong(format!("{REDIS}: that database holds {keys} keys; {hint}")));
+        }
+        servers.made = true;
+        administer(&servers.server, &format!("create database {}", servers.database)).await
     }
 
     /// What is told about it.
@@ -69,41 +86,17 @@ impl Backing {
         }
     }
 
-    /// Removes what was written into servers; files go with their directory.
-    pub(super) async fn remove(&mut self) -> Result<(), Failure> {
-        let Self::Servers(servers) = self else { return Ok(()) };
-        let removed = servers.remove().await;
-        servers.ended = true;
-        removed
-    }
-}
-
-impl Servers {
-    async fn make(mysql: &str, redis: &str, output: Output) -> Result<Self, Failure> {
-        let (server, redis) = (Secret::new(mysql.trim_end_matches('/')), Secret::new(redis));
-        let mut connection = connect(&redis).await?;
-        let keys: i64 =
-            redis::cmd("DBSIZE").query_async(&mut connection).await.map_err(|e| unreachable(REDIS, &e))?;
-        if keys > 0 {
-            let hint = "name an empty one, such as redis://HOST/15";
-            return Err(wrong(format!("{REDIS}: that database holds {keys} keys; {hint}")));
-        }
-        let database = format!("qs_demo_{:08x}", fastrand::u32(..));
-        administer(&server, &format!("create database {database}")).await?;
-        Ok(Self { server, database, redis, output, ended: false })
-    }
-
-    /// Tries both, and tells of whatever is left.
-    async fn remove(&self) -> Result<(), Failure> {
-        let dropped =
-            administer(&self.server, &format!("drop database if exists {}", self.database)).await.err();
-        let flushed = flush(&self.redis).await.err();
+    /// Removes what was written into servers, and tells of whatever is left; files go with their directory.
+    pub(super) async fn remove(&self) -> Result<(), Failure> {
+        let Self::Servers(Servers { server, database, redis, made: true }) = self else { return Ok(()) };
+        let dropped = administer(server, &format!("drop database if exists {database}")).await.err();
+        let flushed = flush(redis).await.err();
         let wrong: Vec<String> = [dropped, flushed].into_iter().flatten().map(|one| one.message).collect();
         if wrong.is_empty() {
             return Ok(());
         }
         let message = format!("the demonstration's data could not be removed: {}", wrong.join("; "));
-        let hint = format!("drop the database {} and empty the one of {REDIS}", self.database);
+        let hint = format!("drop the database {database} and empty the one of {REDIS}");
         Err(Failure::new(Exit::Io, message).with_hint(hint))
     }
 }
@@ -127,29 +120,6 @@ async fn administer(server: &Secret, statement: &str) -> Result<(), Failure> {
     let done = db.execute(sql(statement)).await;
     db.close().await;
     done.map(|_| ()).map_err(|error| unreachable(MYSQL, &error))
-}
-
-impl Drop for Servers {
-    fn drop(&mut self) {
-        if self.ended {
-            return;
-        }
-        // The demonstration was stopped or broke down. A drop cannot wait, so the waiting is done elsewhere.
-        let removed = std::thread::scope(|scope| {
-            let removal = scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                let runtime = runtime.map_err(|error| Failure::new(Exit::Internal, error.to_string()))?;
-                runtime.block_on(self.remove())
-            });
-            removal
-                .join()
-                .unwrap_or_else(|_| Err(Failure::new(Exit::Internal, "a defect stopped the removal")))
-        });
-        // It has a reason to end already; this is said beside it.
-        if let Err(failure) = removed {
-            self.output.failure(&failure);
-        }
-    }
 }
 
 fn wrong(message: String) -> Failure {

@@ -1,18 +1,18 @@
 //! The demonstration: a real server, the crontab's own entries through the real `qs-api-call`, and things that break.
 
-mod acts;
 mod backing;
 mod broken;
 mod crontab;
 mod programs;
-mod stage;
+mod setup;
+mod steps;
 
 use comfy_table::{Table, presets};
 
-use self::acts::Step;
 use self::backing::Backing;
 use self::programs::Programs;
-use self::stage::Stage;
+use self::setup::Setup;
+use self::steps::DemoStep;
 use crate::cli::output::{Failure, Output};
 use crate::cli::scheduler::DemoArgs;
 use crate::cli::signal::stopped;
@@ -32,48 +32,49 @@ pub fn run(args: DemoArgs, env: &Env, output: Output) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Internal, format!("the runtime cannot start: {error}")))?;
+    let mut setup = Setup::new(programs, Backing::of(env)?, args.keep)?;
     runtime.block_on(async {
-        tokio::select! {
-            result = play(args, env, programs, output) => result,
-            // The server and the directory are removed by their owners on the way out.
+        let ended = tokio::select! {
+            result = demonstrate(&mut setup, output) => result,
             stop = stopped() => Err(Failure::new(stop.exit(), format!("stopped by {}", stop.name()))),
+        };
+        match (ended, setup.remove().await) {
+            (Ok(()), removed) => removed,
+            (Err(failure), removed) => {
+                if let Err(left) = removed {
+                    output.failure(&left);
+                }
+                Err(failure)
+            }
         }
-    })
-}
-
-async fn play(args: DemoArgs, env: &Env, programs: Programs, output: Output) -> Result<(), Failure> {
-    let entries = crontab::entries(CRONTAB)?;
-    let backing = Backing::of(env, output).await?;
-    let mut stage = Stage::set(programs, backing, args.keep, output).await?;
-    output.data(&format!("qs-apiserver serves on {} with {}\n", stage.url(), stage.data()))?;
-    let steps = acts::play(&mut stage, &entries, output).await?;
-    output.data(&table(&steps))?;
-    if let Some(entry) = entries.first() {
-        let log = excerpt(&stage.log(entry)?);
-        output.data(&format!("\nThe end of the log of {}, each line cut short:\n{log}", entry.task()))?;
-    }
-    output.data(&format!("\nWhat `qs-api-call status` says:\n{}", stage.status().await?.trim_end()))?;
-    let wrong: Vec<&str> =
-        steps.iter().filter(|step| !step.is_as_expected()).map(|step| step.what.as_str()).collect();
-    let wrong = (!wrong.is_empty())
-        .then(|| Failure::new(Exit::Failed, format!("not as expected: {}", wrong.join("; "))));
-    let kept = match (stage.strike().await, wrong) {
-        (Ok(kept), None) => kept,
-        (Ok(_), Some(wrong)) => return Err(wrong),
-        (Err(left), None) => return Err(left),
-        (Err(left), Some(wrong)) => {
-            output.failure(&left);
-            return Err(wrong);
-        }
-    };
-    let end = kept.map_or_else(
+    })?;
+    let end = setup.kept().map_or_else(
         || "everything is removed".to_owned(),
         |dir| format!("what it wrote is left in {}", dir.display()),
     );
     output.data(&format!("\nEvery step came out as it must. The server is stopped and {end}."))
 }
 
-fn table(steps: &[Step]) -> String {
+async fn demonstrate(setup: &mut Setup, output: Output) -> Result<(), Failure> {
+    let entries = crontab::calls(CRONTAB)?;
+    setup.start().await?;
+    output.data(&format!("qs-apiserver serves on {} with {}\n", setup.url(), setup.data()))?;
+    let steps = steps::take(setup, &entries, output).await?;
+    output.data(&table(&steps))?;
+    if let Some(entry) = entries.first() {
+        let log = excerpt(&setup.log(entry)?);
+        output.data(&format!("\nThe end of the log of {}, each line cut short:\n{log}", entry.task))?;
+    }
+    output.data(&format!("\nWhat `qs-api-call status` says:\n{}", setup.status().await?.trim_end()))?;
+    let wrong: Vec<&str> =
+        steps.iter().filter(|step| !step.is_as_expected()).map(|step| step.what.as_str()).collect();
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Failed, format!("not as expected: {}", wrong.join("; "))))
+}
+
+fn table(steps: &[DemoStep]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["", "STEP", "EXIT", "STATUS", "TRIES", "TOKEN", "MS", "WHAT THE CALL SAYS"]);
@@ -105,7 +106,7 @@ fn excerpt(log: &str) -> String {
 }
 
 /// The message, and the counts when the reply has them.
-fn summary(step: &Step) -> String {
+fn summary(step: &DemoStep) -> String {
     let json = &step.called.json;
     let data = &json["body"]["data"];
     let counts: Vec<String> = ["scanned", "written", "unchanged", "failed"]

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::output::{Failure, Output, usage};
+use super::output::{Output, usage};
 use crate::domain::exit::Exit;
 
 /// The program's name, in usage and errors.
@@ -53,9 +53,4 @@ pub fn parse(args: impl IntoIterator<Item = OsString>, output: Output) -> Result
         Ok(cli) => Ok(cli.command),
         Err(error) => Err(output.finish(usage(&error, output))),
     }
-}
-
-/// Ends the program.
-pub fn finish(result: Result<(), Failure>, output: Output) -> Exit {
-    output.finish(result)
 }

@@ -4,7 +4,6 @@
 //! be evicted: `maxmemory-policy noeviction` or one of the `volatile` ones.
 
 mod keys;
-mod link;
 mod page;
 mod script;
 
@@ -12,15 +11,16 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use redis::{ScriptInvocation, pipe};
 
-use self::link::{Link, LinkError};
-use self::page::new_generation;
+use self::page::{ReadHash, new_generation};
 use self::script::Scripts;
-use super::{Answer, Counter, Counters, CountersError, Cursor, Mark, Page, Touched};
+use super::{Counter, Counters, CountersError, Cursor, During, Mark, Page, Touched};
 use crate::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent};
+use crate::redis::Link;
 use crate::secret::Secret;
 
 /// Counters of one pipeline.
@@ -54,143 +54,130 @@ impl RedisCounters {
     /// # Errors
     /// When the URL is none of Redis, or nothing answers there. The text never holds the URL.
     pub async fn connect(url: &Secret, remember: Duration) -> Result<Self, CountersError> {
-        let link = Link::connect(url).await.map_err(failed("connect"))?;
+        let link = Link::connect(url).await.during("connect")?;
         let remember = remember.clamp(Duration::from_millis(1), LONGEST);
         Ok(Self { link, scripts: Scripts::new(), remember })
     }
 }
 
+#[async_trait]
 impl Counters for RedisCounters {
-    fn count<'a>(&'a self, org_id: i64, event: &'a StatisticsEvent, _now: Timestamp) -> Answer<'a, bool> {
-        Box::pin(async move {
-            let mut call = self.scripts.count.key(keys::mark(org_id, &event.event_id));
-            call.key(keys::GENERATION).key(keys::revision(org_id)).key(keys::touched(org_id));
-            call.key(keys::ORGANISATIONS);
-            let remember = u64::try_from(self.remember.as_millis()).unwrap_or(u64::MAX);
-            call.arg(remember).arg(new_generation()).arg(org_id);
-            for count in event.increments() {
-                call.key(keys::counter(org_id, &count.key)).arg(count.key.date.to_string());
-                add_fields(&mut call, &count);
-            }
-            let (counted, key): (i64, Vec<u8>) = self.link.invoke(&call).await.map_err(failed("count"))?;
-            if counted < 0 { Err(unwritable("count", &key)) } else { Ok(counted == 1) }
-        })
+    async fn count(
+        &self,
+        org_id: i64,
+        event: &StatisticsEvent,
+        _now: Timestamp,
+    ) -> Result<bool, CountersError> {
+        let mut call = self.scripts.count.key(keys::mark(org_id, &event.event_id));
+        call.key(keys::GENERATION).key(keys::revision(org_id)).key(keys::touched(org_id));
+        call.key(keys::ORGANISATIONS);
+        let remember = u64::try_from(self.remember.as_millis()).unwrap_or(u64::MAX);
+        call.arg(remember).arg(new_generation()).arg(org_id);
+        for count in event.increments() {
+            call.key(keys::counter(org_id, &count.key)).arg(count.key.date.to_string());
+            add_fields(&mut call, &count);
+        }
+        let (counted, key): (i64, Vec<u8>) = self.link.invoke(&call).await.during("count")?;
+        if counted < 0 { Err(unwritable("count", &key)) } else { Ok(counted == 1) }
     }
 
-    fn mark(&self, org_id: i64) -> Answer<'_, Mark> {
-        Box::pin(async move {
-            let mut ask = pipe();
-            ask.atomic().cmd("SET").arg(keys::GENERATION).arg(new_generation()).arg("NX").ignore();
-            ask.cmd("GET").arg(keys::GENERATION).cmd("GET").arg(keys::revision(org_id));
-            let (generation, revision): (String, Option<i64>) =
-                self.link.query(&ask).await.map_err(failed("mark"))?;
-            Ok(Mark { generation, revision: revision.unwrap_or(0) })
-        })
+    async fn mark(&self, org_id: i64) -> Result<Mark, CountersError> {
+        let mut ask = pipe();
+        ask.atomic().cmd("SET").arg(keys::GENERATION).arg(new_generation()).arg("NX").ignore();
+        ask.cmd("GET").arg(keys::GENERATION).cmd("GET").arg(keys::revision(org_id));
+        let (generation, revision): (String, Option<i64>) = self.link.query(&ask).await.during("mark")?;
+        Ok(Mark { generation, revision: revision.unwrap_or(0) })
     }
 
-    fn touched<'a>(&'a self, org_id: i64, since: Option<&'a Mark>) -> Answer<'a, Touched> {
-        Box::pin(async move {
-            let mut call = self.scripts.touched.key(keys::GENERATION);
-            call.key(keys::revision(org_id)).key(keys::touched(org_id)).arg(new_generation());
-            call.arg(since.map_or("", |since| &since.generation))
-                .arg(since.map_or(0, |since| since.revision));
-            let (generation, revision, days): (String, i64, Vec<String>) =
-                self.link.invoke(&call).await.map_err(failed("touched"))?;
-            let day = |text: &String| {
-                let found = || format!("{}: expected days", keys::touched(org_id));
-                text.parse::<Date>().map_err(|_| CountersError::Corrupt { verb: "touched", found: found() })
-            };
-            let days = days.iter().map(day).collect::<Result<_, _>>()?;
-            Ok(Touched { days, mark: Mark { generation, revision } })
-        })
+    async fn touched(&self, org_id: i64, since: Option<&Mark>) -> Result<Touched, CountersError> {
+        let mut call = self.scripts.touched.key(keys::GENERATION);
+        call.key(keys::revision(org_id)).key(keys::touched(org_id)).arg(new_generation());
+        call.arg(since.map_or("", |since| &since.generation)).arg(since.map_or(0, |since| since.revision));
+        let (generation, revision, days): (String, i64, Vec<String>) =
+            self.link.invoke(&call).await.during("touched")?;
+        let days = days.iter().map(|day| day.parse::<Date>()).collect::<Result<_, _>>();
+        let expected = |_| format!("{}: expected days", keys::touched(org_id));
+        let days = days.map_err(expected).corrupt("touched")?;
+        Ok(Touched { days, mark: Mark { generation, revision } })
     }
 
     /// A counter that `SCAN` finds twice in one page is in it once; it may be in two pages. Looking for few days takes
     /// as long as for all: the server has no order of days. It fails when the counters were emptied, or the server was
     /// restarted, since the first page.
-    fn page<'a>(
-        &'a self,
+    async fn page(
+        &self,
         org_id: i64,
-        days: &'a Days,
+        days: &Days,
         cursor: Option<Cursor>,
         limit: u32,
-    ) -> Answer<'a, Page> {
-        Box::pin(page::page(&self.link, org_id, days, cursor, limit))
+    ) -> Result<Page, CountersError> {
+        page::page(&self.link, org_id, days, cursor, limit).await
     }
 
-    fn find<'a>(&'a self, org_id: i64, keys: &'a [DailyKey]) -> Answer<'a, Vec<Option<Counter>>> {
-        Box::pin(async move {
-            let mut found = Vec::with_capacity(keys.len());
-            for chunk in keys.chunks(FOUND) {
-                let names: Vec<String> = chunk.iter().map(|key| keys::counter(org_id, key)).collect();
-                let read = page::hashes(names.iter().map(String::as_bytes));
-                let answers = self.link.answers(&read).await.map_err(failed("find"))?;
-                for (key, answer) in chunk.iter().zip(answers) {
-                    let counter = page::counter(&self.link, key.clone(), answer).map_err(failed("find"))?;
-                    let corrupt =
-                        |why| CountersError::Corrupt { verb: "find", found: format!("{key}: {why}") };
-                    found.push(counter.map_err(corrupt)?);
-                }
+    async fn find(&self, org_id: i64, keys: &[DailyKey]) -> Result<Vec<Option<Counter>>, CountersError> {
+        let mut found = Vec::with_capacity(keys.len());
+        for chunk in keys.chunks(FOUND) {
+            let names: Vec<String> = chunk.iter().map(|key| keys::counter(org_id, key)).collect();
+            let read = page::hashes(names.iter().map(String::as_bytes));
+            let answers = self.link.answers(&read).await.during("find")?;
+            for (key, answer) in chunk.iter().zip(answers) {
+                found.push(match page::counter(&self.link, key.clone(), answer).during("find")? {
+                    ReadHash::Counter(counter) => Some(counter),
+                    ReadHash::Missing => None,
+                    ReadHash::Unreadable(why) => return Err(format!("{key}: {why}")).corrupt("find"),
+                });
             }
-            Ok(found)
-        })
+        }
+        Ok(found)
     }
 
-    fn restore<'a>(&'a self, org_id: i64, known: &'a [DailyCount]) -> Answer<'a, u64> {
-        Box::pin(async move {
-            let (mut changed, mut began) = (0, None);
-            for chunk in known.chunks(RESTORED) {
-                let mut call = self.scripts.restore.key(keys::GENERATION);
-                call.arg(new_generation());
-                for count in chunk {
-                    call.key(keys::counter(org_id, &count.key));
-                    add_fields(&mut call, count);
-                }
-                let (number, text): (i64, Vec<u8>) =
-                    self.link.invoke(&call).await.map_err(failed("restore"))?;
-                changed += u64::try_from(number).map_err(|_| unwritable("restore", &text))?;
-                if *began.get_or_insert_with(|| text.clone()) != text {
-                    let source = "the counters were emptied or replaced while they were restored".into();
-                    return Err(CountersError::Backend { verb: "restore", source });
-                }
+    async fn restore(&self, org_id: i64, known: &[DailyCount]) -> Result<u64, CountersError> {
+        let (mut changed, mut began) = (0, None);
+        for chunk in known.chunks(RESTORED) {
+            let mut call = self.scripts.restore.key(keys::GENERATION);
+            call.arg(new_generation());
+            for count in chunk {
+                call.key(keys::counter(org_id, &count.key));
+                add_fields(&mut call, count);
             }
-            Ok(changed)
-        })
+            let (number, text): (i64, Vec<u8>) = self.link.invoke(&call).await.during("restore")?;
+            changed += u64::try_from(number).map_err(|_| unwritable("restore", &text))?;
+            if *began.get_or_insert_with(|| text.clone()) != text {
+                let why = "the counters were emptied or replaced while they were restored";
+                return Err(why).during("restore");
+            }
+        }
+        Ok(changed)
     }
 
-    fn organisations(&self) -> Answer<'_, BTreeSet<i64>> {
-        Box::pin(async move {
-            let mut counted = pipe();
-            counted.cmd("SMEMBERS").arg(keys::ORGANISATIONS);
-            let (mut found,): (BTreeSet<i64>,) =
-                self.link.query(&counted).await.map_err(failed("organisations"))?;
-            // Other programs do not write down whose counters they make.
-            let (mut from, pattern) = (None, keys::every_counter());
-            loop {
-                let step = page::scan(&self.link, "organisations", from.as_ref(), &pattern, SCANNED);
-                let (counters, position, done) = step.await?;
-                found.extend(counters.iter().filter_map(|key| keys::organisation(key)));
-                if done {
-                    return Ok(found);
-                }
-                from = Some(position);
+    async fn organisations(&self) -> Result<BTreeSet<i64>, CountersError> {
+        let mut counted = pipe();
+        counted.cmd("SMEMBERS").arg(keys::ORGANISATIONS);
+        let (mut found,): (BTreeSet<i64>,) = self.link.query(&counted).await.during("organisations")?;
+        // Other programs do not write down whose counters they make.
+        let (mut from, pattern) = (None, keys::every_counter());
+        loop {
+            let step = page::scan(&self.link, "organisations", from.as_ref(), &pattern, SCANNED);
+            let (counters, position, done) = step.await?;
+            found.extend(counters.iter().filter_map(|key| keys::organisation(key)));
+            if done {
+                return Ok(found);
             }
-        })
+            from = Some(position);
+        }
     }
 
     /// The server forgets them by itself.
-    fn forget(&self, _counted_before: Timestamp) -> Answer<'_, u64> {
-        Box::pin(async { Ok(0) })
+    async fn forget(&self, _counted_before: Timestamp) -> Result<u64, CountersError> {
+        Ok(0)
     }
 
-    fn ready(&self) -> Answer<'_, ()> {
-        Box::pin(async move {
-            // A write that changes nothing most of the time: a replica, a server that loads, and a full one refuse it.
-            let mut ask = pipe();
-            ask.cmd("PING").ignore();
-            ask.cmd("SET").arg(keys::GENERATION).arg(new_generation()).arg("NX").ignore();
-            self.link.query(&ask).await.map_err(failed("ready"))
-        })
+    async fn ready(&self) -> Result<(), CountersError> {
+        // A write that changes nothing most of the time: a replica, a server that loads, and a full one refuse it.
+        let mut ask = pipe();
+        ask.cmd("PING").ignore();
+        ask.cmd("SET").arg(keys::GENERATION).arg(new_generation()).arg("NX").ignore();
+        self.link.query(&ask).await.during("ready")
     }
 }
 
@@ -204,10 +191,6 @@ fn add_fields(call: &mut ScriptInvocation<'_>, count: &DailyCount) {
             call.arg(format!("{what}:{value}")).arg(*number);
         }
     }
-}
-
-fn failed(verb: &'static str) -> impl Fn(LinkError) -> CountersError {
-    move |source| CountersError::Backend { verb, source: Box::new(source) }
 }
 
 fn unwritable(verb: &'static str, key: &[u8]) -> CountersError {

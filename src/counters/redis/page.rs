@@ -6,10 +6,10 @@ use redis::{Pipeline, Value, pipe};
 use uuid::Uuid;
 
 use super::keys;
-use super::link::{Link, LinkError};
-use crate::counters::{Counter, CountersError, Cursor, Page};
+use crate::counters::{Counter, CountersError, Cursor, During, Page};
 use crate::domain::statistics::{DailyCount, DailyKey, Days, Distribution};
 use crate::domain::sync_run::ItemError;
+use crate::redis::{Link, LinkError};
 
 /// The most keys that one step looks at: the server does nothing else meanwhile.
 const MAX_STEP: u32 = 10_000;
@@ -60,16 +60,16 @@ pub(super) async fn scan(
     }
     step.cmd("SCAN").arg(from.map_or(0, |from| from.at)).arg("MATCH").arg(pattern);
     step.arg("COUNT").arg(count.clamp(1, MAX_STEP)).cmd("GET").arg(keys::GENERATION);
-    let failed = |source: LinkError| CountersError::Backend { verb, source: Box::new(source) };
-    let mut answers = link.answers(&step).await.map_err(failed)?;
+    let mut answers = link.answers(&step).await.during(verb)?;
     // Whoever may not ask for the process reads nevertheless.
     for answer in answers.iter().skip(1) {
         if let Value::ServerError(error) = answer {
-            return Err(failed(link.refused(error)));
+            return Err(link.refused(error)).during(verb);
         }
     }
     let generation = answers.pop().map(|generation| text(&generation)).unwrap_or_default();
-    let (at, mut found) = answers.pop().and_then(scanned_keys).ok_or_else(|| failed(link.unexpected()))?;
+    let (at, mut found) =
+        answers.pop().and_then(scanned_keys).ok_or_else(|| link.unexpected()).during(verb)?;
     let position = Position { at, run: answers.first().map(run_of).unwrap_or_default(), generation };
     unmoved(verb, from.unwrap_or(&position), &position)?;
     found.sort_unstable();
@@ -80,11 +80,10 @@ pub(super) async fn scan(
 
 /// Fails when a scan cannot go on here.
 fn unmoved(verb: &'static str, before: &Position, now: &Position) -> Result<(), CountersError> {
-    let moved = |why: &str| Err(CountersError::Backend { verb, source: why.into() });
     if now.generation.is_empty() || now.generation != before.generation {
-        return moved(EMPTIED);
+        return Err(EMPTIED).during(verb);
     }
-    if now.run == before.run { Ok(()) } else { moved(RESTARTED) }
+    if now.run == before.run { Ok(()) } else { Err(RESTARTED).during(verb) }
 }
 
 /// A page of the counters of one organisation.
@@ -95,8 +94,8 @@ pub(super) async fn page(
     cursor: Option<Cursor>,
     limit: u32,
 ) -> Result<Page, CountersError> {
-    let foreign = || CountersError::Corrupt { verb: "page", found: "a cursor of another adapter".to_owned() };
-    let from = cursor.map(|cursor| Position::read(&cursor).ok_or_else(foreign)).transpose()?;
+    let from = cursor.map(|cursor| Position::read(&cursor).ok_or("a cursor of another adapter"));
+    let from = from.transpose().corrupt("page")?;
     let prefix = keys::prefix(org_id);
     // The organisation is a number: nothing in the pattern can be taken for a wildcard.
     let (found, position, done) = scan(link, "page", from.as_ref(), &format!("{prefix}*"), limit).await?;
@@ -121,12 +120,14 @@ pub(super) async fn page(
     let part = |keys| part(link, &position, keys);
     let parts = tokio::try_join!(part(first), part(second), part(third), part(fourth))?;
     let answers = [parts.0, parts.1, parts.2, parts.3].into_iter().flatten();
-    let failed = |source: LinkError| CountersError::Backend { verb: "page", source: Box::new(source) };
     page.counters.reserve(wanted.len());
     for ((key, daily), answer) in wanted.into_iter().zip(answers) {
-        match counter(link, daily, answer).map_err(failed)? {
-            Ok(counter) => page.counters.extend(counter),
-            Err(message) => page.unreadable.push(ItemError { item: keys::shown(&key), message }),
+        match counter(link, daily, answer).during("page")? {
+            ReadHash::Counter(counter) => page.counters.push(counter),
+            ReadHash::Missing => {}
+            ReadHash::Unreadable(message) => {
+                page.unreadable.push(ItemError { item: keys::shown(&key), message });
+            }
         }
     }
     Ok(page)
@@ -141,8 +142,7 @@ async fn part(
     let mut read = hashes(keys.iter().map(|(key, _)| key.as_slice()));
     // After the last hash: a flush before it has been noticed, one after it takes nothing from what was read.
     read.cmd("GET").arg(keys::GENERATION);
-    let failed = |source: LinkError| CountersError::Backend { verb: "page", source: Box::new(source) };
-    let mut answers = link.answers(&read).await.map_err(failed)?;
+    let mut answers = link.answers(&read).await.during("page")?;
     let generation = answers.pop().map(|generation| text(&generation)).unwrap_or_default();
     unmoved("page", position, &Position { generation, ..position.clone() })?;
     Ok(answers)
@@ -166,12 +166,17 @@ pub(super) fn hashes<'a>(keys: impl ExactSizeIterator<Item = &'a [u8]>) -> Pipel
     read
 }
 
-/// The counter that a hash holds; none when the key does not exist; why, when it cannot be read.
-pub(super) fn counter(
-    link: &Link,
-    key: DailyKey,
-    answer: Value,
-) -> Result<Result<Option<Counter>, String>, LinkError> {
+/// What became of the hash of a counter.
+pub(super) enum ReadHash {
+    Counter(Counter),
+    /// The key does not exist.
+    Missing,
+    /// Why it cannot be read.
+    Unreadable(String),
+}
+
+/// The counter that a hash holds.
+pub(super) fn counter(link: &Link, key: DailyKey, answer: Value) -> Result<ReadHash, LinkError> {
     let count = DailyCount { key, submissions: 0, completions: 0, distribution: Distribution::default() };
     let mut counter = Counter { count, revision: None };
     let read = match answer {
@@ -179,15 +184,18 @@ pub(super) fn counter(
             Err("expected a hash, found a value of another kind".to_owned())
         }
         Value::ServerError(error) => return Err(link.refused(&error)),
-        Value::Array(fields) if fields.is_empty() => return Ok(Ok(None)),
-        Value::Map(fields) if fields.is_empty() => return Ok(Ok(None)),
+        Value::Array(fields) if fields.is_empty() => return Ok(ReadHash::Missing),
+        Value::Map(fields) if fields.is_empty() => return Ok(ReadHash::Missing),
         Value::Array(fields) => {
             fields.chunks_exact(2).try_for_each(|pair| take(&mut counter, &pair[0], &pair[1]))
         }
         Value::Map(fields) => fields.iter().try_for_each(|(field, value)| take(&mut counter, field, value)),
         _ => return Err(link.unexpected()),
     };
-    Ok(read.map(|()| Some(counter)))
+    Ok(match read {
+        Ok(()) => ReadHash::Counter(counter),
+        Err(why) => ReadHash::Unreadable(why),
+    })
 }
 
 /// Takes one field of the hash. Fields that other programs may add are theirs.

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::envelope::Contents;
-use crate::identity::{Permission, Role, TokenError};
+use crate::identity::{Permission, Role, VerifyError};
 
 /// The stable codes of every program. Those below 110000 are the ones of the system that this replaces.
 pub mod codes {
@@ -97,7 +97,7 @@ impl ApiError {
 
     /// The caller's roles are not enough.
     pub fn forbidden(needed: Permission) -> Self {
-        let roles: Vec<&str> = needed.roles().map(Role::word).collect();
+        let roles: Vec<&str> = needed.roles().map(Role::as_str).collect();
         let roles = roles.join(", ");
         let message =
             format!("the caller's roles do not allow to {needed} (hint: that takes one of {roles})");
@@ -146,16 +146,16 @@ impl ApiError {
     }
 }
 
-impl From<TokenError> for ApiError {
-    fn from(error: TokenError) -> Self {
+impl From<VerifyError> for ApiError {
+    fn from(error: VerifyError) -> Self {
         let code = match error {
-            TokenError::KeysUnavailable { retry_after } => {
+            VerifyError::KeysUnavailable { retry_after } => {
                 let message = format!("the token could not be verified: {error}");
                 return Self::new(StatusCode::SERVICE_UNAVAILABLE, codes::KEYS_UNAVAILABLE, message)
                     .retry_after(retry_after);
             }
-            TokenError::Expired => codes::TOKEN_EXPIRED,
-            TokenError::Signature => codes::SIGNATURE,
+            VerifyError::Expired => codes::TOKEN_EXPIRED,
+            VerifyError::Signature => codes::SIGNATURE,
             _ => codes::TOKEN_INVALID,
         };
         Self::unauthorized(code, format!("token verification failed: {error}"))

@@ -1,8 +1,8 @@
-//! Where the demonstration plays: a temporary directory, a server on a free loopback port, calls with an environment
+//! What the demonstration works with: a temporary directory, a server on a free loopback port, calls with an environment
 //! of their own.
 
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -12,9 +12,9 @@ use tokio::time::{Duration, Instant};
 
 use super::backing::Backing;
 use super::broken::BrokenGateway;
-use super::crontab::Entry;
+use super::crontab::CrontabCall;
 use super::programs::Programs;
-use crate::cli::output::{Failure, Output};
+use crate::cli::output::Failure;
 use crate::domain::exit::Exit;
 
 /// How long the server may take to start or stop.
@@ -26,36 +26,38 @@ const USERNAME: &str = "qs-scheduler@example.com";
 const BUSINESS: &str = "business";
 
 /// What one call gave.
-pub(super) struct Called {
+pub(super) struct CallResult {
     pub(super) code: Option<i32>,
     pub(super) json: Value,
     pub(super) stderr: String,
 }
 
-/// The stage.
-pub(super) struct Stage {
+/// The server, the directory, and what the calls need.
+pub(super) struct Setup {
     programs: Programs,
     password: String,
     url: String,
-    // Dropped in this order: the server, then what it works on.
     server: Option<Child>,
     backing: Backing,
-    dir: TemporaryDir,
+    dir: PathBuf,
+    keep: bool,
 }
 
-impl Stage {
-    /// Makes the directory and starts the server.
-    pub(super) async fn set(
-        programs: Programs,
-        backing: Backing,
-        keep: bool,
-        output: Output,
-    ) -> Result<Self, Failure> {
-        let dir = TemporaryDir::new(keep, output)?;
+impl Setup {
+    /// Makes a private directory. [`Setup::remove`] must follow, whatever happens.
+    pub(super) fn new(programs: Programs, backing: Backing, keep: bool) -> Result<Self, Failure> {
+        let name = format!("qs-scheduler-demo-{}-{:08x}", std::process::id(), fastrand::u32(..));
+        let dir = std::env::temp_dir().join(name);
+        let made = std::fs::DirBuilder::new().mode(0o700).create(&dir);
+        made.map_err(|error| failed(&dir.display().to_string(), &error))?;
         let password = format!("demo \"{:016x}\" 密码", fastrand::u64(..));
-        let mut stage = Self { programs, password, url: String::new(), server: None, backing, dir };
-        stage.start_server("127.0.0.1:0", "15m").await?;
-        Ok(stage)
+        Ok(Self { programs, password, url: String::new(), server: None, backing, dir, keep })
+    }
+
+    /// Makes the database and starts the server.
+    pub(super) async fn start(&mut self) -> Result<(), Failure> {
+        self.backing.make().await?;
+        self.start_server("127.0.0.1:0", "15m").await
     }
 
     pub(super) fn url(&self) -> &str {
@@ -64,12 +66,12 @@ impl Stage {
 
     /// Where the data is.
     pub(super) fn data(&self) -> String {
-        self.backing.describe(&self.dir.path)
+        self.backing.describe(&self.dir)
     }
 
     async fn start_server(&mut self, addr: &str, token_life: &str) -> Result<(), Failure> {
         let mut server = Command::new(&self.programs.apiserver);
-        self.backing.apply(&mut server, &self.dir.path);
+        self.backing.apply(&mut server, &self.dir);
         let mut server = server
             .args(["serve", "--dev-iam"])
             .env("QS_SERVER__ADDR", addr)
@@ -144,26 +146,26 @@ impl Stage {
     }
 
     /// A crontab entry, with its log in this directory.
-    pub(super) async fn call(&self, entry: &Entry) -> Result<Called, Failure> {
-        self.made(self.entry_command(entry)).await
+    pub(super) async fn call(&self, entry: &CrontabCall) -> Result<CallResult, Failure> {
+        self.run(self.entry_command(entry)).await
     }
 
     /// The same entry against a gateway that lies.
-    pub(super) async fn against_broken_gateway(&self, entry: &Entry) -> Result<Called, Failure> {
+    pub(super) async fn against_broken_gateway(&self, entry: &CrontabCall) -> Result<CallResult, Failure> {
         let gateway = BrokenGateway::start().await.map_err(|error| failed("gateway", &error))?;
         let mut command = self.entry_command(entry);
         command.env("API_BASE_URL", &gateway.url);
-        self.made(command).await
+        self.run(command).await
     }
 
     /// A call that sends this.
-    pub(super) async fn post(&self, endpoint: &str, body: &Value) -> Result<Called, Failure> {
-        self.made(self.command(&["--json", "--task", BUSINESS, "--data", &body.to_string(), endpoint])).await
+    pub(super) async fn post(&self, endpoint: &str, body: &Value) -> Result<CallResult, Failure> {
+        self.run(self.command(&["--json", "--task", BUSINESS, "--data", &body.to_string(), endpoint])).await
     }
 
     /// A call that only reads.
-    pub(super) async fn get(&self, endpoint: &str) -> Result<Called, Failure> {
-        self.made(self.command(&["--json", "--task", BUSINESS, "--method", "GET", endpoint])).await
+    pub(super) async fn get(&self, endpoint: &str) -> Result<CallResult, Failure> {
+        self.run(self.command(&["--json", "--task", BUSINESS, "--method", "GET", endpoint])).await
     }
 
     /// What an operator sees.
@@ -173,21 +175,29 @@ impl Stage {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    pub(super) fn log(&self, entry: &Entry) -> Result<String, Failure> {
-        let path = self.dir.path.join("log").join(&entry.log);
+    pub(super) fn log(&self, entry: &CrontabCall) -> Result<String, Failure> {
+        let path = self.dir.join("log").join(&entry.log);
         std::fs::read_to_string(&path).map_err(|error| failed(&path.display().to_string(), &error))
     }
 
-    /// Stops the server and removes what it worked on. Answers what is left on purpose.
-    pub(super) async fn strike(mut self) -> Result<Option<PathBuf>, Failure> {
-        self.stop_server().await?;
-        self.backing.remove().await?;
-        self.dir.remove()?;
-        Ok(self.dir.keep.then(|| self.dir.path.clone()))
+    /// Stops the server and removes what it worked on, all of it that can be removed.
+    pub(super) async fn remove(&mut self) -> Result<(), Failure> {
+        let stopped = self.stop_server().await;
+        let removed = self.backing.remove().await;
+        if !self.keep {
+            std::fs::remove_dir_all(&self.dir)
+                .map_err(|error| failed(&self.dir.display().to_string(), &error))?;
+        }
+        stopped.and(removed)
     }
 
-    fn entry_command(&self, entry: &Entry) -> Command {
-        let log = self.dir.path.join("log").join(&entry.log);
+    /// The directory, if it is left on purpose.
+    pub(super) fn kept(&self) -> Option<&Path> {
+        self.keep.then_some(&*self.dir)
+    }
+
+    fn entry_command(&self, entry: &CrontabCall) -> Command {
+        let log = self.dir.join("log").join(&entry.log);
         let mut command = self.command(&["--json"]);
         command.args(&entry.args).arg(log);
         command
@@ -195,7 +205,7 @@ impl Stage {
 
     /// The program with the environment that a crontab would give it, and nothing else.
     fn command(&self, args: &[&str]) -> Command {
-        let dir = &self.dir.path;
+        let dir = &self.dir;
         let mut command = Command::new(&self.programs.api_call);
         command
             .args(args)
@@ -213,10 +223,10 @@ impl Stage {
         command
     }
 
-    async fn made(&self, mut command: Command) -> Result<Called, Failure> {
+    async fn run(&self, mut command: Command) -> Result<CallResult, Failure> {
         let output = command.output().await.map_err(|error| failed("qs-api-call", &error))?;
         // Output that is no JSON matches no expectation: the step is shown as NOT, with what stands on standard error.
-        Ok(Called {
+        Ok(CallResult {
             code: output.status.code(),
             json: serde_json::from_slice(&output.stdout).unwrap_or_default(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -226,39 +236,4 @@ impl Stage {
 
 fn failed(what: &str, error: &std::io::Error) -> Failure {
     Failure::new(Exit::Io, format!("{what}: {error}"))
-}
-
-/// A private directory that is removed with its content.
-struct TemporaryDir {
-    path: PathBuf,
-    keep: bool,
-    output: Output,
-    /// Its end was reached, well or not.
-    ended: bool,
-}
-
-impl TemporaryDir {
-    fn new(keep: bool, output: Output) -> Result<Self, Failure> {
-        let name = format!("qs-scheduler-demo-{}-{:08x}", std::process::id(), fastrand::u32(..));
-        let path = std::env::temp_dir().join(name);
-        let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
-        made.map_err(|error| failed(&path.display().to_string(), &error))?;
-        Ok(Self { path, keep, output, ended: false })
-    }
-
-    fn remove(&mut self) -> Result<(), Failure> {
-        if std::mem::replace(&mut self.ended, true) || self.keep {
-            return Ok(());
-        }
-        std::fs::remove_dir_all(&self.path).map_err(|error| failed(&self.path.display().to_string(), &error))
-    }
-}
-
-impl Drop for TemporaryDir {
-    fn drop(&mut self) {
-        // Where the demonstration was stopped or broke down, that is its reason to end; this is said beside it.
-        if let Err(failure) = self.remove() {
-            self.output.failure(&failure);
-        }
-    }
 }

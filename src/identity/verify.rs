@@ -1,18 +1,17 @@
-//! Signing and verifying access tokens.
+//! Verifying access tokens.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
-use serde::Serialize;
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 
 use super::claims::{Claims, Identity};
-use super::keys::{KeySource, Lookup, SigningKey};
+use super::error::VerifyError;
+use super::keys::{KeySource, Lookup};
 use super::provider;
 use crate::clock::SharedClock;
-use crate::secret::Secret;
 
 /// Algorithms that can be accepted at all, whatever a setting or a key set says. `none` and HMAC never are.
 const SUPPORTED: [Algorithm; 2] = [Algorithm::RS256, Algorithm::ES256];
@@ -27,59 +26,6 @@ pub struct Rules {
     /// How far the clocks of issuer and server may differ.
     pub leeway: Duration,
 }
-
-/// Why a token does not count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TokenError {
-    /// It is no token.
-    Malformed,
-    /// Its algorithm is not allowed, or is not the one of its key.
-    Algorithm,
-    /// It may only be accepted by who knows an extension (RFC 7515 `crit`); this server knows none.
-    Critical,
-    /// It names no key, or one that is not known.
-    UnknownKey,
-    /// The signature is wrong.
-    Signature,
-    /// Another issuer.
-    Issuer,
-    /// For someone else.
-    Audience,
-    /// Its life is over.
-    Expired,
-    /// Its life has not begun.
-    NotYetValid,
-    /// A claim is missing or has the wrong form.
-    Claims,
-    /// It belongs to no organisation.
-    Tenant,
-    /// Nobody can tell: the keys of the IAM could not be fetched. The token may be good.
-    KeysUnavailable {
-        /// When it is worth asking again.
-        retry_after: Duration,
-    },
-}
-
-impl fmt::Display for TokenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Malformed => "the text is no token",
-            Self::Algorithm => "the algorithm is not accepted",
-            Self::Critical => "the token asks for an extension that is not known",
-            Self::UnknownKey => "the signing key is not known",
-            Self::Signature => "the signature is wrong",
-            Self::Issuer => "the issuer is not the expected one",
-            Self::Audience => "the token is for another audience",
-            Self::Expired => "the token has expired",
-            Self::NotYetValid => "the token is not valid yet",
-            Self::Claims => "a required claim is missing or malformed",
-            Self::Tenant => "the claim tenant_id is required",
-            Self::KeysUnavailable { .. } => "the keys of the IAM could not be fetched",
-        })
-    }
-}
-
-impl std::error::Error for TokenError {}
 
 /// Verifies tokens.
 pub struct Verifier {
@@ -107,24 +53,24 @@ impl Verifier {
     ///
     /// # Errors
     /// The first rule that it breaks.
-    pub async fn verify(&self, token: &str) -> Result<Identity, TokenError> {
+    pub async fn verify(&self, token: &str) -> Result<Identity, VerifyError> {
         // `none` and names that do not exist fail to parse here.
-        let header = decode_header(token).map_err(|_| TokenError::Malformed)?;
+        let header = decode_header(token).map_err(|_| VerifyError::Malformed)?;
         if !self.algorithms.contains(&header.alg) {
-            return Err(TokenError::Algorithm);
+            return Err(VerifyError::Algorithm);
         }
         if header.crit.is_some() {
-            return Err(TokenError::Critical);
+            return Err(VerifyError::Critical);
         }
-        let kid = header.kid.as_deref().ok_or(TokenError::UnknownKey)?;
+        let kid = header.kid.as_deref().ok_or(VerifyError::UnknownKey)?;
         let key = match self.keys.find(kid).await {
             Lookup::Found(key) => key,
-            Lookup::Unknown => return Err(TokenError::UnknownKey),
-            Lookup::Unavailable { retry_after } => return Err(TokenError::KeysUnavailable { retry_after }),
+            Lookup::Unknown => return Err(VerifyError::UnknownKey),
+            Lookup::Unavailable { retry_after } => return Err(VerifyError::KeysUnavailable { retry_after }),
         };
         // A public key is no secret: the header must not choose what is done with it.
         if key.algorithm != header.alg {
-            return Err(TokenError::Algorithm);
+            return Err(VerifyError::Algorithm);
         }
         let mut validation = Validation::new(key.algorithm);
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
@@ -137,14 +83,14 @@ impl Verifier {
         claims.identity()
     }
 
-    fn life(&self, claims: &Claims) -> Result<(), TokenError> {
+    fn life(&self, claims: &Claims) -> Result<(), VerifyError> {
         let now = self.clock.now().as_second();
         let leeway = i64::try_from(self.rules.leeway.as_secs()).unwrap_or(i64::MAX);
         if now >= claims.exp.saturating_add(leeway) {
-            return Err(TokenError::Expired);
+            return Err(VerifyError::Expired);
         }
         if claims.nbf.is_some_and(|nbf| now < nbf.saturating_sub(leeway)) {
-            return Err(TokenError::NotYetValid);
+            return Err(VerifyError::NotYetValid);
         }
         Ok(())
     }
@@ -156,40 +102,16 @@ impl fmt::Debug for Verifier {
     }
 }
 
-fn reason(error: &jsonwebtoken::errors::Error) -> TokenError {
+fn reason(error: &jsonwebtoken::errors::Error) -> VerifyError {
     match error.kind() {
-        ErrorKind::InvalidSignature => TokenError::Signature,
-        ErrorKind::InvalidIssuer => TokenError::Issuer,
-        ErrorKind::InvalidAudience => TokenError::Audience,
-        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => TokenError::Algorithm,
+        ErrorKind::InvalidSignature => VerifyError::Signature,
+        ErrorKind::InvalidIssuer => VerifyError::Issuer,
+        ErrorKind::InvalidAudience => VerifyError::Audience,
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => VerifyError::Algorithm,
         ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidClaimFormat(_) | ErrorKind::Json(_) => {
-            TokenError::Claims
+            VerifyError::Claims
         }
-        _ => TokenError::Malformed,
-    }
-}
-
-/// Signs tokens, for the development IAM.
-#[derive(Debug)]
-pub struct Signer {
-    key: Arc<SigningKey>,
-}
-
-impl Signer {
-    /// A signer with this key.
-    pub fn new(key: Arc<SigningKey>) -> Self {
-        provider::install();
-        Self { key }
-    }
-
-    /// The token that says this.
-    ///
-    /// # Errors
-    /// When the system gives no random numbers for the signature.
-    pub fn sign(&self, claims: &impl Serialize) -> Result<Secret, jsonwebtoken::errors::Error> {
-        let mut header = Header::new(Algorithm::ES256);
-        header.kid = Some(self.key.kid().to_owned());
-        encode(&header, claims, self.key.encoding()).map(Secret::new)
+        _ => VerifyError::Malformed,
     }
 }
 
@@ -198,7 +120,7 @@ mod tests {
     use super::*;
     use crate::clock::Simulated;
     use crate::identity::Role;
-    use crate::identity::keys::{FoundKey, VerifyingKey};
+    use crate::identity::keys::{SigningKey, VerifyingKey};
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use jiff::{SignedDuration, Timestamp};
@@ -233,9 +155,7 @@ mod tests {
     }
 
     fn sign(key: &SigningKey, claims: &Value) -> String {
-        let mut header = Header::new(Algorithm::ES256);
-        header.kid = Some(key.kid().to_owned());
-        encode(&header, claims, key.encoding()).unwrap()
+        key.sign(claims).unwrap().expose().to_owned()
     }
 
     fn changed(name: &str, value: Value) -> Value {
@@ -266,20 +186,20 @@ mod tests {
     async fn each_broken_rule_is_named() {
         let b = bench();
         for (name, value, expected) in [
-            ("iss", json!("other"), TokenError::Issuer),
-            ("iss", Value::Null, TokenError::Claims),
-            ("aud", json!(["other"]), TokenError::Audience),
-            ("aud", json!([]), TokenError::Audience),
-            ("aud", Value::Null, TokenError::Claims),
-            ("exp", json!(999_970), TokenError::Expired),
-            ("exp", json!("soon"), TokenError::Claims),
-            ("exp", Value::Null, TokenError::Claims),
-            ("nbf", json!(1_000_031), TokenError::NotYetValid),
-            ("user_id", json!("abc"), TokenError::Claims),
-            ("user_id", Value::Null, TokenError::Claims),
-            ("tenant_id", Value::Null, TokenError::Tenant),
-            ("tenant_id", json!(u64::MAX), TokenError::Tenant),
-            ("tenant_id", json!("acme"), TokenError::Claims),
+            ("iss", json!("other"), VerifyError::Issuer),
+            ("iss", Value::Null, VerifyError::Claims),
+            ("aud", json!(["other"]), VerifyError::Audience),
+            ("aud", json!([]), VerifyError::Audience),
+            ("aud", Value::Null, VerifyError::Claims),
+            ("exp", json!(999_970), VerifyError::Expired),
+            ("exp", json!("soon"), VerifyError::Claims),
+            ("exp", Value::Null, VerifyError::Claims),
+            ("nbf", json!(1_000_031), VerifyError::NotYetValid),
+            ("user_id", json!("abc"), VerifyError::Claims),
+            ("user_id", Value::Null, VerifyError::Claims),
+            ("tenant_id", Value::Null, VerifyError::Tenant),
+            ("tenant_id", json!(u64::MAX), VerifyError::Tenant),
+            ("tenant_id", json!("acme"), VerifyError::Claims),
         ] {
             let token = sign(&b.key, &changed(name, value.clone()));
             assert_eq!(b.verifier.verify(&token).await, Err(expected), "{name} = {value}");
@@ -293,7 +213,7 @@ mod tests {
         b.clock.advance(SignedDuration::from_secs(929));
         assert!(b.verifier.verify(&token).await.is_ok());
         b.clock.advance(SignedDuration::from_secs(1));
-        assert_eq!(b.verifier.verify(&token).await, Err(TokenError::Expired));
+        assert_eq!(b.verifier.verify(&token).await, Err(VerifyError::Expired));
     }
 
     #[tokio::test]
@@ -302,19 +222,19 @@ mod tests {
         let body = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let kid = b.key.kid();
         let none = format!("{}.{}.", body(&json!({"alg": "none", "kid": kid})), body(&claims()));
-        assert_eq!(b.verifier.verify(&none).await, Err(TokenError::Malformed));
+        assert_eq!(b.verifier.verify(&none).await, Err(VerifyError::Malformed));
         for alg in ["HS256", "HS512", "RS256", "RS512", "ES384"] {
             let forged = format!("{}.{}.AAAA", body(&json!({"alg": alg, "kid": kid})), body(&claims()));
-            assert_eq!(b.verifier.verify(&forged).await, Err(TokenError::Algorithm), "{alg}");
+            assert_eq!(b.verifier.verify(&forged).await, Err(VerifyError::Algorithm), "{alg}");
         }
         let good = sign(&b.key, &claims());
         let (head, _) = good.rsplit_once('.').unwrap();
         let forged = format!("{head}.{}", URL_SAFE_NO_PAD.encode([1; 64]));
-        assert_eq!(b.verifier.verify(&forged).await, Err(TokenError::Signature));
+        assert_eq!(b.verifier.verify(&forged).await, Err(VerifyError::Signature));
         let foreign = sign(&SigningKey::generate().unwrap(), &claims());
-        assert_eq!(b.verifier.verify(&foreign).await, Err(TokenError::UnknownKey));
+        assert_eq!(b.verifier.verify(&foreign).await, Err(VerifyError::UnknownKey));
         let nameless = format!("{}.{}.AAAA", body(&json!({"alg": "ES256"})), body(&claims()));
-        assert_eq!(b.verifier.verify(&nameless).await, Err(TokenError::UnknownKey));
+        assert_eq!(b.verifier.verify(&nameless).await, Err(VerifyError::UnknownKey));
         for garbage in ["", "x", "a.b.c", "....", &good[..good.len() / 2]] {
             assert!(b.verifier.verify(garbage).await.is_err(), "{garbage:?}");
         }
@@ -339,11 +259,12 @@ mod tests {
         }
     }
 
+    #[async_trait::async_trait]
     impl KeySource for Rsa {
-        fn find<'a>(&'a self, _: &'a str) -> FoundKey<'a> {
+        async fn find(&self, _: &str) -> Lookup {
             let public: PublicKeyComponents<Vec<u8>> = self.0.public().into();
             let key = DecodingKey::from_rsa_raw_components(&public.n, &public.e);
-            Box::pin(std::future::ready(Lookup::Found(VerifyingKey { algorithm: Algorithm::RS256, key })))
+            Lookup::Found(VerifyingKey { algorithm: Algorithm::RS256, key })
         }
     }
 
@@ -357,18 +278,18 @@ mod tests {
         let (head, _) = good.rsplit_once('.').unwrap();
         for signature in [vec![0; 256], vec![1], Vec::new()] {
             let forged = format!("{head}.{}", URL_SAFE_NO_PAD.encode(signature));
-            assert_eq!(verifier.verify(&forged).await, Err(TokenError::Signature));
+            assert_eq!(verifier.verify(&forged).await, Err(VerifyError::Signature));
         }
         for alg in ["ES256", "HS256", "RS384", "PS256"] {
             let confused = Rsa::new().token(&json!({"alg": alg, "kid": "r"}), &claims());
-            assert_eq!(verifier.verify(&confused).await, Err(TokenError::Algorithm), "{alg}");
+            assert_eq!(verifier.verify(&confused).await, Err(VerifyError::Algorithm), "{alg}");
         }
         let critical = json!({"alg": "RS256", "kid": "r", "crit": ["exp"]});
         let critical = Rsa::new().token(&critical, &claims());
-        assert_eq!(verifier.verify(&critical).await, Err(TokenError::Critical));
+        assert_eq!(verifier.verify(&critical).await, Err(VerifyError::Critical));
         let narrow =
             Verifier::new(Arc::new(Rsa::new()), rules, clock).only(&[Algorithm::ES256, Algorithm::HS256]);
         assert_eq!(narrow.algorithms, [Algorithm::ES256]);
-        assert_eq!(narrow.verify(&good).await, Err(TokenError::Algorithm));
+        assert_eq!(narrow.verify(&good).await, Err(VerifyError::Algorithm));
     }
 }

@@ -1,16 +1,15 @@
 //! The command line of `qs-apiserver`: arguments and files become a checked configuration. Starting it is `app`'s part.
 
-mod health;
-
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::config_files;
 use super::output::{Failure, Output, usage};
+use super::server::health::Health;
+use super::server::{self, Action, ConfigCommand, Migrate};
 use crate::config::apiserver::{ApiserverConfig, DEFAULT_YAML, SETTINGS, validate};
-use crate::config::{Env, Loaded, Origin, Setting, load};
+use crate::config::{Env, Loaded, Origin};
 
 /// The program's name, in usage and errors.
 pub const PROGRAM: &str = "qs-apiserver";
@@ -48,31 +47,19 @@ enum Command {
     /// Serves until SIGTERM or SIGINT.
     Serve(Source),
     /// Takes the schema changes that the database lacks.
-    Migrate(Migrate),
+    Migrate(Migrate<ConfigSource>),
     /// Asks the running server whether it is ready: for health checks of containers.
-    Health(health::Health),
+    Health {
+        #[command(flatten)]
+        source: ConfigSource,
+        #[command(flatten)]
+        health: Health,
+    },
     /// Prints the OpenAPI document of its routes, without starting anything.
     Openapi,
     /// Looks at the configuration.
     #[command(subcommand)]
-    Config(ConfigCommand),
-}
-
-#[derive(Debug, Subcommand)]
-enum ConfigCommand {
-    /// Prints a complete commented file with every default.
-    Default,
-    /// Prints every setting with the place where it was set; secrets stay hidden.
-    Show(Source),
-}
-
-#[derive(Debug, Args)]
-struct Migrate {
-    #[command(flatten)]
-    source: ConfigSource,
-    /// Changes nothing; fails with 1 if a change is missing.
-    #[arg(long)]
-    check: bool,
+    Config(ConfigCommand<Source>),
 }
 
 #[derive(Debug, Args)]
@@ -82,27 +69,10 @@ struct ConfigSource {
     config: Option<PathBuf>,
 }
 
-/// What is left to do.
-#[derive(Debug)]
-pub enum Action {
-    /// Print the OpenAPI document.
-    Openapi,
-    /// Serve with it.
-    Serve(ApiserverConfig),
-    /// Bring the database up to date, or only check whether it is.
-    Migrate {
-        /// Where the database is.
-        config: ApiserverConfig,
-        /// Only check.
-        check: bool,
-    },
-}
-
 #[derive(Debug, Args)]
 struct Source {
-    /// Reads only this file instead of /etc/qs-server/qs-apiserver.yaml and the user's own.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    file: ConfigSource,
     /// Runs the IAM for development inside this server instead of a real one; only on a loopback address.
     #[arg(long)]
     dev_iam: bool,
@@ -117,49 +87,46 @@ pub fn run(
     args: impl IntoIterator<Item = OsString>,
     env: &Env,
     output: Output,
-) -> Result<Option<Action>, Failure> {
+) -> Result<Option<Action<ApiserverConfig>>, Failure> {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => return usage(&error, output).map(|()| None),
     };
     match cli.command {
         Command::Serve(source) => {
-            let loaded = read(&source, env)?;
+            let loaded = source.read(env)?;
             validate(&loaded)?;
             Ok(Some(Action::Serve(loaded.config)))
         }
         Command::Migrate(Migrate { source, check }) => {
-            let source = Source { config: source.config, dev_iam: false };
-            Ok(Some(Action::Migrate { config: read(&source, env)?.config, check }))
+            Ok(Some(Action::Migrate { config: source.read(env)?.config, check }))
         }
-        Command::Health(health) => health.run(env, output).map(|()| None),
+        Command::Health { source, health } => {
+            health.run(|| Ok(source.read(env)?.config.server.addr), env, output).map(|()| None)
+        }
         Command::Openapi => Ok(Some(Action::Openapi)),
         Command::Config(ConfigCommand::Default) => output.data(DEFAULT_YAML).map(|()| None),
         Command::Config(ConfigCommand::Show(source)) => {
-            output.data(&show(&read(&source, env)?)).map(|()| None)
+            output.data(&server::show(&SETTINGS, &source.read(env)?)).map(|()| None)
         }
     }
 }
 
-fn read(source: &Source, env: &Env) -> Result<Loaded<ApiserverConfig>, Failure> {
-    let files = config_files::read(source.config.as_deref(), FILE)?;
-    let mut loaded = load(&SETTINGS, &files, env)?;
-    config_files::check_modes(&SETTINGS, &loaded, env)?;
-    if source.dev_iam {
-        loaded.config.dev_iam.enabled = true;
-        loaded.origins.insert("dev_iam.enabled", Origin::Flag("--dev-iam"));
+impl ConfigSource {
+    fn read(&self, env: &Env) -> Result<Loaded<ApiserverConfig>, Failure> {
+        server::read(&SETTINGS, self.config.as_deref(), FILE, env)
     }
-    Ok(loaded)
 }
 
-fn show(loaded: &Loaded<ApiserverConfig>) -> String {
-    let line = |setting: &Setting<ApiserverConfig>| {
-        let value = (setting.show)(&loaded.config);
-        format!("{} = {value}  # {}", setting.key, loaded.origin(setting.key))
-    };
-    let mut text = SETTINGS.iter().map(line).collect::<Vec<_>>().join("\n");
-    text.push('\n');
-    text
+impl Source {
+    fn read(&self, env: &Env) -> Result<Loaded<ApiserverConfig>, Failure> {
+        let mut loaded = self.file.read(env)?;
+        if self.dev_iam {
+            loaded.config.dev_iam.enabled = true;
+            loaded.origins.insert("dev_iam.enabled", Origin::Flag("--dev-iam"));
+        }
+        Ok(loaded)
+    }
 }
 
 #[cfg(test)]
@@ -178,11 +145,11 @@ mod tests {
         let path = dir.path().join("c.yaml");
         std::fs::write(&path, "dev_iam: {enabled: false}\n").unwrap();
         let env = Env::from([("QS_DATABASE__URL", "sqlite:/x")]);
-        let source = |dev_iam| Source { config: Some(path.clone()), dev_iam };
-        let shown = show(&read(&source(true), &env).unwrap());
+        let source = |dev_iam| Source { file: ConfigSource { config: Some(path.clone()) }, dev_iam };
+        let shown = server::show(&SETTINGS, &source(true).read(&env).unwrap());
         assert!(shown.contains("dev_iam.enabled = true  # option --dev-iam\n"), "{shown}");
         assert!(shown.contains("database.url = [secret]  # environment QS_DATABASE__URL\n"), "{shown}");
-        assert!(validate(&read(&source(false), &env).unwrap()).is_err());
+        assert!(validate(&source(false).read(&env).unwrap()).is_err());
     }
 
     #[test]
@@ -191,10 +158,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.yaml");
         std::fs::write(&path, "dev_iam: {enabled: true, password: hunter2}\n").unwrap();
-        let source = Source { config: Some(path.clone()), dev_iam: false };
+        let source = ConfigSource { config: Some(path.clone()) };
         for (mode, accepted) in [(0o644, false), (0o600, true)] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
-            assert_eq!(read(&source, &Env::default()).is_ok(), accepted, "{mode:o}");
+            assert_eq!(source.read(&Env::default()).is_ok(), accepted, "{mode:o}");
         }
     }
 }

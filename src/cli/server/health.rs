@@ -11,7 +11,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::Source;
 use crate::cli::output::{Failure, Output};
 use crate::client::reply::Reply;
 use crate::client::transport::{Outgoing, Transport, TransportOptions};
@@ -24,10 +23,8 @@ const LONGEST: u64 = 64 << 10;
 
 /// `health`
 #[derive(Debug, Args)]
-pub(super) struct Health {
-    /// Reads only this file instead of /etc/qs-server/qs-apiserver.yaml and the user's own.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+#[group(skip)]
+pub(in crate::cli) struct Health {
     /// Where the server is; /ready is appended [default: server.addr, a wildcard on loopback]
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     url: Option<String>,
@@ -57,18 +54,26 @@ struct Ready {
 }
 
 impl Health {
-    /// Asks once.
+    /// Asks once, at the address of the configuration unless another is named.
     ///
     /// # Errors
     /// An address that cannot be asked (78), a server that is not there or not ready (75).
-    pub(super) fn run(self, env: &Env, output: Output) -> Result<(), Failure> {
-        let url = self.address(env)?;
+    pub(in crate::cli) fn run(
+        self,
+        configured: impl FnOnce() -> Result<SocketAddr, Failure>,
+        env: &Env,
+        output: Output,
+    ) -> Result<(), Failure> {
+        let url = match &self.url {
+            Some(text) => of_option(text)?,
+            None => of_listener(configured()?)?,
+        };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::new(Exit::Internal, format!("cannot start the runtime: {error}")))?;
         let began = Instant::now();
-        let found = runtime.block_on(ask(&url, self.timeout, env))?;
+        let found = runtime.block_on(ask(&url, self.timeout, env, output.program))?;
         let ready = found.reason.is_none();
         if self.json {
             output.json(&json!({
@@ -87,27 +92,23 @@ impl Health {
             Some(reason) => Err(Failure::new(Exit::TryLater, format!("{url}: {reason}"))),
         }
     }
+}
 
-    /// What is asked.
-    fn address(&self, env: &Env) -> Result<Url, Failure> {
-        let Some(text) = &self.url else {
-            let source = Source { config: self.config.clone(), dev_iam: false };
-            return of_listener(super::read(&source, env)?.config.server.addr);
-        };
-        let wrong = |reason: &str| Failure::new(Exit::Usage, format!("--url: {reason}"));
-        let mut url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
-        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-            return Err(wrong("expected http://HOST:PORT or https://HOST:PORT"));
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(wrong("/ready needs no account; an address must not carry one"));
-        }
-        url.set_query(None);
-        url.set_fragment(None);
-        let path = format!("{}/ready", url.path().trim_end_matches('/'));
-        url.set_path(&path);
-        Ok(url)
+/// What is asked of the server that `--url` names.
+fn of_option(text: &str) -> Result<Url, Failure> {
+    let wrong = |reason: &str| Failure::new(Exit::Usage, format!("--url: {reason}"));
+    let mut url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(wrong("expected http://HOST:PORT or https://HOST:PORT"));
     }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(wrong("/ready needs no account; an address must not carry one"));
+    }
+    url.set_query(None);
+    url.set_fragment(None);
+    let path = format!("{}/ready", url.path().trim_end_matches('/'));
+    url.set_path(&path);
+    Ok(url)
 }
 
 /// Where a server that listens there can be asked from its own machine.
@@ -128,7 +129,7 @@ fn of_listener(addr: SocketAddr) -> Result<Url, Failure> {
 
 /// # Errors
 /// Only when nothing can be asked at all: the trusted CAs cannot be read.
-async fn ask(url: &Url, timeout: Duration, env: &Env) -> Result<Found, Failure> {
+async fn ask(url: &Url, timeout: Duration, env: &Env, program: &str) -> Result<Found, Failure> {
     let transport = Transport::new(TransportOptions {
         connect_timeout: timeout,
         max_body: LONGEST,
@@ -139,7 +140,7 @@ async fn ask(url: &Url, timeout: Duration, env: &Env) -> Result<Found, Failure> 
     let outgoing = Outgoing { method: Method::GET, url: url.clone(), headers: HeaderMap::new(), body: None };
     let deadline = tokio::time::Instant::now() + timeout;
     Ok(match transport.send(outgoing, deadline).await {
-        Ok(reply) => judge(&reply),
+        Ok(reply) => judge(&reply, program),
         Err(failure) => {
             Found { status: None, checks: Map::new(), reason: Some(format!("not reachable: {failure}")) }
         }
@@ -147,10 +148,10 @@ async fn ask(url: &Url, timeout: Duration, env: &Env) -> Result<Found, Failure> 
 }
 
 /// Ready is what says so itself: another server on that port is not.
-fn judge(reply: &Reply) -> Found {
+fn judge(reply: &Reply, program: &str) -> Found {
     let status = Some(reply.status);
     let Ok(Ready { status: word, checks }) = serde_json::from_slice(&reply.body) else {
-        let reason = format!("HTTP {} without the answer of qs-apiserver", reply.status);
+        let reason = format!("HTTP {} without the answer of {program}", reply.status);
         return Found { status, checks: Map::new(), reason: Some(reason) };
     };
     let missing: Vec<String> = checks
@@ -185,7 +186,7 @@ mod tests {
     #[test]
     fn ready_is_only_what_says_so() {
         let ok = r#"{"status":"ready","checks":{"store":"ok","counters":"ok"}}"#;
-        assert_eq!(judge(&reply(200, ok)).reason, None);
+        assert_eq!(judge(&reply(200, ok), "qs-apiserver").reason, None);
         for (status, body, reason) in [
             (503, ok, "not ready: HTTP 503, ready"),
             (
@@ -202,7 +203,11 @@ mod tests {
             (200, "<html>Welcome to nginx!</html>", "HTTP 200 without the answer of qs-apiserver"),
             (404, "", "HTTP 404 without the answer of qs-apiserver"),
         ] {
-            assert_eq!(judge(&reply(status, body)).reason.as_deref(), Some(reason), "{status} {body}");
+            assert_eq!(
+                judge(&reply(status, body), "qs-apiserver").reason.as_deref(),
+                Some(reason),
+                "{status} {body}"
+            );
         }
     }
 
@@ -221,20 +226,14 @@ mod tests {
 
     #[test]
     fn a_url_names_the_server_and_not_the_question() {
-        let health = |url: &str| Health {
-            config: None,
-            url: Some(url.to_owned()),
-            timeout: Duration::from_secs(1),
-            json: false,
-        };
         for (url, asked) in [
             ("http://qs:8080", "http://qs:8080/ready"),
             ("https://example.com/qs/?x=1", "https://example.com/qs/ready"),
         ] {
-            assert_eq!(health(url).address(&Env::default()).unwrap().as_str(), asked);
+            assert_eq!(of_option(url).unwrap().as_str(), asked);
         }
         for url in ["qs:8080", "ftp://qs", "unix:/run/qs", "http://amy:secret@qs", ""] {
-            let failure = health(url).address(&Env::default()).unwrap_err();
+            let failure = of_option(url).unwrap_err();
             assert_eq!(failure.exit, Exit::Usage, "{url}");
             assert!(!failure.message.contains("secret"), "{failure:?}");
         }

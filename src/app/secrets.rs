@@ -1,0 +1,46 @@
+//! The secrets that settings give as a text or name a file for.
+
+use std::path::Path;
+
+use super::stop;
+use crate::cli::config_files::credentials_directory;
+use crate::cli::output::Failure;
+use crate::config::{Env, SecretText};
+use crate::domain::exit::Exit;
+use crate::secret::Secret;
+use crate::secret::file::{SecretFileError, SecretFiles};
+
+/// Reads them, and refuses files that others may read.
+pub(super) struct Secrets(SecretFiles);
+
+impl Secrets {
+    pub(super) fn new(env: &Env) -> Self {
+        Self(SecretFiles { credentials: credentials_directory(env), allow_insecure: false })
+    }
+
+    /// The secret in `text`, or in the file that the setting `key` names; none if neither is set.
+    pub(super) fn read(
+        &self,
+        text: Option<&SecretText>,
+        key: &str,
+        path: Option<&Path>,
+    ) -> Result<Option<Secret>, Failure> {
+        match (text, path) {
+            (Some(text), _) => Ok(Some(text.0.clone())),
+            (None, Some(path)) => self.0.read(path).map(Some).map_err(|error| refused(key, &error)),
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+fn refused(key: &str, error: &SecretFileError) -> Failure {
+    match error {
+        SecretFileError::Insecure { path, .. } => {
+            stop(Exit::Config, format!("{key}: {error}")).with_hint(format!("chmod 600 {}", path.display()))
+        }
+        SecretFileError::Unreadable { path, source } if !error.is_invalid() => {
+            stop(Exit::NoInput, format!("{key}: cannot read {}: {source}", path.display()))
+        }
+        SecretFileError::Unreadable { .. } => stop(Exit::Config, format!("{key}: {error}")),
+    }
+}

@@ -1,0 +1,212 @@
+//! The layers of a configuration: files and environment over the defaults.
+
+use std::collections::BTreeMap;
+
+use super::env::{Env, variable};
+use super::field::Value;
+use super::file::{ConfigFile, FileValue};
+use super::problem::{ConfigError, Origin, Problem};
+use super::setting::Setting;
+use crate::domain::nearest::nearest;
+
+/// A configuration with the origin of each value that is not the default.
+#[derive(Clone, Debug)]
+pub struct Loaded<C> {
+    /// The values.
+    pub config: C,
+    /// Where each came from, by key.
+    pub origins: BTreeMap<&'static str, Origin>,
+}
+
+impl<C> Loaded<C> {
+    /// Where the value of `key` came from.
+    pub fn origin(&self, key: &str) -> Origin {
+        self.origins.get(key).cloned().unwrap_or(Origin::Default)
+    }
+
+    /// A problem with the value of `key`, at the place where it was set.
+    pub fn problem(&self, key: &str, message: impl Into<String>, hint: Option<String>) -> Problem {
+        Problem { origin: self.origin(key), key: key.to_owned(), value: None, message: message.into(), hint }
+    }
+}
+
+/// Lays the files (weakest first) and the environment over the defaults.
+///
+/// # Errors
+/// Every unknown key, unreadable value and malformed file, all at once.
+pub fn load<C: Default>(
+    settings: &'static [Setting<C>],
+    files: &[ConfigFile],
+    env: &Env,
+) -> Result<Loaded<C>, ConfigError> {
+    let mut layers = Layers {
+        settings,
+        loaded: Loaded { config: C::default(), origins: BTreeMap::new() },
+        problems: Vec::new(),
+    };
+    for file in files {
+        let (values, problems) = file.values();
+        layers.problems.extend(problems);
+        for FileValue { key, value, origin } in values {
+            layers.set(&key, value.as_ref(), origin);
+        }
+    }
+    layers.environment(env);
+    if layers.problems.is_empty() {
+        Ok(layers.loaded)
+    } else {
+        Err(ConfigError { problems: layers.problems })
+    }
+}
+
+struct Layers<C: 'static> {
+    settings: &'static [Setting<C>],
+    loaded: Loaded<C>,
+    problems: Vec<Problem>,
+}
+
+impl<C> Layers<C> {
+    /// Plain names first (the scripts' `TIMEOUT`), then the full ones, which win.
+    fn environment(&mut self, env: &Env) {
+        for setting in self.settings {
+            for name in setting.env {
+                if let Some(value) = env.get(name) {
+                    self.set(
+                        setting.key,
+                        Some(&Value::Text(value.to_owned())),
+                        Origin::Env((*name).to_owned()),
+                    );
+                }
+            }
+        }
+        for (name, key, value) in env.dotted() {
+            // Programs share one environment: a section that this one does not have belongs to another.
+            if self.has_section(&key) {
+                self.set(&key, Some(&Value::Text(value.to_owned())), Origin::Env(name.to_owned()));
+            }
+        }
+    }
+
+    fn has_section(&self, key: &str) -> bool {
+        let section = |key: &str| key.split('.').next().map(str::to_owned);
+        self.settings.iter().any(|setting| section(setting.key) == section(key))
+    }
+
+    fn set(&mut self, key: &str, value: Option<&Value>, origin: Origin) {
+        let Some(setting) = self.settings.iter().find(|setting| setting.key == key) else {
+            let hint = nearest(key, self.settings.iter().map(|setting| setting.key)).map(|known| {
+                let name = if matches!(origin, Origin::Env(_)) { variable(known) } else { known.to_owned() };
+                format!("did you mean {name}?")
+            });
+            self.problem(origin, key, None, "unknown key".to_owned(), hint);
+            return;
+        };
+        let Some(value) = value else { return };
+        match (setting.set)(&mut self.loaded.config, value) {
+            Ok(()) => {
+                self.loaded.origins.insert(setting.key, origin);
+            }
+            Err(message) => {
+                let shown = match value {
+                    _ if setting.secret => None,
+                    Value::Text(text) => Some(text.clone()),
+                    Value::List(items) => Some(items.join(", ")),
+                };
+                self.problem(origin, key, shown, message, None);
+            }
+        }
+    }
+
+    fn problem(
+        &mut self,
+        origin: Origin,
+        key: &str,
+        value: Option<String>,
+        message: String,
+        hint: Option<String>,
+    ) {
+        self.problems.push(Problem { origin, key: key.to_owned(), value, message, hint });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::setting::setting;
+    use std::time::Duration;
+
+    #[derive(Default)]
+    struct Sample {
+        call: Call,
+    }
+
+    #[derive(Default)]
+    struct Call {
+        timeout: Duration,
+        codes: Vec<i64>,
+    }
+
+    static SETTINGS: [Setting<Sample>; 2] = [setting!(call.timeout, ["TIMEOUT"]), setting!(call.codes)];
+
+    fn file(text: &str) -> ConfigFile {
+        ConfigFile { path: "c.yaml".into(), text: text.to_owned() }
+    }
+
+    fn problems(text: &str, env: &Env) -> Vec<String> {
+        let error = load(&SETTINGS, &[file(text)], env).err().expect("must be refused");
+        error.problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_environment_beats_the_file_and_the_full_name_beats_the_short_one() {
+        let text = "call:\n  timeout: 5m\n  codes: [0, 200]\n";
+        let loaded = load(&SETTINGS, &[file(text)], &Env::default()).unwrap();
+        assert_eq!(loaded.config.call.timeout, Duration::from_secs(300));
+        assert_eq!(loaded.config.call.codes, [0, 200]);
+        assert_eq!(loaded.origin("call.timeout").to_string(), "c.yaml:2:12");
+
+        let env = Env::from([("TIMEOUT", "7"), ("QS_SERVER__ADDR", "another program's")]);
+        assert_eq!(load(&SETTINGS, &[file(text)], &env).unwrap().config.call.timeout, Duration::from_secs(7));
+
+        let env = Env::from([("TIMEOUT", "7"), ("QS_CALL__TIMEOUT", "8")]);
+        let loaded = load(&SETTINGS, &[file(text)], &env).unwrap();
+        assert_eq!(loaded.config.call.timeout, Duration::from_secs(8));
+        assert_eq!(loaded.origin("call.timeout"), Origin::Env("QS_CALL__TIMEOUT".to_owned()));
+    }
+
+    #[test]
+    fn a_later_file_wins_and_an_empty_value_changes_nothing() {
+        let files = [file("call: {timeout: 1s}"), file("call:\n  timeout: 2s\n  codes:\n")];
+        let loaded = load(&SETTINGS, &files, &Env::default()).unwrap();
+        assert_eq!(loaded.config.call.timeout, Duration::from_secs(2));
+        assert!(load(&SETTINGS, &[file("# only a comment\n")], &Env::default()).is_ok());
+    }
+
+    #[test]
+    fn every_problem_is_reported_with_its_place() {
+        let found =
+            problems("call:\n  timout: 5m\n  codes: [0, x]\n", &Env::from([("QS_CALL__TIMEOUTS", "1")]));
+        assert_eq!(
+            found,
+            [
+                "c.yaml:2:11: call.timout: unknown key (hint: did you mean call.timeout?)",
+                "c.yaml:3:10: call.codes = \"0, x\": expected a whole number from -9223372036854775808 to 9223372036854775807",
+                "environment QS_CALL__TIMEOUTS: call.timeouts: unknown key (hint: did you mean QS_CALL__TIMEOUT?)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_no_yaml_names_line_and_column_and_shows_no_neighbour() {
+        let found = problems("iam:\n  password: hunter2\n  x: [\n", &Env::default());
+        assert_eq!(found.len(), 1);
+        assert!(found[0].starts_with("c.yaml:"), "{found:?}");
+        assert!(!found[0].contains("hunter2"), "{found:?}");
+    }
+
+    #[test]
+    fn a_section_must_be_a_section() {
+        let found = problems("call: 5\n", &Env::default());
+        assert!(found[0].starts_with("c.yaml:1:1: call: expected a section"), "{found:?}");
+    }
+}

@@ -1,0 +1,158 @@
+//! The sections that every server has: where it listens, where it keeps things, what it logs.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use super::field::{Bytes, Field, SecretText, Value, word_fields};
+use crate::domain::word::words;
+
+/// Section `server`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// Address and port to listen on.
+    pub addr: SocketAddr,
+    /// How long running requests and syncs may go on after a signal.
+    pub shutdown_grace: Duration,
+    /// Deadline of a request.
+    pub request_timeout: Duration,
+    /// Largest request body.
+    pub max_body: Bytes,
+    /// Zone whose days are counted; unset means the zone of the machine.
+    pub timezone: Option<Zone>,
+}
+
+impl Server {
+    /// The zone whose days are counted.
+    pub fn business_zone(&self) -> TimeZone {
+        self.timezone.clone().map_or_else(TimeZone::system, |zone| zone.0)
+    }
+}
+
+/// Section `database`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Database {
+    /// `sqlite:…` or `mysql:…`; it may carry a password, so it is never shown. Unset means a file in the state directory.
+    pub url: Option<SecretText>,
+    /// File that holds the URL.
+    pub url_file: Option<PathBuf>,
+    /// Zone whose wall clock the `DATETIME` columns show; unset means `server.timezone` on MySQL, UTC on SQLite.
+    pub timezone: Option<Zone>,
+    /// Connections at most.
+    pub connections: u32,
+    /// Whether `serve` takes schema changes that are missing.
+    pub migrate: bool,
+}
+
+/// Section `redis`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Redis {
+    /// `redis://…` or `rediss://…`; it may carry a password, so it is never shown. Unset means embedded counters.
+    pub url: Option<SecretText>,
+    /// File that holds the URL.
+    pub url_file: Option<PathBuf>,
+}
+
+/// Section `log`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Log {
+    /// What is written.
+    pub level: LogLevel,
+    /// Shape of a line.
+    pub format: LogShape,
+    /// Directory of the daily files; unset means stderr alone.
+    pub dir: Option<PathBuf>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            shutdown_grace: Duration::from_secs(30),
+            request_timeout: Duration::from_mins(5),
+            max_body: Bytes(1 << 20),
+            timezone: None,
+        }
+    }
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { url: None, url_file: None, timezone: None, connections: 8, migrate: true }
+    }
+}
+
+/// An IANA time zone that exists on this machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Zone(pub TimeZone);
+
+impl Field for Zone {
+    fn read(value: &Value) -> Result<Self, String> {
+        TimeZone::get(value.text()?)
+            .map(Zone)
+            .map_err(|_| "expected an IANA time zone such as Asia/Shanghai or UTC".to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.0.iana_name().unwrap_or_default().to_owned()
+    }
+}
+
+impl Field for SocketAddr {
+    fn read(value: &Value) -> Result<Self, String> {
+        value
+            .text()?
+            .parse()
+            .map_err(|_| "expected an IP address with a port such as 127.0.0.1:8080 or [::1]:0".to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+words! {
+    /// What is written to the log.
+    #[derive(Default)]
+    pub enum LogLevel: "log level" {
+        /// Someone must act.
+        Error = "error",
+        /// Something was refused or lost.
+        Warn = "warn",
+        /// What was done.
+        #[default]
+        Info = "info",
+        /// How it was done.
+        Debug = "debug",
+        /// Everything.
+        Trace = "trace",
+    }
+}
+
+words! {
+    /// Shape of a log line of a server.
+    #[derive(Default)]
+    pub enum LogShape: "shape of a log line" {
+        /// For people.
+        #[default]
+        Text = "text",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+word_fields!(LogLevel, LogShape);
+
+/// What to do about most values that are wrong.
+pub(super) const USE_DEFAULT: &str = "remove the key to use the default";
+
+/// Takes what is wrong with the values of a configuration: key, message, hint.
+pub(super) type Wrong<'a> = &'a mut dyn FnMut(&str, &str, &str);
+
+/// Refuses durations that are shorter.
+pub(super) fn at_least_a_second(durations: &[(&str, Duration)], wrong: Wrong<'_>) {
+    for (key, _) in durations.iter().filter(|(_, value)| *value < Duration::from_secs(1)) {
+        wrong(key, "must be at least 1s", USE_DEFAULT);
+    }
+}

@@ -1,0 +1,202 @@
+//! The embedded adapter: counters in SQLite, in the same database as the store.
+
+mod place;
+mod rows;
+
+use std::collections::{BTreeSet, HashMap};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use self::place::{Place, first_part};
+use self::rows::{COUNTER, add, counter, next_revision, revision};
+use super::{Counter, Counters, CountersError, Cursor, During, Mark, Page, Touched};
+use crate::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent, Subject};
+use crate::sql::{Db, MigrationError, Migrations, Step, Tx, Value, sql};
+
+/// The history of its tables: other modules on the same database have their own.
+static MIGRATIONS: Migrations = Migrations {
+    history: "qs_counters_migrations",
+    steps: &[Step { name: "counters", sqlite: include_str!("../migrations/0001_counters.sql"), mysql: "" }],
+};
+
+/// Keys of one `in`.
+const KEYS: usize = 500;
+
+/// Counters in a SQLite database.
+#[derive(Clone, Debug)]
+pub struct EmbeddedCounters {
+    db: Db,
+}
+
+impl EmbeddedCounters {
+    /// Brings the tables up to date.
+    ///
+    /// # Errors
+    /// When that fails, or they were made by a newer program.
+    pub async fn migrate(db: &Db) -> Result<(), MigrationError> {
+        MIGRATIONS.run(db).await
+    }
+
+    /// How many schema changes are missing.
+    ///
+    /// # Errors
+    /// When the history cannot be read, or the tables were made by a newer program.
+    pub async fn pending(db: &Db) -> Result<usize, MigrationError> {
+        MIGRATIONS.pending(db).await
+    }
+
+    /// Opens them.
+    ///
+    /// # Errors
+    /// When the tables are not those of this program.
+    pub async fn open(db: Db) -> Result<Self, MigrationError> {
+        match Self::pending(&db).await? {
+            0 => Ok(Self { db }),
+            steps => Err(MigrationError::Pending { steps }),
+        }
+    }
+
+    async fn generation(&self, tx: &mut Tx, verb: &'static str) -> Result<String, CountersError> {
+        let row = tx.fetch_optional(sql("select generation from counter_generation")).await;
+        let row = row.during(verb)?.ok_or("no generation").corrupt(verb)?;
+        row.columns().text().corrupt(verb)
+    }
+}
+
+#[async_trait]
+impl Counters for EmbeddedCounters {
+    async fn count(
+        &self,
+        org_id: i64,
+        event: &StatisticsEvent,
+        now: Timestamp,
+    ) -> Result<bool, CountersError> {
+        let mut tx = self.db.begin().await.during("count")?;
+        let remember = sql("insert into counter_event (org_id, event_id, counted_at) values (?, ?, ?) \
+                            on conflict do nothing");
+        let remember = remember.bind(org_id).bind(&event.event_id).bind(now.as_millisecond());
+        if tx.execute(remember).await.during("count")? == 0 {
+            return Ok(false);
+        }
+        let revision = next_revision(&mut tx, org_id).await?;
+        for count in event.increments() {
+            add(&mut tx, org_id, &count, Some(revision), None).await?;
+        }
+        tx.commit().await.during("count")?;
+        Ok(true)
+    }
+
+    async fn mark(&self, org_id: i64) -> Result<Mark, CountersError> {
+        let mut tx = self.db.snapshot().await.during("mark")?;
+        let generation = self.generation(&mut tx, "mark").await?;
+        Ok(Mark { generation, revision: revision(&mut tx, org_id).await? })
+    }
+
+    async fn touched(&self, org_id: i64, since: Option<&Mark>) -> Result<Touched, CountersError> {
+        // One snapshot for all questions: a change between them would be marked and not listed.
+        let mut tx = self.db.snapshot().await.during("touched")?;
+        let generation = self.generation(&mut tx, "touched").await?;
+        let mark = Mark { generation, revision: revision(&mut tx, org_id).await? };
+        // What was restored and never counted has revision 0: it did not change.
+        let since =
+            since.filter(|since| since.generation == mark.generation).map_or(0, |since| since.revision);
+        // idx_counter_daily_revision
+        let query = sql("select distinct stat_date from counter_daily where org_id = ? and revision > ?");
+        let rows = tx.fetch_all(query.bind(org_id).bind(since)).await.during("touched")?;
+        let days = rows.into_iter().map(|row| row.columns().parsed().corrupt("touched"));
+        Ok(Touched { days: days.collect::<Result<_, _>>()?, mark })
+    }
+
+    async fn page(
+        &self,
+        org_id: i64,
+        days: &Days,
+        cursor: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Page, CountersError> {
+        let after = match cursor {
+            Some(cursor) => Place::read(&cursor)?,
+            None => Place::start_of("0000-01-01"),
+        };
+        let Some((first, last)) = first_part(days, after) else { return Ok(Page::default()) };
+        // primary key
+        let query = sql(format!(
+            "select {COUNTER} from counter_daily where org_id = ? and stat_date <= ? \
+             and (stat_date, statistic_type, statistic_key) > (?, ?, ?) \
+             order by stat_date, statistic_type, statistic_key limit ?"
+        ))
+        .bind(org_id)
+        .bind(&last)
+        .bind_all([first.date, first.statistic, first.key])
+        .bind(limit);
+        let rows = self.db.fetch_all(query).await.during("page")?;
+        let full = rows.len() >= limit as usize;
+        let counters: Vec<Counter> = rows
+            .into_iter()
+            .map(|row| counter(&mut row.columns()).corrupt("page"))
+            .collect::<Result<_, _>>()?;
+        let next = match counters.last() {
+            Some(counter) if full => Some(Place::of(&counter.count.key)),
+            // The range is done: on to the one that follows.
+            _ => place::following(days, &last),
+        };
+        let next = next.map(|place| place.to_cursor());
+        Ok(Page { counters, unreadable: Vec::new(), next })
+    }
+
+    async fn find(&self, org_id: i64, keys: &[DailyKey]) -> Result<Vec<Option<Counter>>, CountersError> {
+        let mut found = HashMap::with_capacity(keys.len());
+        for keys in keys.chunks(KEYS) {
+            // primary key
+            let tuples = keys.iter().map(|key| {
+                let Subject { statistic, key: which } = &key.subject;
+                [Value::from(key.date.to_string()), statistic.as_str().into(), which.into()]
+            });
+            let query = sql(format!(
+                "select {COUNTER} from counter_daily where org_id = ? \
+                 and (stat_date, statistic_type, statistic_key) in "
+            ))
+            .bind(org_id)
+            .push_tuples(self.db.dialect(), tuples)
+            .once();
+            for row in self.db.fetch_all(query).await.during("find")? {
+                let counter = counter(&mut row.columns()).corrupt("find")?;
+                found.insert(counter.count.key.clone(), counter);
+            }
+        }
+        Ok(keys.iter().map(|key| found.remove(key)).collect())
+    }
+
+    async fn restore(&self, org_id: i64, known: &[DailyCount]) -> Result<u64, CountersError> {
+        let mut tx = self.db.begin().await.during("restore")?;
+        let generation = self.generation(&mut tx, "restore").await?;
+        let mut changed = 0;
+        for count in known {
+            changed += add(&mut tx, org_id, count, None, Some(&generation)).await?;
+        }
+        tx.commit().await.during("restore")?;
+        Ok(changed)
+    }
+
+    async fn organisations(&self) -> Result<BTreeSet<i64>, CountersError> {
+        let query =
+            sql("select org_id from counter_revision union select distinct org_id from counter_daily");
+        let rows = self.db.fetch_all(query).await.during("organisations")?;
+        rows.into_iter().map(|row| row.columns().int().corrupt("organisations")).collect()
+    }
+
+    async fn forget(&self, counted_before: Timestamp) -> Result<u64, CountersError> {
+        // idx_counter_event_counted
+        let query =
+            sql("delete from counter_event where counted_at < ?").bind(counted_before.as_millisecond());
+        self.db.execute(query).await.during("forget")
+    }
+
+    async fn ready(&self) -> Result<(), CountersError> {
+        match Self::pending(&self.db).await.during("ready")? {
+            0 => Ok(()),
+            steps => Err(MigrationError::Pending { steps }).during("ready"),
+        }
+    }
+}

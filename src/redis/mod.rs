@@ -1,0 +1,93 @@
+//! L1 · One Redis: connections, pipelines and scripts, and what its errors may say.
+//!
+//! Whoever uses a [`Link`] does not see how many servers stand behind the URL. [`address`] is the one place that does.
+
+mod address;
+mod error;
+
+use std::sync::{Mutex, PoisonError};
+
+use redis::{FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation, ServerError, Value};
+
+use self::address::{Address, Connection};
+pub use self::error::LinkError;
+use self::error::{describe, server_text};
+use crate::secret::Secret;
+
+/// A connection that all callers share.
+pub struct Link {
+    address: Address,
+    /// With how often it was replaced, so that many callers with the same error replace it once.
+    connection: Mutex<(u64, Connection)>,
+}
+
+impl Link {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When the URL is none of Redis, or nothing answers there.
+    pub async fn connect(url: &Secret) -> Result<Self, LinkError> {
+        let address = Address::read(url)?;
+        let connection = address.connect().await.map_err(|error| describe(address.place(), &error))?;
+        Ok(Self { address, connection: Mutex::new((0, connection)) })
+    }
+
+    /// Where it leads.
+    pub fn place(&self) -> &str {
+        self.address.place()
+    }
+
+    /// All answers, errors of single commands among them.
+    pub async fn answers(&self, pipeline: &Pipeline) -> Result<Vec<Value>, LinkError> {
+        self.send(|mut to| async move { address::answers(&mut to, pipeline).await }).await
+    }
+
+    /// The answers as values; an error of one command is the error of all.
+    pub async fn query<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, LinkError> {
+        self.send(|mut to| async move { pipeline.query_async(&mut to).await }).await
+    }
+
+    /// Runs a script, which is uploaded if the server does not have it.
+    pub async fn invoke<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, LinkError> {
+        self.send(|mut to| async move { script.invoke_async(&mut to).await }).await
+    }
+
+    /// The error of one of several answers.
+    pub fn refused(&self, error: &ServerError) -> LinkError {
+        LinkError::at(self.place(), server_text(error))
+    }
+
+    /// An answer of a form that the command does not have.
+    pub fn unexpected(&self) -> LinkError {
+        LinkError::unexpected(self.place())
+    }
+
+    /// Sends, and once more when there was no connection: one that was lost first tells why the last attempt failed,
+    /// however long ago that was, and only then makes another. Nothing was sent meanwhile.
+    async fn send<T, F>(&self, send: impl Fn(Connection) -> F) -> Result<T, LinkError>
+    where
+        F: Future<Output = RedisResult<T>>,
+    {
+        let (age, connection) = self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut answer = send(connection.clone()).await;
+        if answer.as_ref().is_err_and(RedisError::is_connection_refusal) {
+            answer = send(connection).await;
+        }
+        answer.map_err(|error| {
+            self.replace_if_worn_out(age, &error);
+            describe(self.place(), &error)
+        })
+    }
+
+    fn replace_if_worn_out(&self, age: u64, error: &RedisError) {
+        if !address::worn_out(error) {
+            return;
+        }
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        if connection.0 == age
+            && let Ok(fresh) = self.address.connect_lazily()
+        {
+            *connection = (age + 1, fresh);
+        }
+    }
+}
