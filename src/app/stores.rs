@@ -14,9 +14,9 @@ use crate::counters::embedded::EmbeddedCounters;
 use crate::counters::redis::RedisCounters;
 use crate::domain::exit::Exit;
 use crate::secret::Secret;
-use crate::sql::{Address, ConnectError, Db, Dialect, MigrationError};
-use crate::store::Store;
-use crate::store::sql::SqlStore;
+use crate::sql::{Address, ConnectError, DatabaseKind, Db, MigrationError};
+use crate::store::business::Store;
+use crate::store::business::sql::SqlStore;
 
 use super::stop;
 
@@ -31,7 +31,7 @@ pub(super) struct Stores {
 pub(super) async fn open(config: &ApiserverConfig) -> Result<Stores, Failure> {
     let db = connect(config).await?;
     let redis = redis_url(config)?;
-    if db.dialect() == Dialect::MySql && redis.is_none() {
+    if db.kind() == DatabaseKind::MySql && redis.is_none() {
         let message =
             "redis.url: is required with a database on MySQL, because embedded counters live in SQLite";
         return Err(stop(Exit::Config, message));
@@ -39,7 +39,7 @@ pub(super) async fn open(config: &ApiserverConfig) -> Result<Stores, Failure> {
     if config.database.migrate {
         migrate_tables(&db, redis.is_none()).await?;
     }
-    let store = SqlStore::open(db.clone(), database_zone(config, db.dialect())).await.map_err(unusable)?;
+    let store = SqlStore::open(db.clone(), database_zone(config, db.kind())).await.map_err(unusable)?;
     let counters: Arc<dyn Counters> = match redis {
         Some(url) => {
             let connected = RedisCounters::connect(&url, config.sync.remember_events).await;
@@ -53,7 +53,7 @@ pub(super) async fn open(config: &ApiserverConfig) -> Result<Stores, Failure> {
 /// Takes the schema changes that are missing; with `check`, only says how many there are.
 pub(super) async fn migrate(config: &ApiserverConfig, check: bool) -> Result<usize, Failure> {
     let db = connect(config).await?;
-    let embedded = redis_url(config)?.is_none() && db.dialect() == Dialect::Sqlite;
+    let embedded = redis_url(config)?.is_none() && db.kind() == DatabaseKind::Sqlite;
     let mut pending = SqlStore::pending(&db).await.map_err(unusable)?;
     if embedded {
         pending += EmbeddedCounters::pending(&db).await.map_err(unusable)?;
@@ -100,11 +100,11 @@ fn redis_url(config: &ApiserverConfig) -> Result<Option<Secret>, Failure> {
 }
 
 /// The zone of the `DATETIME` columns: an existing MySQL database shows the wall clock of its business.
-fn database_zone(config: &ApiserverConfig, dialect: Dialect) -> TimeZone {
-    match (&config.database.timezone, dialect) {
+fn database_zone(config: &ApiserverConfig, kind: DatabaseKind) -> TimeZone {
+    match (&config.database.timezone, kind) {
         (Some(zone), _) => zone.0.clone(),
-        (None, Dialect::Sqlite) => TimeZone::UTC,
-        (None, Dialect::MySql) => super::apiserver::business_zone(config),
+        (None, DatabaseKind::Sqlite) => TimeZone::UTC,
+        (None, DatabaseKind::MySql) => super::apiserver::business_zone(config),
     }
 }
 

@@ -9,13 +9,14 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::settled::settled;
 use super::sync_run::{Asker, Doing, Hold, StartError, Started, SyncRuns, Work};
 use crate::clock::SharedClock;
 use crate::domain::entry::EntryBase;
 use crate::domain::sync_run::{SyncKind, SyncProgress};
-use crate::store::plan::{Batch, Due, Opening, Position, Sweep};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::business::Store;
+use crate::store::business::due_tasks::{Batch, Due, Opening, Position, Sweep};
+use crate::store::contention::retry;
 
 /// Tasks of one transaction.
 const BATCH: u32 = 500;
@@ -262,9 +263,9 @@ impl Schedule {
         let opening = Opening { expire_at, entry: &entry };
         let store = &self.store;
         let changed = match sweep {
-            Sweep::Cancel => settled(|| store.cancel_of_inactive(org_id, batch)).await,
-            Sweep::Expire => settled(|| store.expire_overdue(org_id, batch)).await,
-            Sweep::Open => settled(|| store.open_due(org_id, batch, opening)).await,
+            Sweep::Cancel => retry(|| store.cancel_of_inactive(org_id, batch)).await,
+            Sweep::Expire => retry(|| store.expire_overdue(org_id, batch)).await,
+            Sweep::Open => retry(|| store.open_due(org_id, batch, opening)).await,
         };
         changed.map(|ids| ids.len() as u64)
     }

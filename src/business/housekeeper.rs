@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::sync_run::SyncRuns;
 use crate::clock::SharedClock;
 use crate::counters::Counters;
-use crate::store::Store;
+use crate::store::business::Store;
 
 /// How often old records are looked for.
 const SWEEP: SignedDuration = SignedDuration::from_hours(1);

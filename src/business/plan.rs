@@ -8,16 +8,17 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::settled::settled;
 use crate::clock::SharedClock;
 use crate::domain::id::RowId;
 use crate::domain::plan::{AssessmentPlan, Invalid, PlanEvent, PlanStatus, check_scale_code};
 use crate::domain::plan_schedule::{PlanSchedule, Planned, ScheduleFields, ScheduleType, first_instant};
 use crate::domain::plan_task::{PlanTask, Refused, TaskEvent, TaskStatus};
-use crate::store::plan::{Inserted, Moved};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::business::Store;
+use crate::store::business::plans::{Inserted, Moved};
+use crate::store::contention::retry;
 
-pub use crate::store::plan::{Page, Paged, PlanFilter, TaskFilter};
+pub use crate::store::business::plans::{Page, Paged, PlanFilter, TaskFilter};
 
 /// How often something is tried that a change by another caller, or an id given twice, was in the way of.
 const ATTEMPTS: u32 = 5;
@@ -124,7 +125,7 @@ impl Plans {
         };
         for _ in 0..ATTEMPTS {
             plan.id = self.new_id().get();
-            if settled(|| self.store.insert_plan(&plan, self.clock.now())).await? {
+            if retry(|| self.store.insert_plan(&plan, self.clock.now())).await? {
                 return Ok(plan);
             }
         }
@@ -162,7 +163,7 @@ impl Plans {
             let plan = self.find(org_id, id).await?;
             let to = allowed(&plan, event)?;
             let stop = || self.store.stop_plan(org_id, id, plan.status, to, self.clock.now());
-            if settled(stop).await?.is_some() {
+            if retry(stop).await?.is_some() {
                 return Ok(AssessmentPlan { status: to, ..plan });
             }
             // Somebody else changed it after we looked: look again.
@@ -187,7 +188,7 @@ impl Plans {
             let status = allowed(&plan, PlanEvent::Resume)?;
             let tasks = self.resumed(&plan, &starts).await?;
             let resume = || self.store.resume_plan(org_id, id, &tasks, self.clock.now());
-            in_the_way = match settled(resume).await? {
+            in_the_way = match retry(resume).await? {
                 Inserted::Done => return Ok(AssessmentPlan { status, ..plan }),
                 Inserted::Stale | Inserted::Duplicate => keeps_changing("plan", id),
                 Inserted::IdTaken => ids_taken(),
@@ -216,7 +217,7 @@ impl Plans {
             }
             let planned = plan.schedule.tasks(start, 0).ok_or_else(|| beyond("start_date"))?;
             let tasks = self.tasks_of(&plan, testee_id, &planned, self.new_id().run())?;
-            in_the_way = match settled(|| self.store.enrol(&tasks, self.clock.now())).await? {
+            in_the_way = match retry(|| self.store.enrol(&tasks, self.clock.now())).await? {
                 Inserted::Done => return Ok(tasks),
                 Inserted::Duplicate => return Err(PlanError::Enrolled { testee_id }),
                 Inserted::Stale => keeps_changing("plan", plan_id),
@@ -232,7 +233,7 @@ impl Plans {
     /// When there is no such plan.
     pub async fn terminate(&self, org_id: i64, plan_id: i64, testee_id: i64) -> Result<u64, PlanError> {
         self.find(org_id, plan_id).await?;
-        Ok(settled(|| self.store.terminate(org_id, plan_id, testee_id, self.clock.now())).await?)
+        Ok(retry(|| self.store.terminate(org_id, plan_id, testee_id, self.clock.now())).await?)
     }
 
     /// A page of tasks.
@@ -272,7 +273,7 @@ impl Plans {
             if moved == task {
                 return Ok(task);
             }
-            match settled(|| self.store.move_task(task.status, &moved, now)).await? {
+            match retry(|| self.store.move_task(task.status, &moved, now)).await? {
                 Moved::Done => return Ok(moved),
                 // Somebody else changed it after we looked: look again.
                 Moved::Stale => {}

@@ -7,16 +7,19 @@ use jiff::civil::Date;
 
 use super::{Answer, Counter, Counters, CountersError, Cursor, Mark, Page, Touched};
 use crate::domain::statistics::{DailyCount, DailyKey, Days, Distribution, StatisticsEvent, Subject};
-use crate::sql::{CellError, Columns, Db, MigrationError, Migrations, Step, Tx, Value, sql};
+use crate::sql::{
+    CellError, Columns, Db, LONGEST_LIST, MigrationError, Migrations, SchemaChange, Tx, Value, sql,
+};
 
 /// The history of its tables: other modules on the same database have their own.
 static MIGRATIONS: Migrations = Migrations {
     history: "qs_counters_migrations",
-    steps: &[Step { name: "counters", sqlite: include_str!("migrations/0001_counters.sql"), mysql: "" }],
+    steps: &[SchemaChange {
+        name: "counters",
+        sqlite: include_str!("migrations/0001_counters.sql"),
+        mysql: "",
+    }],
 };
-
-/// Keys of one `in`.
-const KEYS: usize = 500;
 
 /// The columns that [`counter`] reads.
 const COUNTER: &str = "statistic_type, statistic_key, stat_date, submission_count, completion_count, extra_metrics, \
@@ -154,7 +157,7 @@ impl Counters for EmbeddedCounters {
     fn find<'a>(&'a self, org_id: i64, keys: &'a [DailyKey]) -> Answer<'a, Vec<Option<Counter>>> {
         Box::pin(async move {
             let mut found = std::collections::HashMap::with_capacity(keys.len());
-            for keys in keys.chunks(KEYS) {
+            for keys in keys.chunks(LONGEST_LIST) {
                 // primary key
                 let tuples = keys.iter().map(|key| {
                     let Subject { statistic, key: which } = &key.subject;
@@ -165,8 +168,7 @@ impl Counters for EmbeddedCounters {
                      and (stat_date, statistic_type, statistic_key) in "
                 ))
                 .bind(org_id)
-                .push_tuples(self.db.dialect(), tuples)
-                .once();
+                .push_tuples(self.db.kind(), tuples);
                 for row in self.db.fetch_all(query).await.map_err(failed("find"))? {
                     let counter = counter(&mut row.columns()).map_err(corrupt("find"))?;
                     found.insert(counter.count.key.clone(), counter);

@@ -30,7 +30,7 @@ words!(TaskStatus, "task status":
 
 /// The way in for a testee: link material, not a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct TaskEntry {
     /// A random text.
     pub token: String,
     /// Where the testee goes.
@@ -43,7 +43,7 @@ pub enum TaskEvent {
     /// It can be filled in until then.
     Open {
         /// Through this.
-        entry: Entry,
+        entry: TaskEntry,
         /// Until then.
         expire_at: Timestamp,
     },
@@ -161,7 +161,7 @@ impl PlanTask {
     }
 }
 
-fn check_entry(entry: &Entry, expire_at: Timestamp, now: Timestamp) -> Result<(), Invalid> {
+fn check_entry(entry: &TaskEntry, expire_at: Timestamp, now: Timestamp) -> Result<(), Invalid> {
     let length = |field, text: &str, most: usize| match text.trim().chars().count() {
         0 => Err(Invalid::new(field, "must not be empty")),
         found if found > most => Err(Invalid::new(field, format!("expected at most {most} characters"))),
@@ -203,7 +203,7 @@ mod tests {
     }
 
     fn open(token: &str, url: &str, expire_at: i64) -> TaskEvent {
-        let entry = Entry { token: token.to_owned(), url: url.to_owned() };
+        let entry = TaskEntry { token: token.to_owned(), url: url.to_owned() };
         TaskEvent::Open { entry, expire_at: at(expire_at) }
     }
 

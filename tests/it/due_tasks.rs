@@ -13,7 +13,7 @@ use qs_scheduler::domain::entry::EntryBase;
 use qs_scheduler::domain::plan_task::{PlanTask, TaskStatus};
 use qs_scheduler::domain::sync_run::{SyncRun, SyncStatus};
 use qs_scheduler::sql::sql;
-use qs_scheduler::store::Store;
+use qs_scheduler::store::business::Store;
 use serde_json::json;
 
 use crate::plans::{at, plan, task};

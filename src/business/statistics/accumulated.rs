@@ -7,11 +7,12 @@ use jiff::civil::Date;
 
 use super::batch::{Batches, span};
 use super::{Context, tables_unread};
-use crate::business::settled::settled;
 use crate::business::sync_run::{Doing, Hold, Work};
 use crate::domain::statistics::{Accumulated, DailyKey, DayRange};
 use crate::domain::sync_run::{SyncKind, SyncProgress};
-use crate::store::{DailyRow, StoreError};
+use crate::store::StoreError;
+use crate::store::business::DailyRow;
+use crate::store::contention::retry;
 
 /// Daily rows that are read at a time, and totals that are written at a time.
 const PAGE: u32 = 5_000;
@@ -94,7 +95,7 @@ impl AccumulatedSync {
         let size = batch.len() as u64;
         progress.scanned += size;
         let store = &self.context.store;
-        let written = settled(|| store.put_accumulated(org_id, batch, self.context.clock.now())).await;
+        let written = retry(|| store.put_accumulated(org_id, batch, self.context.clock.now())).await;
         batches.written(progress, size, || span(batch, |total| total.subject.to_string()), written)
     }
 }

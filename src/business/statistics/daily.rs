@@ -9,11 +9,11 @@ use tokio::task::JoinSet;
 
 use super::batch::{Batches, span};
 use super::{Context, counters_unread, lost};
-use crate::business::settled::settled;
 use crate::business::sync_run::{Doing, Hold, Work};
 use crate::counters::{CountersError, Mark, Page, Touched};
 use crate::domain::statistics::{DailyCount, DayRange, Days};
 use crate::domain::sync_run::{SyncKind, SyncProgress};
+use crate::store::contention::retry;
 
 /// Counters that are read and written at a time: bounds memory and the time that rows are locked.
 pub(super) const BATCH: u32 = 3_000;
@@ -97,7 +97,7 @@ impl DailySync {
             let size = counts.len() as u64;
             progress.scanned += size;
             let store = &self.context.store;
-            let written = settled(|| store.put_daily(org_id, &counts, self.context.clock.now())).await;
+            let written = retry(|| store.put_daily(org_id, &counts, self.context.clock.now())).await;
             batches.written(progress, size, || span(&counts, |count| count.key.to_string()), written)?;
         }
         // The pages end with the last one, or with a reader that broke down.

@@ -25,7 +25,8 @@ use crate::clock::SharedClock;
 use crate::counters::{Counters, CountersError, Mark};
 use crate::domain::statistics::DayRange;
 use crate::domain::sync_run::{SyncKind, SyncRun};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::business::Store;
 
 pub use events::{Counted, EventInput};
 pub use read::{QuestionnaireStatistics, SystemStatistics, TesteeStatistics};

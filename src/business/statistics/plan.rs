@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use super::batch::{Batches, span};
 use super::{Context, tables_unread};
-use crate::business::settled::settled;
 use crate::business::sync_run::{Doing, Hold, Work};
 use crate::domain::statistics::PlanCounts;
 use crate::domain::sync_run::{SyncKind, SyncProgress};
+use crate::store::contention::retry;
 
 /// Plans that are added up and written at a time.
 pub(super) const BATCH: u32 = 500;
@@ -49,7 +49,7 @@ impl PlanSync {
             let counts: Vec<PlanCounts> = totals.iter().map(|totals| totals.counts).collect();
             let size = counts.len() as u64;
             progress.scanned += size;
-            let written = settled(|| store.put_plans(org_id, &counts, self.context.clock.now())).await;
+            let written = retry(|| store.put_plans(org_id, &counts, self.context.clock.now())).await;
             batches.written(progress, size, || span(&counts, |c| format!("plan {}", c.plan_id)), written)?;
         }
         if let Some(plan) = self.only.filter(|_| progress.scanned == 0) {

@@ -10,11 +10,12 @@ use tokio::task::JoinSet;
 
 use super::{Asker, Hold, RecordError, Scope, StartError, Work};
 use crate::business::organisations::Organisations;
-use crate::business::settled::settled;
 use crate::clock::SharedClock;
 use crate::domain::id::ExecutionId;
 use crate::domain::sync_run::{NewSyncRun, SyncProgress, SyncRun};
-use crate::store::{Begun, Store, StoreError};
+use crate::store::StoreError;
+use crate::store::business::{Store, SyncAdmission};
+use crate::store::contention::retry;
 
 /// How often the end of a sync is offered to a store that does not take it, and how long in between.
 const ATTEMPTS: u32 = 10;
@@ -44,17 +45,17 @@ impl Carrier {
     ) -> Result<Result<String, Box<SyncRun>>, StartError> {
         let run = self.record(asker, work);
         let (id, request) = (run.id.clone(), run.request.clone());
-        let begun = settled(|| self.store.begin(run.clone())).await;
+        let begun = retry(|| self.store.begin(&run)).await;
         match begun.map_err(StartError::Store)? {
-            Begun::Known(known) if known.request != request => Err(StartError::KeyReused),
-            Begun::Known(known) if known.finished_at.is_none() => {
+            SyncAdmission::KeyUsed(known) if known.request != request => Err(StartError::KeyReused),
+            SyncAdmission::KeyUsed(known) if known.finished_at.is_none() => {
                 Err(StartError::InProgress { run_id: known.id })
             }
-            Begun::Known(known) => Ok(Err(Box::new(known))),
-            Begun::Busy(holder) => {
+            SyncAdmission::KeyUsed(known) => Ok(Err(Box::new(known))),
+            SyncAdmission::LeaseHeld(holder) => {
                 Err(StartError::Busy { run_id: holder.id, holder: holder.caller, since: holder.started_at })
             }
-            Begun::Started => {
+            SyncAdmission::Admitted => {
                 // From here on the shutdown knows it.
                 self.hold(&id);
                 Ok(Ok(id))

@@ -23,7 +23,8 @@ use super::organisations::Organisations;
 use crate::clock::SharedClock;
 use crate::domain::statistics::DayRange;
 use crate::domain::sync_run::{EVERY_ORGANISATION, SyncKind, SyncProgress, SyncRun};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::business::Store;
 
 pub use carrier::Observer;
 pub use hold::Hold;

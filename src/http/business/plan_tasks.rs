@@ -13,7 +13,7 @@ use super::sync_request::{SyncHeaders, SyncReplies, SyncRequest};
 use super::{Api, schema};
 use crate::business::due_tasks::{DueRequest, MAX_LIMIT, MAX_TESTEES};
 use crate::business::plan::TaskFilter;
-use crate::domain::plan_task::{Entry, TaskEvent};
+use crate::domain::plan_task::{TaskEntry, TaskEvent};
 use crate::http::edge::fields::{
     NumberOrText, flag, id as optional_id, numbers, path_id, required, up_to, word,
 };

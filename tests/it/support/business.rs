@@ -15,7 +15,7 @@ use qs_scheduler::counters::embedded::EmbeddedCounters;
 use qs_scheduler::domain::statistics::DayRange;
 use qs_scheduler::domain::sync_run::{SyncRun, SyncStatus};
 use qs_scheduler::sql::Db;
-use qs_scheduler::store::Store;
+use qs_scheduler::store::business::Store;
 
 use super::databases::TestDatabase;
 

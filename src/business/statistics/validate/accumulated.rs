@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use super::super::accumulated::{Total, Totals};
 use super::super::tables_unread;
 use super::{ACCUMULATED, Comparison, disagreement};
-use crate::business::settled::settled;
 use crate::domain::statistics::{Accumulated, Subject};
 use crate::domain::sync_run::SyncKind;
+use crate::store::contention::retry;
 
 /// Subjects that are compared at a time.
 const BATCH: usize = 1_000;
@@ -100,7 +100,7 @@ impl Comparison<'_> {
             return;
         }
         let store = &self.context.store;
-        let outcome = settled(|| store.put_accumulated(self.org_id, repairs, self.context.clock.now())).await;
+        let outcome = retry(|| store.put_accumulated(self.org_id, repairs, self.context.clock.now())).await;
         self.repaired(ACCUMULATED, repairs.len() as u64, outcome);
     }
 }

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use super::super::daily::BATCH;
 use super::super::{counters_unread, lost, tables_unread};
 use super::{Comparison, DAILY, disagreement};
-use crate::business::settled::settled;
 use crate::counters::{Counter, Mark, Page};
 use crate::domain::statistics::{DailyCount, DailyKey, Days};
 use crate::store::StoreError;
+use crate::store::contention::retry;
 
 impl Comparison<'_> {
     pub(super) async fn daily(&mut self) -> Result<(), String> {
@@ -112,7 +112,7 @@ impl Comparison<'_> {
         }
         if self.repairs() && !repairs.is_empty() {
             let store = &self.context.store;
-            let outcome = settled(|| store.put_daily(self.org_id, &repairs, self.context.clock.now())).await;
+            let outcome = retry(|| store.put_daily(self.org_id, &repairs, self.context.clock.now())).await;
             self.repaired(DAILY, repairs.len() as u64, outcome);
         }
         Ok(())

@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use super::super::plan::BATCH;
 use super::super::tables_unread;
 use super::{Comparison, PLAN, disagreement};
-use crate::business::settled::settled;
 use crate::domain::statistics::PlanCounts;
 use crate::domain::sync_run::SyncKind;
-use crate::store::PlanTotals;
+use crate::store::business::PlanTotals;
+use crate::store::contention::retry;
 
 impl Comparison<'_> {
     pub(super) async fn plans(&mut self) -> Result<(), String> {
@@ -49,7 +49,7 @@ impl Comparison<'_> {
             if self.repairs() && !repairs.is_empty() {
                 let store = &self.context.store;
                 let outcome =
-                    settled(|| store.put_plans(self.org_id, &repairs, self.context.clock.now())).await;
+                    retry(|| store.put_plans(self.org_id, &repairs, self.context.clock.now())).await;
                 self.repaired(PLAN, repairs.len() as u64, outcome);
             }
         }

@@ -1,60 +1,61 @@
 //! SQL of `qs_sync_run`.
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{SqlStore, corrupt, failed};
+use super::SqlStore;
 use crate::domain::statistics::DayRange;
 use crate::domain::sync_run::{NewSyncRun, SyncKind, SyncProgress, SyncRun};
-use crate::sql::{CellError, Columns, Statement, Tx, sql};
-use crate::store::{Answer, Begun, StoreError, SyncRunStore};
+use crate::sql::{CellError, Columns, Statement, Tx, is_taken, sql};
+use crate::store::business::{SyncAdmission, SyncRunStore};
+use crate::store::error::{StoreError, verb};
 
 /// The columns that [`sync_run`] reads.
 const COLUMNS: &str = "id, kind, org_id, trigger_type, caller, idempotency_key, request, window_start, window_end, status, \
                        scanned, written, unchanged, skipped, failed, errors, error_message, detail, mark, \
                        started_at, finished_at";
 
-/// What a sync is told that nobody carried on.
+/// What is recorded of a sync whose process is gone.
 const ABANDONED: &str = "the server stopped before the sync ended";
 
+#[async_trait]
 impl SyncRunStore for SqlStore {
-    fn begin(&self, run: NewSyncRun) -> Answer<'_, Begun> {
-        Box::pin(async move {
-            let mut tx = self.db.begin().await.map_err(failed("begin"))?;
-            if let Some(key) = &run.idempotency_key
-                && let Some(known) = by_key(&mut tx, run.org_id, &run.caller, key).await?
-            {
-                return Ok(Begun::Known(known));
+    async fn begin(&self, run: &NewSyncRun) -> Result<SyncAdmission, StoreError> {
+        verb("begin", async {
+            let mut tx = self.db.begin().await?;
+            if let Some(first) = first_with_key(&mut tx, run).await? {
+                return Ok(SyncAdmission::KeyUsed(first));
             }
-            if let Some(lease) = &run.lease
-                && let Some(holder) = take(&mut tx, lease, run.started_at).await?
-            {
-                return Ok(Begun::Busy(holder));
+            if let Some(lease) = &run.lease {
+                // A lease that ran out is taken away from its holder.
+                let run_out = abandon(ABANDONED, run.started_at).push(" and lease = ?").bind(lease);
+                tx.execute(run_out).await?;
+                if let Some(holder) = holder(&mut tx, lease).await? {
+                    return Ok(SyncAdmission::LeaseHeld(holder));
+                }
             }
-            match tx.execute(insert(&run)).await {
+            match tx.execute(insert(run)).await {
                 Ok(_) => {}
                 // Another process was quicker between the look and the insert: look again at what it wrote.
-                Err(error)
-                    if error
-                        .as_database_error()
-                        .is_some_and(sqlx::error::DatabaseError::is_unique_violation) =>
-                {
+                Err(error) if is_taken(&error) => {
                     drop(tx);
-                    return self.beaten(&run).await;
+                    return self.who_was_quicker(run).await;
                 }
-                Err(error) => return Err(failed("begin")(error)),
+                Err(error) => return Err(error),
             }
-            tx.commit().await.map_err(failed("begin"))?;
-            Ok(Begun::Started)
+            tx.commit().await?;
+            Ok(SyncAdmission::Admitted)
         })
+        .await
     }
 
-    fn renew<'a>(
-        &'a self,
-        id: &'a str,
-        progress: &'a SyncProgress,
+    async fn renew(
+        &self,
+        id: &str,
+        progress: &SyncProgress,
         lease_until: Timestamp,
-    ) -> Answer<'a, bool> {
-        Box::pin(async move {
+    ) -> Result<bool, StoreError> {
+        verb("renew", async {
             // primary key
             let query = sql(
                 "update qs_sync_run set scanned = ?, written = ?, unchanged = ?, skipped = ?, failed = ?, \
@@ -63,14 +64,13 @@ impl SyncRunStore for SqlStore {
             .bind_all(counts(progress))
             .bind(lease_until.as_millisecond())
             .bind(id);
-            Ok(self.db.execute(query).await.map_err(failed("renew"))? == 1)
+            Ok(self.db.execute(query).await? == 1)
         })
+        .await
     }
 
-    fn finish<'a>(&'a self, id: &'a str, progress: &'a SyncProgress, now: Timestamp) -> Answer<'a, bool> {
-        Box::pin(async move {
-            let json = |source| StoreError::Database { verb: "finish", source: Box::new(source) };
-            let errors = serde_json::to_string(&progress.errors).map_err(json)?;
+    async fn finish(&self, id: &str, progress: &SyncProgress, now: Timestamp) -> Result<bool, StoreError> {
+        verb("finish", async {
             // primary key
             let query = sql("update qs_sync_run set status = ?, scanned = ?, written = ?, unchanged = ?, skipped = ?, \
                  failed = ?, errors = ?, error_message = ?, detail = ?, mark = ?, \
@@ -78,7 +78,7 @@ impl SyncRunStore for SqlStore {
                  lease = null, lease_until = null where id = ? and status = 'running'")
             .bind(progress.status().as_str())
             .bind_all(counts(progress))
-            .bind(errors)
+            .bind(serde_json::json!(progress.errors).to_string())
             .bind(progress.error.as_ref())
             .bind(progress.detail.as_ref().map(ToString::to_string))
             .bind(progress.mark.as_ref())
@@ -86,31 +86,32 @@ impl SyncRunStore for SqlStore {
             .bind(progress.window.map(|window| window.end.to_string()))
             .bind(now.as_millisecond())
             .bind(id);
-            Ok(self.db.execute(query).await.map_err(failed("finish"))? == 1)
+            Ok(self.db.execute(query).await? == 1)
         })
+        .await
     }
 
-    fn abandon<'a>(&'a self, reason: &'a str, now: Timestamp) -> Answer<'a, u64> {
-        Box::pin(async move { self.db.execute(abandon(reason, now)).await.map_err(failed("abandon")) })
+    async fn abandon(&self, reason: &str, now: Timestamp) -> Result<u64, StoreError> {
+        verb("abandon", self.db.execute(abandon(reason, now))).await
     }
 
-    fn find<'a>(&'a self, org_id: i64, id: &'a str) -> Answer<'a, Option<SyncRun>> {
-        Box::pin(async move {
+    async fn find(&self, org_id: i64, id: &str) -> Result<Option<SyncRun>, StoreError> {
+        verb("find", async {
             // primary key
             let query = sql(format!("select {COLUMNS} from qs_sync_run where id = ? and org_id = ?"));
-            let row = self.db.fetch_optional(query.bind(id).bind(org_id)).await.map_err(failed("find"))?;
-            row.map(|row| sync_run(&mut row.columns()).map_err(corrupt("find"))).transpose()
+            self.db.read_one(query.bind(id).bind(org_id), sync_run).await
         })
+        .await
     }
 
-    fn recent(
+    async fn recent(
         &self,
         org_id: i64,
         kind: Option<SyncKind>,
         before: Option<Timestamp>,
         limit: u32,
-    ) -> Answer<'_, Vec<SyncRun>> {
-        Box::pin(async move {
+    ) -> Result<Vec<SyncRun>, StoreError> {
+        verb("recent", async {
             let kind = kind.map(SyncKind::as_str);
             // idx_qs_sync_run_kind
             let query = sql(format!(
@@ -122,13 +123,13 @@ impl SyncRunStore for SqlStore {
             .bind(kind)
             .bind(before.map_or(i64::MAX, Timestamp::as_millisecond))
             .bind(limit);
-            let rows = self.db.fetch_all(query).await.map_err(failed("recent"))?;
-            rows.into_iter().map(|row| sync_run(&mut row.columns()).map_err(corrupt("recent"))).collect()
+            self.db.read_all(query, sync_run).await
         })
+        .await
     }
 
-    fn last_marked<'a>(&'a self, org_id: i64, kinds: &'a [SyncKind]) -> Answer<'a, Option<SyncRun>> {
-        Box::pin(async move {
+    async fn last_marked(&self, org_id: i64, kinds: &[SyncKind]) -> Result<Option<SyncRun>, StoreError> {
+        verb("last_marked", async {
             // idx_qs_sync_run_kind
             let query = sql(format!(
                 "select {COLUMNS} from qs_sync_run where org_id = ? and status = 'succeeded' and mark is not null \
@@ -137,61 +138,51 @@ impl SyncRunStore for SqlStore {
             .bind(org_id)
             .push_list(kinds.iter().map(|kind| kind.as_str()))
             .push(" order by started_at desc, id desc limit 1");
-            let row = self.db.fetch_optional(query).await.map_err(failed("last_marked"))?;
-            row.map(|row| sync_run(&mut row.columns()).map_err(corrupt("last_marked"))).transpose()
+            self.db.read_one(query, sync_run).await
         })
+        .await
     }
 
-    fn forget(&self, ended_before: Timestamp) -> Answer<'_, u64> {
-        Box::pin(async move {
+    async fn forget(&self, ended_before: Timestamp) -> Result<u64, StoreError> {
+        verb("forget", async {
             // idx_qs_sync_run_started; the inner table is named twice over, because MySQL refuses a bare self-reference
             let query = sql("delete from qs_sync_run where finished_at < ? and id not in (select id from ( \
                  select max(id) as id from qs_sync_run where status = 'succeeded' and mark is not null \
                  group by org_id, kind) newest)");
             let query = query.bind(ended_before.as_millisecond());
-            self.db.execute(query).await.map_err(failed("forget"))
+            self.db.execute(query).await
         })
+        .await
     }
 }
 
 impl SqlStore {
-    /// Who was quicker: the first request with this key, or the holder of the lease.
-    async fn beaten(&self, run: &NewSyncRun) -> Result<Begun, StoreError> {
-        let mut tx = self.db.begin().await.map_err(failed("begin"))?;
-        if let Some(key) = &run.idempotency_key
-            && let Some(known) = by_key(&mut tx, run.org_id, &run.caller, key).await?
-        {
-            return Ok(Begun::Known(known));
+    /// Who kept a record from being written: the first request with this key, or the holder of the lease.
+    async fn who_was_quicker(&self, run: &NewSyncRun) -> Result<SyncAdmission, sqlx::Error> {
+        let mut tx = self.db.begin().await?;
+        if let Some(first) = first_with_key(&mut tx, run).await? {
+            return Ok(SyncAdmission::KeyUsed(first));
         }
-        let lease = run.lease.as_deref().unwrap_or_default();
-        match holder(&mut tx, lease).await? {
-            Some(holder) => Ok(Begun::Busy(holder)),
-            // It has ended meanwhile. The caller is told that the database could not decide, and repeats.
-            None => Err(failed("begin")(sqlx::Error::RowNotFound)),
-        }
+        // When it has ended meanwhile, the caller is told that the database could not decide, and repeats.
+        let holder = holder(&mut tx, run.lease.as_deref().unwrap_or_default()).await?;
+        holder.map(SyncAdmission::LeaseHeld).ok_or(sqlx::Error::RowNotFound)
     }
 }
 
-/// Takes a lease that ran out away from its holder. Answers the holder that has it still.
-async fn take(tx: &mut Tx, lease: &str, now: Timestamp) -> Result<Option<SyncRun>, StoreError> {
-    tx.execute(abandon(ABANDONED, now).push(" and lease = ?").bind(lease)).await.map_err(failed("begin"))?;
-    holder(tx, lease).await
-}
-
-async fn holder(tx: &mut Tx, lease: &str) -> Result<Option<SyncRun>, StoreError> {
+async fn holder(tx: &mut Tx, lease: &str) -> Result<Option<SyncRun>, sqlx::Error> {
     // uk_qs_sync_run_lease
     let query = sql(format!("select {COLUMNS} from qs_sync_run where lease = ?")).bind(lease);
-    let row = tx.fetch_optional(query).await.map_err(failed("begin"))?;
-    row.map(|row| sync_run(&mut row.columns()).map_err(corrupt("begin"))).transpose()
+    tx.read_one(query, sync_run).await
 }
 
-async fn by_key(tx: &mut Tx, org_id: i64, caller: &str, key: &str) -> Result<Option<SyncRun>, StoreError> {
+/// The first request of this caller with the key of this one.
+async fn first_with_key(tx: &mut Tx, run: &NewSyncRun) -> Result<Option<SyncRun>, sqlx::Error> {
+    let Some(key) = &run.idempotency_key else { return Ok(None) };
     // uk_qs_sync_run_key
     let query = sql(format!(
         "select {COLUMNS} from qs_sync_run where org_id = ? and caller = ? and idempotency_key = ?"
     ));
-    let row = tx.fetch_optional(query.bind(org_id).bind(caller).bind(key)).await.map_err(failed("begin"))?;
-    row.map(|row| sync_run(&mut row.columns()).map_err(corrupt("begin"))).transpose()
+    tx.read_one(query.bind(run.org_id).bind(&run.caller).bind(key), sync_run).await
 }
 
 fn counts(progress: &SyncProgress) -> [u64; 5] {

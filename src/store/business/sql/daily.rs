@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{SqlStore, corrupt, failed};
+use super::SqlStore;
 use crate::domain::statistics::{DailyCount, DailyKey, DayRange, Distribution, Subject};
-use crate::sql::{CellError, Columns, Upsert, Value, sql};
-use crate::store::{Answer, DailyRow, DailyStore};
-
-/// Keys of one `in`: more would leave the databases' plans by ranges.
-const KEYS: usize = 500;
+use crate::sql::{CellError, Columns, LONGEST_LIST, Upsert, Value, sql};
+use crate::store::business::{DailyRow, DailyStore};
+use crate::store::error::{StoreError, verb};
 
 const DAILY: Upsert = Upsert {
     table: "statistics_daily",
@@ -18,15 +17,18 @@ const DAILY: Upsert = Upsert {
     facts: &["submission_count", "completion_count", "extra_metrics"],
     stamps: &["updated_at"],
     created: "created_at",
+    deleted: "deleted_at",
+    version: "version",
 };
 
 /// The columns that [`count`] reads. JSON is cast, because MySQL gives it in a type of its own.
 const COUNT: &str = "statistic_type, statistic_key, cast(stat_date as char), submission_count, completion_count, \
                      cast(extra_metrics as char)";
 
+#[async_trait]
 impl DailyStore for SqlStore {
-    fn put_daily<'a>(&'a self, org_id: i64, counts: &'a [DailyCount], now: Timestamp) -> Answer<'a, u64> {
-        Box::pin(async move {
+    async fn put_daily(&self, org_id: i64, counts: &[DailyCount], now: Timestamp) -> Result<u64, StoreError> {
+        verb("put_daily", async {
             let now = self.stamps.write(now);
             let row = |count: &DailyCount| {
                 vec![
@@ -41,14 +43,15 @@ impl DailyStore for SqlStore {
                     (&now).into(),
                 ]
             };
-            DAILY.run(&self.db, counts.iter().map(row).collect()).await.map_err(failed("put_daily"))
+            DAILY.run(&self.db, counts.iter().map(row).collect()).await
         })
+        .await
     }
 
-    fn daily_of<'a>(&'a self, org_id: i64, keys: &'a [DailyKey]) -> Answer<'a, Vec<DailyCount>> {
-        Box::pin(async move {
+    async fn daily_of(&self, org_id: i64, keys: &[DailyKey]) -> Result<Vec<DailyCount>, StoreError> {
+        verb("daily_of", async {
             let mut found = Vec::with_capacity(keys.len());
-            for keys in keys.chunks(KEYS) {
+            for keys in keys.chunks(LONGEST_LIST) {
                 // uk_statistics_daily
                 let tuples = keys.iter().map(|key| {
                     [
@@ -62,19 +65,21 @@ impl DailyStore for SqlStore {
                      and (statistic_type, statistic_key, stat_date) in "
                 ))
                 .bind(org_id)
-                .push_tuples(self.db.dialect(), tuples)
-                .once();
-                let rows = self.db.fetch_all(query).await;
-                for row in rows.map_err(failed("daily_of"))? {
-                    found.push(count(&mut row.columns()).map_err(corrupt("daily_of"))?);
-                }
+                .push_tuples(self.db.kind(), tuples);
+                found.extend(self.db.read_all(query, count).await?);
             }
             Ok(found)
         })
+        .await
     }
 
-    fn daily_page(&self, org_id: i64, after: Option<DailyKey>, limit: u32) -> Answer<'_, Vec<DailyRow>> {
-        Box::pin(async move {
+    async fn daily_page(
+        &self,
+        org_id: i64,
+        after: Option<DailyKey>,
+        limit: u32,
+    ) -> Result<Vec<DailyRow>, StoreError> {
+        verb("daily_page", async {
             let after = after.map_or_else(
                 // Nothing sorts before an empty type.
                 || [Value::from(""), "".into(), "1000-01-01".into()],
@@ -94,21 +99,21 @@ impl DailyStore for SqlStore {
             .bind(org_id)
             .bind_all([statistic.clone(), statistic.clone(), key.clone(), statistic, key, date])
             .bind(limit);
-            let rows = self.db.fetch_all(query).await.map_err(failed("daily_page"))?;
             let read = |columns: &mut Columns| {
                 Ok(DailyRow { count: count(columns)?, updated_at: self.stamps.read(&columns.text()?)? })
             };
-            rows.into_iter().map(|row| read(&mut row.columns()).map_err(corrupt("daily_page"))).collect()
+            self.db.read_all(query, read).await
         })
+        .await
     }
 
-    fn daily_of_subject<'a>(
-        &'a self,
+    async fn daily_of_subject(
+        &self,
         org_id: i64,
-        subject: &'a Subject,
+        subject: &Subject,
         days: DayRange,
-    ) -> Answer<'a, Vec<DailyCount>> {
-        Box::pin(async move {
+    ) -> Result<Vec<DailyCount>, StoreError> {
+        verb("daily_of_subject", async {
             // uk_statistics_daily
             let query = sql(format!(
                 "select {COUNT} from statistics_daily where org_id = ? and statistic_type = ? and statistic_key = ? \
@@ -119,20 +124,18 @@ impl DailyStore for SqlStore {
             .bind(&subject.key)
             .bind(days.start.to_string())
             .bind(days.end.to_string());
-            let rows = self.db.fetch_all(query).await.map_err(failed("daily_of_subject"))?;
-            rows.into_iter()
-                .map(|row| count(&mut row.columns()).map_err(corrupt("daily_of_subject")))
-                .collect()
+            self.db.read_all(query, count).await
         })
+        .await
     }
 
-    fn organisations(&self) -> Answer<'_, BTreeSet<i64>> {
-        Box::pin(async move {
+    async fn organisations(&self) -> Result<BTreeSet<i64>, StoreError> {
+        verb("organisations", async {
             let query = sql("select org_id from assessment_plan union select org_id from statistics_daily \
                  union select org_id from statistics_accumulated union select org_id from statistics_plan");
-            let rows = self.db.fetch_all(query).await.map_err(failed("organisations"))?;
-            rows.into_iter().map(|row| row.columns().int().map_err(corrupt("organisations"))).collect()
+            Ok(self.db.read_all(query, Columns::int).await?.into_iter().collect())
         })
+        .await
     }
 }
 

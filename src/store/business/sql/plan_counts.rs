@@ -1,11 +1,13 @@
 //! SQL of `statistics_plan` and of the tasks that it adds up.
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{SqlStore, corrupt, failed};
+use super::SqlStore;
 use crate::domain::statistics::PlanCounts;
 use crate::sql::{CellError, Columns, Upsert, Value, sql};
-use crate::store::{Answer, PlanCountStore, PlanTotals};
+use crate::store::business::{PlanCountStore, PlanTotals};
+use crate::store::error::{StoreError, verb};
 
 const PLANS: Upsert = Upsert {
     table: "statistics_plan",
@@ -20,17 +22,20 @@ const PLANS: Upsert = Upsert {
     ],
     stamps: &["last_updated_at", "updated_at"],
     created: "created_at",
+    deleted: "deleted_at",
+    version: "version",
 };
 
+#[async_trait]
 impl PlanCountStore for SqlStore {
-    fn plan_totals(
+    async fn plan_totals(
         &self,
         org_id: i64,
         only: Option<i64>,
         after: Option<i64>,
         limit: u32,
-    ) -> Answer<'_, Vec<PlanTotals>> {
-        Box::pin(async move {
+    ) -> Result<Vec<PlanTotals>, StoreError> {
+        verb("plan_totals", async {
             // primary key of assessment_plan, idx_assessment_task_plan; a task that was deleted counts no more, but its
             // end is a change
             let query = sql(
@@ -54,19 +59,19 @@ impl PlanCountStore for SqlStore {
             .bind(only)
             .bind(only)
             .bind(limit);
-            let rows = self.db.fetch_all(query).await.map_err(failed("plan_totals"))?;
             let read = |columns: &mut Columns| {
                 let counts = counts(columns)?;
                 let plan = self.stamps.read(&columns.text()?)?;
                 let task = columns.optional_text()?.map(|text| self.stamps.read(&text)).transpose()?;
                 Ok(PlanTotals { counts, changed_at: task.map_or(plan, |task| task.max(plan)) })
             };
-            rows.into_iter().map(|row| read(&mut row.columns()).map_err(corrupt("plan_totals"))).collect()
+            self.db.read_all(query, read).await
         })
+        .await
     }
 
-    fn put_plans<'a>(&'a self, org_id: i64, counts: &'a [PlanCounts], now: Timestamp) -> Answer<'a, u64> {
-        Box::pin(async move {
+    async fn put_plans(&self, org_id: i64, counts: &[PlanCounts], now: Timestamp) -> Result<u64, StoreError> {
+        verb("put_plans", async {
             let now = self.stamps.write(now);
             let row = |c: &PlanCounts| {
                 vec![
@@ -83,12 +88,13 @@ impl PlanCountStore for SqlStore {
                     (&now).into(),
                 ]
             };
-            PLANS.run(&self.db, counts.iter().map(row).collect()).await.map_err(failed("put_plans"))
+            PLANS.run(&self.db, counts.iter().map(row).collect()).await
         })
+        .await
     }
 
-    fn plans_of<'a>(&'a self, org_id: i64, plan_ids: &'a [i64]) -> Answer<'a, Vec<PlanCounts>> {
-        Box::pin(async move {
+    async fn plans_of(&self, org_id: i64, plan_ids: &[i64]) -> Result<Vec<PlanCounts>, StoreError> {
+        verb("plans_of", async {
             if plan_ids.is_empty() {
                 return Ok(Vec::new());
             }
@@ -99,10 +105,10 @@ impl PlanCountStore for SqlStore {
             )
             .bind(org_id)
             .push_list(plan_ids.iter().copied())
-            .once();
-            let rows = self.db.fetch_all(query).await.map_err(failed("plans_of"))?;
-            rows.into_iter().map(|row| counts(&mut row.columns()).map_err(corrupt("plans_of"))).collect()
+            ;
+            self.db.read_all(query, counts).await
         })
+        .await
     }
 }
 

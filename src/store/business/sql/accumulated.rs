@@ -1,15 +1,14 @@
 //! SQL of `statistics_accumulated`.
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::{SqlStore, corrupt, failed};
+use super::SqlStore;
 use crate::domain::statistics::{Accumulated, DayRange, StatisticType, Subject};
-use crate::sql::{CellError, Columns, Upsert, Value, sql};
-use crate::store::{AccumulatedStore, Answer};
-
-/// Keys of one `in`.
-const KEYS: usize = 500;
+use crate::sql::{CellError, Columns, LONGEST_LIST, Upsert, Value, sql};
+use crate::store::business::AccumulatedStore;
+use crate::store::error::{StoreError, verb};
 
 const ACCUMULATED: Upsert = Upsert {
     table: "statistics_accumulated",
@@ -26,6 +25,8 @@ const ACCUMULATED: Upsert = Upsert {
     ],
     stamps: &["last_updated_at", "updated_at"],
     created: "created_at",
+    deleted: "deleted_at",
+    version: "version",
 };
 
 /// The columns that [`accumulated`] reads.
@@ -33,14 +34,15 @@ const COLUMNS: &str = "statistic_type, statistic_key, total_submissions, total_c
                        last15d_submissions, last30d_submissions, cast(distribution as char), \
                        cast(first_occurred_at as char), cast(last_occurred_at as char)";
 
+#[async_trait]
 impl AccumulatedStore for SqlStore {
-    fn put_accumulated<'a>(
-        &'a self,
+    async fn put_accumulated(
+        &self,
         org_id: i64,
-        totals: &'a [Accumulated],
+        totals: &[Accumulated],
         now: Timestamp,
-    ) -> Answer<'a, u64> {
-        Box::pin(async move {
+    ) -> Result<u64, StoreError> {
+        verb("put_accumulated", async {
             let now = self.stamps.write(now);
             let row = |total: &Accumulated| {
                 let [week, fortnight, month] = total.last_days;
@@ -62,14 +64,19 @@ impl AccumulatedStore for SqlStore {
                 ]
             };
             let rows = totals.iter().map(row).collect();
-            ACCUMULATED.run(&self.db, rows).await.map_err(failed("put_accumulated"))
+            ACCUMULATED.run(&self.db, rows).await
         })
+        .await
     }
 
-    fn accumulated_of<'a>(&'a self, org_id: i64, subjects: &'a [Subject]) -> Answer<'a, Vec<Accumulated>> {
-        Box::pin(async move {
+    async fn accumulated_of(
+        &self,
+        org_id: i64,
+        subjects: &[Subject],
+    ) -> Result<Vec<Accumulated>, StoreError> {
+        verb("accumulated_of", async {
             let mut found = Vec::with_capacity(subjects.len());
-            for subjects in subjects.chunks(KEYS) {
+            for subjects in subjects.chunks(LONGEST_LIST) {
                 // uk_statistics_accumulated
                 let tuples = subjects.iter().map(|s| [s.statistic.as_str().into(), (&s.key).into()]);
                 let query = sql(format!(
@@ -77,19 +84,21 @@ impl AccumulatedStore for SqlStore {
                      and (statistic_type, statistic_key) in "
                 ))
                 .bind(org_id)
-                .push_tuples(self.db.dialect(), tuples)
-                .once();
-                let rows = self.db.fetch_all(query).await;
-                for row in rows.map_err(failed("accumulated_of"))? {
-                    found.push(accumulated(&mut row.columns()).map_err(corrupt("accumulated_of"))?);
-                }
+                .push_tuples(self.db.kind(), tuples);
+                found.extend(self.db.read_all(query, accumulated).await?);
             }
             Ok(found)
         })
+        .await
     }
 
-    fn orphans(&self, org_id: i64, after: Option<Subject>, limit: u32) -> Answer<'_, Vec<Subject>> {
-        Box::pin(async move {
+    async fn orphans(
+        &self,
+        org_id: i64,
+        after: Option<Subject>,
+        limit: u32,
+    ) -> Result<Vec<Subject>, StoreError> {
+        verb("orphans", async {
             let (statistic, key) = after.map_or(("", String::new()), |s| (s.statistic.as_str(), s.key));
             // uk_statistics_accumulated, uk_statistics_daily
             let query = sql("select statistic_type, statistic_key from statistics_accumulated a \
@@ -103,27 +112,25 @@ impl AccumulatedStore for SqlStore {
             .bind(statistic)
             .bind(key)
             .bind(limit);
-            let rows = self.db.fetch_all(query).await.map_err(failed("orphans"))?;
             let read =
                 |columns: &mut Columns| Ok(Subject { statistic: columns.parsed()?, key: columns.text()? });
-            rows.into_iter().map(|row| read(&mut row.columns()).map_err(corrupt("orphans"))).collect()
+            self.db.read_all(query, read).await
         })
+        .await
     }
 
-    fn accumulated_sum(&self, org_id: i64, statistic: StatisticType) -> Answer<'_, [i64; 3]> {
-        Box::pin(async move {
+    async fn accumulated_sum(&self, org_id: i64, statistic: StatisticType) -> Result<[i64; 3], StoreError> {
+        verb("accumulated_sum", async {
             // uk_statistics_accumulated
             let query = sql("select count(*), cast(coalesce(sum(total_submissions), 0) as signed), \
                  cast(coalesce(sum(total_completions), 0) as signed) from statistics_accumulated \
                  where org_id = ? and statistic_type = ? and deleted_at is null")
             .bind(org_id)
             .bind(statistic.as_str());
-            let row = self.db.fetch_optional(query).await.map_err(failed("accumulated_sum"))?;
-            let Some(row) = row else { return Ok([0; 3]) };
-            let mut columns = row.columns();
-            let mut read = || Ok([columns.int()?, columns.int()?, columns.int()?]);
-            read().map_err(corrupt("accumulated_sum"))
+            let read = |columns: &mut Columns| Ok([columns.int()?, columns.int()?, columns.int()?]);
+            Ok(self.db.read_one(query, read).await?.unwrap_or_default())
         })
+        .await
     }
 }
 
