@@ -34,8 +34,12 @@ pub mod http;
 pub mod identity;
 pub mod journal;
 #[cfg(feature = "server")]
+pub mod lease;
+#[cfg(feature = "server")]
 pub mod metrics;
 pub mod notify;
+#[cfg(feature = "server")]
+pub mod periodic;
 pub mod secret;
 #[cfg(feature = "server")]
 pub mod sql;

@@ -17,7 +17,7 @@ use super::identity::Callers;
 use super::stop;
 use super::stores::{self, Stores};
 use crate::business::due_tasks::DueTasks;
-use crate::business::housekeeper::{Housekeeper, Keep};
+use crate::business::housekeeper::{Cleaned, Housekeeper, Retention};
 use crate::business::organisations::Organisations;
 use crate::business::plan::Plans;
 use crate::business::readiness::Readiness;
@@ -32,6 +32,7 @@ use crate::http::business::{self as routes, Api};
 use crate::http::edge::{Edge, RateLimiter};
 use crate::metrics::sync::SyncMetrics;
 use crate::metrics::{self, Metrics};
+use crate::periodic::drive;
 use crate::secret::Secret;
 use crate::telemetry::{self, Telemetry};
 
@@ -132,12 +133,13 @@ async fn start(config: &ApiserverConfig, output: Output) -> Result<(), Failure> 
     let listener = listener.map_err(cannot)?;
     let addr = listener.local_addr().map_err(cannot)?;
     let (api, runs) = compose(config, &clock, &stores, callers, addr);
-    let housekeeper = housekeeper(config, &clock, &stores, &runs);
+    let housekeeper = housekeeper(config, &stores, &runs);
     announce(output, &config.dev_iam.username, generated.as_ref(), addr)?;
     tracing::info!(%addr, "listening");
     // A lease that has run out is noticed one lease later at most: the record of a killed server's sync does not say
     // for long that it is running.
-    let housekeeping = tokio::spawn(keep_house(housekeeper, HOUSEKEEPING.min(config.sync.lease)));
+    let every = HOUSEKEEPING.min(config.sync.lease);
+    let housekeeping = tokio::spawn(drive(housekeeper, clock, every, log_housekeeping));
     let ended =
         serve(listener, routes::router(api), runs, shutdown.any(), config.server.shutdown_grace).await;
     housekeeping.abort();
@@ -222,30 +224,19 @@ pub(super) fn business_zone(config: &ApiserverConfig) -> TimeZone {
     config.server.timezone.clone().map_or_else(TimeZone::system, |zone| zone.0)
 }
 
-fn housekeeper(
-    config: &ApiserverConfig,
-    clock: &SharedClock,
-    stores: &Stores,
-    runs: &Arc<SyncRuns>,
-) -> Housekeeper {
-    let keep = Keep { records: config.sync.keep_records, events: config.sync.remember_events };
+fn housekeeper(config: &ApiserverConfig, stores: &Stores, runs: &Arc<SyncRuns>) -> Housekeeper {
+    let retention = Retention { records: config.sync.keep_records, events: config.sync.remember_events };
     let (store, counters) = (Arc::clone(&stores.store), Arc::clone(&stores.counters));
-    Housekeeper::new(store, counters, Arc::clone(runs), Arc::clone(clock), keep)
+    Housekeeper::new(store, counters, Arc::clone(runs), retention)
 }
 
-/// Keeps house until the end. What could not be done is done the next time.
-async fn keep_house(mut housekeeper: Housekeeper, every: Duration) {
-    let mut ticks = tokio::time::interval(every);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        match housekeeper.tick().await {
-            Ok(kept) if kept.abandoned > 0 => {
-                tracing::warn!(syncs = kept.abandoned, "syncs that nobody carries on are recorded as failed");
-            }
-            Ok(kept) => tracing::debug!(?kept, "the house is kept"),
-            Err(error) => tracing::error!(error, "the house could not be kept"),
+fn log_housekeeping(outcome: Result<Cleaned, String>) {
+    match outcome {
+        Ok(cleaned) if cleaned.abandoned > 0 => {
+            tracing::warn!(syncs = cleaned.abandoned, "syncs that nobody carries on are recorded as failed");
         }
+        Ok(cleaned) => tracing::debug!(kept = ?cleaned, "the house is kept"),
+        Err(error) => tracing::error!(error, "the house could not be kept"),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod exit;
 pub mod hex;
 pub mod host;
 pub mod id;
+pub mod lease;
 pub mod nearest;
 pub mod outcome;
 pub mod overlap;

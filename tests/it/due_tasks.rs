@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use qs_scheduler::business::due_tasks::{DueRequest, DueTasks};
 use qs_scheduler::business::organisations::Organisations;
-use qs_scheduler::business::sync_run::{Asker, Scope, Started, SyncRuns};
+use qs_scheduler::business::sync_run::{Scope, Started, SyncCaller, SyncRuns};
 use qs_scheduler::clock::Simulated;
 use qs_scheduler::counters::embedded::EmbeddedCounters;
 use qs_scheduler::domain::entry::EntryBase;
@@ -49,7 +49,7 @@ const BASE: Option<&str> = Some("https://c.example/entry");
 
 impl Process {
     async fn schedule(&self, request: DueRequest) -> SyncRun {
-        let asker = Asker {
+        let asker = SyncCaller {
             scope: Scope::Organisation(1),
             caller: "cron".to_owned(),
             trigger: "call".to_owned(),

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
 use super::batch::{Batches, span};
 use super::{Context, tables_unread};
-use crate::business::sync_run::{Doing, Hold, Work};
+use crate::business::sync_run::{Progress, SyncWork};
 use crate::domain::statistics::PlanCounts;
-use crate::domain::sync_run::{SyncKind, SyncProgress};
+use crate::domain::sync_run::SyncKind;
 use crate::store::contention::retry;
 
 /// Plans that are added up and written at a time.
@@ -18,7 +20,8 @@ pub(super) struct PlanSync {
     pub(super) only: Option<i64>,
 }
 
-impl Work for PlanSync {
+#[async_trait]
+impl SyncWork for PlanSync {
     fn kind(&self) -> SyncKind {
         SyncKind::Plan
     }
@@ -27,19 +30,13 @@ impl Work for PlanSync {
         self.only.map_or_else(|| "plan".to_owned(), |plan| format!("plan {plan}"))
     }
 
-    fn carry_out<'a>(&'a self, org_id: i64, hold: &'a Hold, progress: &'a mut SyncProgress) -> Doing<'a> {
-        Box::pin(self.sync(org_id, hold, progress))
-    }
-}
-
-impl PlanSync {
-    async fn sync(&self, org_id: i64, hold: &Hold, progress: &mut SyncProgress) -> Result<(), String> {
+    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), String> {
         // What changes from here on is not covered.
         let began = self.context.clock.now();
         let store = &self.context.store;
         let (mut batches, mut after) = (Batches::default(), None);
         loop {
-            hold.check(progress)?;
+            progress.note();
             let totals = store
                 .plan_totals(org_id, self.only, after, BATCH)
                 .await

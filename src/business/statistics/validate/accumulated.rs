@@ -24,7 +24,7 @@ impl Comparison<'_> {
             last.and_then(|(run, _)| run.window).map_or_else(|| self.context.today(), |window| window.end);
         let mut totals = Totals::new(Arc::clone(&self.context), self.org_id, as_of);
         loop {
-            self.go_on()?;
+            self.progress.note();
             let batch = totals.next(BATCH).await.map_err(|error| tables_unread(&error))?;
             if batch.is_empty() {
                 break;
@@ -59,7 +59,7 @@ impl Comparison<'_> {
     async fn compare_orphans(&mut self) -> Result<(), String> {
         let mut after = None;
         loop {
-            self.go_on()?;
+            self.progress.note();
             let limit = u32::try_from(BATCH).unwrap_or(u32::MAX);
             let subjects = self
                 .context

@@ -27,7 +27,7 @@ impl Comparison<'_> {
         let since = since.filter(|_| !replaced);
         let mut cursor = None;
         loop {
-            self.go_on()?;
+            self.progress.note();
             let page = self.context.counters.page(self.org_id, &Days::All, cursor.take(), BATCH).await;
             let Page { counters, unreadable, next } = page.map_err(|error| counters_unread(&error))?;
             for error in unreadable {
@@ -123,7 +123,7 @@ impl Comparison<'_> {
     async fn give_back(&mut self, all: bool) -> Result<(), String> {
         let mut after = None;
         loop {
-            self.go_on()?;
+            self.progress.note();
             let rows = self
                 .context
                 .store

@@ -15,7 +15,7 @@ impl Comparison<'_> {
         let began = self.context.last_began(self.org_id, SyncKind::Plan).await?.map(|(_, began)| began);
         let mut after = None;
         loop {
-            self.go_on()?;
+            self.progress.note();
             let page = self
                 .context
                 .store
