@@ -136,7 +136,13 @@ async fn validate(
     Input(input): Input<ValidateInput>,
 ) -> Answer {
     let asker = request.asker(Permission::RunSyncs, input.org)?;
-    let mode: Option<Mode> = input.mode.map(|mode| word("mode", &mode)).transpose()?;
+    let mode: Option<Mode> = input
+        .mode
+        .map(|mode| {
+            let unknown = |_| ApiError::invalid("mode", format!("expected report or repair, found {mode:?}"));
+            mode.parse().map_err(unknown)
+        })
+        .transpose()?;
     request.answer(&api, api.statistics.validate(asker, mode.unwrap_or_default()).await?).await
 }
 
