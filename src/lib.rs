@@ -38,8 +38,6 @@ pub mod lease;
 #[cfg(feature = "server")]
 pub mod metrics;
 pub mod notify;
-#[cfg(feature = "server")]
-pub mod periodic;
 pub mod secret;
 #[cfg(feature = "server")]
 pub mod sql;

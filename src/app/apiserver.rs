@@ -24,6 +24,7 @@ use crate::business::readiness::Readiness;
 use crate::business::statistics::Statistics;
 use crate::business::sync_run::SyncRuns;
 use crate::cli::output::{Failure, Output};
+use crate::clock::periodic::drive;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::apiserver::{ApiserverConfig, LogLevel, LogShape};
 use crate::domain::entry::EntryBase;
@@ -32,7 +33,6 @@ use crate::http::business::{self as routes, Api};
 use crate::http::edge::{Edge, RateLimiter};
 use crate::metrics::sync::SyncMetrics;
 use crate::metrics::{self, Metrics};
-use crate::periodic::drive;
 use crate::secret::Secret;
 use crate::telemetry::{self, Telemetry};
 

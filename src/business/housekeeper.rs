@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
 use super::sync_run::SyncRuns;
+use crate::clock::periodic::Periodic;
 use crate::counters::Counters;
-use crate::periodic::Periodic;
 use crate::store::business::Store;
 
 /// How often old records are looked for.

@@ -44,18 +44,16 @@ impl Statement {
 
     /// `(?, ?)` with these values: the right side of an `in`. At least one value is needed.
     #[must_use]
-    pub fn push_list(mut self, values: impl IntoIterator<Item = impl Into<Value>>) -> Self {
+    pub fn push_list(self, values: impl IntoIterator<Item = impl Into<Value>>) -> Self {
         let values = padded(values.into_iter().map(Into::into).collect());
-        self.text.push_str(&format!("({})", vec!["?"; values.len()].join(", ")));
-        self.values.extend(values);
-        self
+        self.push(&format!("({})", vec!["?"; values.len()].join(", "))).bind_all(values)
     }
 
     /// `((?, ?), (?, ?))` with these values: the right side of an `in`. SQLite wants the word `values` in it. At least
     /// one tuple is needed.
     #[must_use]
     pub fn push_tuples<const N: usize>(
-        mut self,
+        self,
         database: DatabaseKind,
         tuples: impl IntoIterator<Item = [Value; N]>,
     ) -> Self {
@@ -65,9 +63,8 @@ impl Statement {
             DatabaseKind::MySql => "",
         };
         let tuple = format!("({})", ["?"; N].join(", "));
-        self.text.push_str(&format!("({values}{})", vec![tuple; tuples.len()].join(", ")));
-        self.values.extend(tuples.into_iter().flatten());
-        self
+        self.push(&format!("({values}{})", vec![tuple; tuples.len()].join(", ")))
+            .bind_all(tuples.into_iter().flatten())
     }
 }
 

@@ -34,11 +34,14 @@ pub enum StoreError {
     },
 }
 
+/// What a verb answers.
+pub type Answer<T> = Result<T, StoreError>;
+
 /// Does what a verb does on a database; its errors bear the name of the verb.
 pub(super) async fn verb<T>(
     verb: &'static str,
     work: impl Future<Output = Result<T, sqlx::Error>> + Send,
-) -> Result<T, StoreError> {
+) -> Answer<T> {
     work.await.map_err(|error| match error {
         sqlx::Error::Decode(found) => StoreError::Corrupt { verb, found: found.to_string() },
         error if is_contended(&error) => StoreError::Contended { verb, source: Box::new(error) },

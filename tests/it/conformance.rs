@@ -159,7 +159,7 @@ async fn accumulated_rows(store: &dyn Store) {
     assert_eq!(
         store.put_accumulated(1, std::slice::from_ref(&zero), at(3)).await.unwrap(),
         1,
-        "S5: zero is written"
+        "zero is written"
     );
     assert_eq!(store.accumulated_of(1, std::slice::from_ref(&zero.subject)).await.unwrap(), [zero]);
     assert_eq!(store.accumulated_sum(1, StatisticType::Questionnaire).await.unwrap(), [2, 3, 1]);
@@ -178,7 +178,7 @@ async fn plan_rows(store: &dyn Store) {
     };
     assert_eq!(store.put_plans(1, &[counts(3)], at(1)).await.unwrap(), 1);
     assert_eq!(store.put_plans(1, &[counts(3)], at(2)).await.unwrap(), 0);
-    assert_eq!(store.put_plans(1, &[counts(0)], at(3)).await.unwrap(), 1, "S5: zero is written");
+    assert_eq!(store.put_plans(1, &[counts(0)], at(3)).await.unwrap(), 1, "zero is written");
     assert_eq!(store.plans_of(1, &[counts(0).plan_id, 5]).await.unwrap(), [counts(0)]);
     assert!(store.plans_of(1, &[]).await.unwrap().is_empty());
     assert!(store.plan_totals(1, None, None, 10).await.unwrap().is_empty(), "there is no such plan");

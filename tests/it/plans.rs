@@ -228,7 +228,7 @@ async fn only_due_tasks_of_active_plans_are_opened_and_the_rest_is_put_away() {
 
 /// The system before parsed times as UTC and compared them with local ones (P2).
 #[tokio::test]
-async fn p2_a_day_begins_in_the_zone_whatever_the_zone_of_the_database() {
+async fn a_day_begins_in_the_zone_whatever_the_zone_of_the_database() {
     for database in TestDatabase::every().await {
         for (zone, id) in [("Asia/Shanghai", 1), ("UTC", 2), ("America/New_York", 3)] {
             let store = database.store_in(zone).await;

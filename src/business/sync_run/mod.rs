@@ -4,6 +4,7 @@
 //! `sync:<kind>:<organisation>` and gives signs of life; one that panics, is cut off by the shutdown, or whose process is
 //! killed is recorded as failed.
 
+mod error;
 mod every;
 mod progress;
 mod run;
@@ -30,6 +31,7 @@ use crate::store::StoreError;
 use crate::store::business::{Store, SyncAdmission};
 use crate::store::contention::retry;
 
+pub use error::{RecordError, StartError};
 pub use progress::Progress;
 
 /// Told of every sync that ended.
@@ -87,38 +89,6 @@ pub trait SyncWork: Send + Sync + 'static {
     /// Why it stopped before its end; what was done until then is in `progress`.
     async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), String>;
 }
-
-/// Why a sync did not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Another one of this kind and organisation is running.
-    #[error("a sync is in progress: {run_id}, started by {holder} at {since}")]
-    Busy {
-        /// Its id.
-        run_id: String,
-        /// Who asked for it.
-        holder: String,
-        /// When it started.
-        since: Timestamp,
-    },
-    /// The first request with this key is not answered yet.
-    #[error("the first request with this Idempotency-Key is still in progress: {run_id}")]
-    InProgress {
-        /// The sync that it started.
-        run_id: String,
-    },
-    /// The key belongs to a request that asked for something else.
-    #[error("this Idempotency-Key was used for another request")]
-    KeyReused,
-    /// The record cannot be written, so nothing was started.
-    #[error("nothing was started: {0}")]
-    Store(#[from] StoreError),
-}
-
-/// The record of a sync could not be read or written: what the sync did is then unknown here.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub struct RecordError(#[from] StoreError);
 
 /// A sync that was asked for.
 #[derive(Debug)]

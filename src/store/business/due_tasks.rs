@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::domain::plan_task::TaskEntry;
-use crate::store::StoreError;
+use crate::store::error::Answer;
 
 /// One of the three things that are due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,22 +73,17 @@ impl std::fmt::Debug for Opening<'_> {
 #[async_trait]
 pub trait DueTaskStore: Send + Sync {
     /// Opens due tasks of active plans. Answers their ids.
-    async fn open_due(
-        &self,
-        org_id: i64,
-        batch: Batch<'_>,
-        opening: Opening<'_>,
-    ) -> Result<Vec<i64>, StoreError>;
+    async fn open_due(&self, org_id: i64, batch: Batch<'_>, opening: Opening<'_>) -> Answer<Vec<i64>>;
 
     /// Opened tasks of active plans whose time is over expire. Answers their ids.
-    async fn expire_overdue(&self, org_id: i64, batch: Batch<'_>) -> Result<Vec<i64>, StoreError>;
+    async fn expire_overdue(&self, org_id: i64, batch: Batch<'_>) -> Answer<Vec<i64>>;
 
     /// Cancels tasks of plans that are not active. Answers their ids.
-    async fn cancel_of_inactive(&self, org_id: i64, batch: Batch<'_>) -> Result<Vec<i64>, StoreError>;
+    async fn cancel_of_inactive(&self, org_id: i64, batch: Batch<'_>) -> Answer<Vec<i64>>;
 
     /// What a batch would consist of. Changes nothing.
-    async fn batch(&self, org_id: i64, sweep: Sweep, batch: Batch<'_>) -> Result<Vec<Position>, StoreError>;
+    async fn batch(&self, org_id: i64, sweep: Sweep, batch: Batch<'_>) -> Answer<Vec<Position>>;
 
     /// How many tasks a sweep would change. Changes nothing.
-    async fn count_due(&self, org_id: i64, sweep: Sweep, due: &Due) -> Result<u64, StoreError>;
+    async fn count_due(&self, org_id: i64, sweep: Sweep, due: &Due) -> Answer<u64>;
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::StoreError;
+use super::error::Answer;
 use crate::domain::statistics::{
     Accumulated, DailyCount, DailyKey, DayRange, PlanCounts, StatisticType, Subject,
 };
@@ -43,18 +43,13 @@ pub struct PlanTotals {
 #[async_trait]
 pub trait DailyStore: Send + Sync {
     /// Daily counts.
-    async fn put_daily(&self, org_id: i64, counts: &[DailyCount], now: Timestamp) -> Result<u64, StoreError>;
+    async fn put_daily(&self, org_id: i64, counts: &[DailyCount], now: Timestamp) -> Answer<u64>;
 
     /// The rows with these keys, in any order.
-    async fn daily_of(&self, org_id: i64, keys: &[DailyKey]) -> Result<Vec<DailyCount>, StoreError>;
+    async fn daily_of(&self, org_id: i64, keys: &[DailyKey]) -> Answer<Vec<DailyCount>>;
 
     /// The rows after this key, in the order of type, key and day; at most `limit`.
-    async fn daily_page(
-        &self,
-        org_id: i64,
-        after: Option<DailyKey>,
-        limit: u32,
-    ) -> Result<Vec<DailyRow>, StoreError>;
+    async fn daily_page(&self, org_id: i64, after: Option<DailyKey>, limit: u32) -> Answer<Vec<DailyRow>>;
 
     /// The rows of one subject in these days, in the order of the days.
     async fn daily_of_subject(
@@ -62,37 +57,26 @@ pub trait DailyStore: Send + Sync {
         org_id: i64,
         subject: &Subject,
         days: DayRange,
-    ) -> Result<Vec<DailyCount>, StoreError>;
+    ) -> Answer<Vec<DailyCount>>;
 
     /// Every organisation that a plan or a row of statistics belongs to.
-    async fn organisations(&self) -> Result<BTreeSet<i64>, StoreError>;
+    async fn organisations(&self) -> Answer<BTreeSet<i64>>;
 }
 
 /// The table `statistics_accumulated`.
 #[async_trait]
 pub trait AccumulatedStore: Send + Sync {
     /// Accumulated counts.
-    async fn put_accumulated(
-        &self,
-        org_id: i64,
-        totals: &[Accumulated],
-        now: Timestamp,
-    ) -> Result<u64, StoreError>;
+    async fn put_accumulated(&self, org_id: i64, totals: &[Accumulated], now: Timestamp) -> Answer<u64>;
 
     /// The rows of these subjects, in any order.
-    async fn accumulated_of(&self, org_id: i64, subjects: &[Subject])
-    -> Result<Vec<Accumulated>, StoreError>;
+    async fn accumulated_of(&self, org_id: i64, subjects: &[Subject]) -> Answer<Vec<Accumulated>>;
 
     /// The subjects of accumulated rows that no daily row stands behind, after this one; at most `limit`.
-    async fn orphans(
-        &self,
-        org_id: i64,
-        after: Option<Subject>,
-        limit: u32,
-    ) -> Result<Vec<Subject>, StoreError>;
+    async fn orphans(&self, org_id: i64, after: Option<Subject>, limit: u32) -> Answer<Vec<Subject>>;
 
     /// How many subjects of this type have accumulated counts, and the sums of their totals: submissions, completions.
-    async fn accumulated_sum(&self, org_id: i64, statistic: StatisticType) -> Result<[i64; 3], StoreError>;
+    async fn accumulated_sum(&self, org_id: i64, statistic: StatisticType) -> Answer<[i64; 3]>;
 }
 
 /// The table `statistics_plan`, and the tasks that it adds up.
@@ -106,13 +90,13 @@ pub trait PlanCountStore: Send + Sync {
         only: Option<i64>,
         after: Option<i64>,
         limit: u32,
-    ) -> Result<Vec<PlanTotals>, StoreError>;
+    ) -> Answer<Vec<PlanTotals>>;
 
     /// Counts of plans.
-    async fn put_plans(&self, org_id: i64, counts: &[PlanCounts], now: Timestamp) -> Result<u64, StoreError>;
+    async fn put_plans(&self, org_id: i64, counts: &[PlanCounts], now: Timestamp) -> Answer<u64>;
 
     /// The rows of these plans, in any order.
-    async fn plans_of(&self, org_id: i64, plan_ids: &[i64]) -> Result<Vec<PlanCounts>, StoreError>;
+    async fn plans_of(&self, org_id: i64, plan_ids: &[i64]) -> Answer<Vec<PlanCounts>>;
 }
 
 /// What became of a sync that wanted to start.
@@ -131,24 +115,19 @@ pub enum SyncAdmission {
 #[async_trait]
 pub trait SyncRunStore: Send + Sync {
     /// Records a sync as running, unless its key is known or its lease is held.
-    async fn begin(&self, run: &NewSyncRun) -> Result<SyncAdmission, StoreError>;
+    async fn begin(&self, run: &NewSyncRun) -> Answer<SyncAdmission>;
 
     /// A sign of life: how far the sync is, and its lease is held until then. Answers whether it was still running.
-    async fn renew(
-        &self,
-        id: &str,
-        progress: &SyncProgress,
-        lease_until: Timestamp,
-    ) -> Result<bool, StoreError>;
+    async fn renew(&self, id: &str, progress: &SyncProgress, lease_until: Timestamp) -> Answer<bool>;
 
     /// Records how a running sync ended. Answers whether it was running.
-    async fn finish(&self, id: &str, progress: &SyncProgress, now: Timestamp) -> Result<bool, StoreError>;
+    async fn finish(&self, id: &str, progress: &SyncProgress, now: Timestamp) -> Answer<bool>;
 
     /// Records every running sync whose lease ran out before `now` as failed for this reason. Answers how many.
-    async fn abandon(&self, reason: &str, now: Timestamp) -> Result<u64, StoreError>;
+    async fn abandon(&self, reason: &str, now: Timestamp) -> Answer<u64>;
 
     /// The record.
-    async fn find(&self, org_id: i64, id: &str) -> Result<Option<SyncRun>, StoreError>;
+    async fn find(&self, org_id: i64, id: &str) -> Answer<Option<SyncRun>>;
 
     /// The newest records, of one kind or of all, that started before `before`; at most `limit`.
     async fn recent(
@@ -157,14 +136,14 @@ pub trait SyncRunStore: Send + Sync {
         kind: Option<SyncKind>,
         before: Option<Timestamp>,
         limit: u32,
-    ) -> Result<Vec<SyncRun>, StoreError>;
+    ) -> Answer<Vec<SyncRun>>;
 
     /// The newest succeeded sync of these kinds that has a mark.
-    async fn last_marked(&self, org_id: i64, kinds: &[SyncKind]) -> Result<Option<SyncRun>, StoreError>;
+    async fn last_marked(&self, org_id: i64, kinds: &[SyncKind]) -> Answer<Option<SyncRun>>;
 
     /// Removes the records of syncs that ended before then, but for the newest with a mark of each organisation and
     /// kind. Answers how many.
-    async fn forget(&self, ended_before: Timestamp) -> Result<u64, StoreError>;
+    async fn forget(&self, ended_before: Timestamp) -> Answer<u64>;
 }
 
 /// Everything that an adapter must do.
@@ -173,5 +152,5 @@ pub trait Store:
     DailyStore + AccumulatedStore + PlanCountStore + PlanStore + PlanTaskStore + DueTaskStore + SyncRunStore
 {
     /// Whether it can be reached, and its tables are those of this program.
-    async fn ready(&self) -> Result<(), StoreError>;
+    async fn ready(&self) -> Answer<()>;
 }

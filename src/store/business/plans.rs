@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::domain::plan::{AssessmentPlan, PlanStatus};
 use crate::domain::plan_task::{PlanTask, TaskStatus};
-use crate::store::StoreError;
+use crate::store::error::Answer;
 
 /// Part of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,18 +88,13 @@ pub enum Moved {
 #[async_trait]
 pub trait PlanStore: Send + Sync {
     /// Inserts a plan. Answers false when its id is taken.
-    async fn insert_plan(&self, plan: &AssessmentPlan, now: Timestamp) -> Result<bool, StoreError>;
+    async fn insert_plan(&self, plan: &AssessmentPlan, now: Timestamp) -> Answer<bool>;
 
     /// The plan.
-    async fn find_plan(&self, org_id: i64, id: i64) -> Result<Option<AssessmentPlan>, StoreError>;
+    async fn find_plan(&self, org_id: i64, id: i64) -> Answer<Option<AssessmentPlan>>;
 
     /// The plans in the order of their ids, the newest first.
-    async fn plans(
-        &self,
-        org_id: i64,
-        filter: &PlanFilter,
-        page: Page,
-    ) -> Result<Paged<AssessmentPlan>, StoreError>;
+    async fn plans(&self, org_id: i64, filter: &PlanFilter, page: Page) -> Answer<Paged<AssessmentPlan>>;
 
     /// A plan that stands at `from` and stops at `to`; its tasks that are not over are canceled with it. Answers how many.
     async fn stop_plan(
@@ -109,44 +104,31 @@ pub trait PlanStore: Send + Sync {
         from: PlanStatus,
         to: PlanStatus,
         now: Timestamp,
-    ) -> Result<Option<u64>, StoreError>;
+    ) -> Answer<Option<u64>>;
 
     /// A paused plan goes on with these tasks.
-    async fn resume_plan(
-        &self,
-        org_id: i64,
-        id: i64,
-        tasks: &[PlanTask],
-        now: Timestamp,
-    ) -> Result<Inserted, StoreError>;
+    async fn resume_plan(&self, org_id: i64, id: i64, tasks: &[PlanTask], now: Timestamp)
+    -> Answer<Inserted>;
 }
 
 /// The table `assessment_task`, one task or one testee at a time.
 #[async_trait]
 pub trait PlanTaskStore: Send + Sync {
     /// Inserts the tasks of one testee in one active plan.
-    async fn enrol(&self, tasks: &[PlanTask], now: Timestamp) -> Result<Inserted, StoreError>;
+    async fn enrol(&self, tasks: &[PlanTask], now: Timestamp) -> Answer<Inserted>;
 
     /// Cancels the tasks of a testee in a plan that are not over. Answers how many.
-    async fn terminate(
-        &self,
-        org_id: i64,
-        plan_id: i64,
-        testee_id: i64,
-        now: Timestamp,
-    ) -> Result<u64, StoreError>;
+    async fn terminate(&self, org_id: i64, plan_id: i64, testee_id: i64, now: Timestamp) -> Answer<u64>;
 
     /// How far each testee of a plan came.
-    async fn enrolments(&self, org_id: i64, plan_id: i64) -> Result<Vec<Enrolment>, StoreError>;
+    async fn enrolments(&self, org_id: i64, plan_id: i64) -> Answer<Vec<Enrolment>>;
 
     /// The task.
-    async fn find_task(&self, org_id: i64, id: i64) -> Result<Option<PlanTask>, StoreError>;
+    async fn find_task(&self, org_id: i64, id: i64) -> Answer<Option<PlanTask>>;
 
     /// The tasks in the order of their days.
-    async fn tasks(&self, org_id: i64, filter: TaskFilter, page: Page)
-    -> Result<Paged<PlanTask>, StoreError>;
+    async fn tasks(&self, org_id: i64, filter: TaskFilter, page: Page) -> Answer<Paged<PlanTask>>;
 
     /// A task that stands at `from` becomes this one.
-    async fn move_task(&self, from: TaskStatus, task: &PlanTask, now: Timestamp)
-    -> Result<Moved, StoreError>;
+    async fn move_task(&self, from: TaskStatus, task: &PlanTask, now: Timestamp) -> Answer<Moved>;
 }

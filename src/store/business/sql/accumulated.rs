@@ -8,7 +8,7 @@ use super::SqlStore;
 use crate::domain::statistics::{Accumulated, DayRange, StatisticType, Subject};
 use crate::sql::{CellError, Columns, LONGEST_LIST, Upsert, Value, sql};
 use crate::store::business::AccumulatedStore;
-use crate::store::error::{StoreError, verb};
+use crate::store::error::{Answer, verb};
 
 const ACCUMULATED: Upsert = Upsert {
     table: "statistics_accumulated",
@@ -36,44 +36,32 @@ const COLUMNS: &str = "statistic_type, statistic_key, total_submissions, total_c
 
 #[async_trait]
 impl AccumulatedStore for SqlStore {
-    async fn put_accumulated(
-        &self,
-        org_id: i64,
-        totals: &[Accumulated],
-        now: Timestamp,
-    ) -> Result<u64, StoreError> {
-        verb("put_accumulated", async {
-            let now = self.stamps.write(now);
-            let row = |total: &Accumulated| {
-                let [week, fortnight, month] = total.last_days;
-                vec![
-                    Value::from(org_id),
-                    total.subject.statistic.as_str().into(),
-                    (&total.subject.key).into(),
-                    total.total_submissions.into(),
-                    total.total_completions.into(),
-                    week.into(),
-                    fortnight.into(),
-                    month.into(),
-                    total.to_json().into(),
-                    total.occurred.map(|days| midnight(days.start)).into(),
-                    total.occurred.map(|days| midnight(days.end)).into(),
-                    (&now).into(),
-                    (&now).into(),
-                    (&now).into(),
-                ]
-            };
-            let rows = totals.iter().map(row).collect();
-            ACCUMULATED.run(&self.db, rows).await
-        })
-        .await
+    async fn put_accumulated(&self, org_id: i64, totals: &[Accumulated], now: Timestamp) -> Answer<u64> {
+        let now = self.stamps.write(now);
+        let row = |total: &Accumulated| {
+            let [week, fortnight, month] = total.last_days;
+            vec![
+                Value::from(org_id),
+                total.subject.statistic.as_str().into(),
+                (&total.subject.key).into(),
+                total.total_submissions.into(),
+                total.total_completions.into(),
+                week.into(),
+                fortnight.into(),
+                month.into(),
+                total.to_json().into(),
+                total.occurred.map(|days| midnight(days.start)).into(),
+                total.occurred.map(|days| midnight(days.end)).into(),
+                (&now).into(),
+                (&now).into(),
+                (&now).into(),
+            ]
+        };
+        let rows = totals.iter().map(row).collect();
+        verb("put_accumulated", ACCUMULATED.run(&self.db, rows)).await
     }
 
-    async fn accumulated_of(
-        &self,
-        org_id: i64,
-        subjects: &[Subject],
-    ) -> Result<Vec<Accumulated>, StoreError> {
+    async fn accumulated_of(&self, org_id: i64, subjects: &[Subject]) -> Answer<Vec<Accumulated>> {
         verb("accumulated_of", async {
             let mut found = Vec::with_capacity(subjects.len());
             for subjects in subjects.chunks(LONGEST_LIST) {
@@ -92,34 +80,25 @@ impl AccumulatedStore for SqlStore {
         .await
     }
 
-    async fn orphans(
-        &self,
-        org_id: i64,
-        after: Option<Subject>,
-        limit: u32,
-    ) -> Result<Vec<Subject>, StoreError> {
-        verb("orphans", async {
-            let (statistic, key) = after.map_or(("", String::new()), |s| (s.statistic.as_str(), s.key));
-            // uk_statistics_accumulated, uk_statistics_daily
-            let query = sql("select statistic_type, statistic_key from statistics_accumulated a \
-                 where org_id = ? and deleted_at is null \
-                 and (statistic_type > ? or (statistic_type = ? and statistic_key > ?)) \
-                 and not exists (select 1 from statistics_daily d where d.org_id = a.org_id \
-                 and d.statistic_type = a.statistic_type and d.statistic_key = a.statistic_key \
-                 and d.deleted_at is null) order by statistic_type, statistic_key limit ?")
-            .bind(org_id)
-            .bind(statistic)
-            .bind(statistic)
-            .bind(key)
-            .bind(limit);
-            let read =
-                |columns: &mut Columns| Ok(Subject { statistic: columns.parsed()?, key: columns.text()? });
-            self.db.read_all(query, read).await
-        })
-        .await
+    async fn orphans(&self, org_id: i64, after: Option<Subject>, limit: u32) -> Answer<Vec<Subject>> {
+        let (statistic, key) = after.map_or(("", String::new()), |s| (s.statistic.as_str(), s.key));
+        // uk_statistics_accumulated, uk_statistics_daily
+        let query = sql("select statistic_type, statistic_key from statistics_accumulated a \
+             where org_id = ? and deleted_at is null \
+             and (statistic_type > ? or (statistic_type = ? and statistic_key > ?)) \
+             and not exists (select 1 from statistics_daily d where d.org_id = a.org_id \
+             and d.statistic_type = a.statistic_type and d.statistic_key = a.statistic_key \
+             and d.deleted_at is null) order by statistic_type, statistic_key limit ?")
+        .bind(org_id)
+        .bind(statistic)
+        .bind(statistic)
+        .bind(key)
+        .bind(limit);
+        let read = |columns: &mut Columns| Ok(Subject { statistic: columns.parsed()?, key: columns.text()? });
+        verb("orphans", self.db.read_all(query, read)).await
     }
 
-    async fn accumulated_sum(&self, org_id: i64, statistic: StatisticType) -> Result<[i64; 3], StoreError> {
+    async fn accumulated_sum(&self, org_id: i64, statistic: StatisticType) -> Answer<[i64; 3]> {
         verb("accumulated_sum", async {
             // uk_statistics_accumulated
             let query = sql("select count(*), cast(coalesce(sum(total_submissions), 0) as signed), \

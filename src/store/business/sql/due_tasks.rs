@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::SqlStore;
 use crate::sql::{Columns, Statement, Value, padded, sql};
 use crate::store::business::due_tasks::{Batch, Due, DueTaskStore, Opening, Position, Sweep};
-use crate::store::error::{StoreError, verb};
+use crate::store::error::{Answer, verb};
 
 /// The state of a task's plan. A scalar, not a join or an `exists`: MySQL would lock the rows of a joined plan, and may
 /// begin with the plans, sort the tasks and so lock all of them.
@@ -15,12 +15,7 @@ const PLAN_STATUS: &str = "coalesce((select p.status from assessment_plan p wher
 
 #[async_trait]
 impl DueTaskStore for SqlStore {
-    async fn open_due(
-        &self,
-        org_id: i64,
-        batch: Batch<'_>,
-        opening: Opening<'_>,
-    ) -> Result<Vec<i64>, StoreError> {
+    async fn open_due(&self, org_id: i64, batch: Batch<'_>, opening: Opening<'_>) -> Answer<Vec<i64>> {
         verb("open_due", async {
             let update = |ids: &[i64]| self.opening(ids, batch.due.now, opening);
             self.sweep(org_id, Sweep::Open, batch, update).await
@@ -28,7 +23,7 @@ impl DueTaskStore for SqlStore {
         .await
     }
 
-    async fn expire_overdue(&self, org_id: i64, batch: Batch<'_>) -> Result<Vec<i64>, StoreError> {
+    async fn expire_overdue(&self, org_id: i64, batch: Batch<'_>) -> Answer<Vec<i64>> {
         verb("expire_overdue", async {
             let update = |_: &[i64]| self.becoming("expired", batch.due.now);
             self.sweep(org_id, Sweep::Expire, batch, update).await
@@ -36,7 +31,7 @@ impl DueTaskStore for SqlStore {
         .await
     }
 
-    async fn cancel_of_inactive(&self, org_id: i64, batch: Batch<'_>) -> Result<Vec<i64>, StoreError> {
+    async fn cancel_of_inactive(&self, org_id: i64, batch: Batch<'_>) -> Answer<Vec<i64>> {
         verb("cancel_of_inactive", async {
             let update = |_: &[i64]| self.becoming("canceled", batch.due.now);
             self.sweep(org_id, Sweep::Cancel, batch, update).await
@@ -44,7 +39,7 @@ impl DueTaskStore for SqlStore {
         .await
     }
 
-    async fn batch(&self, org_id: i64, sweep: Sweep, batch: Batch<'_>) -> Result<Vec<Position>, StoreError> {
+    async fn batch(&self, org_id: i64, sweep: Sweep, batch: Batch<'_>) -> Answer<Vec<Position>> {
         verb("batch", async {
             // A claim of its own, so that tasks which another caller is at are left out here too.
             let mut tx = self.db.begin().await?;
@@ -60,7 +55,7 @@ impl DueTaskStore for SqlStore {
         .await
     }
 
-    async fn count_due(&self, org_id: i64, sweep: Sweep, due: &Due) -> Result<u64, StoreError> {
+    async fn count_due(&self, org_id: i64, sweep: Sweep, due: &Due) -> Answer<u64> {
         verb("count_due", async {
             let query = self.due("count(*)", org_id, sweep, due);
             Ok(self.db.read_one(query, Columns::count).await?.unwrap_or_default())

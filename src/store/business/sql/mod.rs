@@ -18,7 +18,7 @@ pub use stamp::Stamps;
 use self::adopt::{add_late_columns, loose_collation};
 use super::Store;
 use crate::sql::{DatabaseKind, Db, MigrationError, Migrations, SchemaChange};
-use crate::store::StoreError;
+use crate::store::error::{Answer, StoreError};
 
 /// What the business keeps. The name of its history is older than the other stores' and never changes.
 static MIGRATIONS: Migrations = Migrations {
@@ -91,7 +91,7 @@ impl SqlStore {
 
 #[async_trait]
 impl Store for SqlStore {
-    async fn ready(&self) -> Result<(), StoreError> {
+    async fn ready(&self) -> Answer<()> {
         let other = |source| StoreError::Database { verb: "ready", source };
         match Self::pending(&self.db).await {
             Ok(0) => Ok(()),

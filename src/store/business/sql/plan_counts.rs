@@ -7,7 +7,7 @@ use super::SqlStore;
 use crate::domain::statistics::PlanCounts;
 use crate::sql::{CellError, Columns, Upsert, Value, sql};
 use crate::store::business::{PlanCountStore, PlanTotals};
-use crate::store::error::{StoreError, verb};
+use crate::store::error::{Answer, verb};
 
 const PLANS: Upsert = Upsert {
     table: "statistics_plan",
@@ -34,66 +34,60 @@ impl PlanCountStore for SqlStore {
         only: Option<i64>,
         after: Option<i64>,
         limit: u32,
-    ) -> Result<Vec<PlanTotals>, StoreError> {
-        verb("plan_totals", async {
-            // primary key of assessment_plan, idx_assessment_task_plan; a task that was deleted counts no more, but its
-            // end is a change
-            let query = sql(
-                "select p.id, count(t.present), \
-                 cast(coalesce(sum(case when t.present = 'completed' then 1 else 0 end), 0) as signed), \
-                 cast(coalesce(sum(case when t.present in ('pending', 'opened') then 1 else 0 end), 0) as signed), \
-                 cast(coalesce(sum(case when t.present = 'expired' then 1 else 0 end), 0) as signed), \
-                 count(distinct case when t.present is not null then t.testee_id end), \
-                 count(distinct case when t.present = 'completed' then t.testee_id end), \
-                 cast(max(p.updated_at) as char), cast(max(t.changed_at) as char) \
-                 from (select id, updated_at from assessment_plan \
-                 where org_id = ? and deleted_at is null and id > ? and (? is null or id = ?) \
-                 order by id limit ?) p \
-                 left join (select plan_id, testee_id, case when deleted_at is null then status end as present, \
-                 case when deleted_at > updated_at then deleted_at else updated_at end as changed_at \
-                 from assessment_task) t on t.plan_id = p.id \
-                 group by p.id order by p.id",
-            )
-            .bind(org_id)
-            .bind(after.unwrap_or(i64::MIN).max(0))
-            .bind(only)
-            .bind(only)
-            .bind(limit);
-            let read = |columns: &mut Columns| {
-                let counts = counts(columns)?;
-                let plan = self.stamps.read(&columns.text()?)?;
-                let task = columns.optional_text()?.map(|text| self.stamps.read(&text)).transpose()?;
-                Ok(PlanTotals { counts, changed_at: task.map_or(plan, |task| task.max(plan)) })
-            };
-            self.db.read_all(query, read).await
-        })
-        .await
+    ) -> Answer<Vec<PlanTotals>> {
+        // primary key of assessment_plan, idx_assessment_task_plan; a task that was deleted counts no more, but its
+        // end is a change
+        let query = sql(
+            "select p.id, count(t.present), \
+             cast(coalesce(sum(case when t.present = 'completed' then 1 else 0 end), 0) as signed), \
+             cast(coalesce(sum(case when t.present in ('pending', 'opened') then 1 else 0 end), 0) as signed), \
+             cast(coalesce(sum(case when t.present = 'expired' then 1 else 0 end), 0) as signed), \
+             count(distinct case when t.present is not null then t.testee_id end), \
+             count(distinct case when t.present = 'completed' then t.testee_id end), \
+             cast(max(p.updated_at) as char), cast(max(t.changed_at) as char) \
+             from (select id, updated_at from assessment_plan \
+             where org_id = ? and deleted_at is null and id > ? and (? is null or id = ?) \
+             order by id limit ?) p \
+             left join (select plan_id, testee_id, case when deleted_at is null then status end as present, \
+             case when deleted_at > updated_at then deleted_at else updated_at end as changed_at \
+             from assessment_task) t on t.plan_id = p.id \
+             group by p.id order by p.id",
+        )
+        .bind(org_id)
+        .bind(after.unwrap_or(i64::MIN).max(0))
+        .bind(only)
+        .bind(only)
+        .bind(limit);
+        let read = |columns: &mut Columns| {
+            let counts = counts(columns)?;
+            let plan = self.stamps.read(&columns.text()?)?;
+            let task = columns.optional_text()?.map(|text| self.stamps.read(&text)).transpose()?;
+            Ok(PlanTotals { counts, changed_at: task.map_or(plan, |task| task.max(plan)) })
+        };
+        verb("plan_totals", self.db.read_all(query, read)).await
     }
 
-    async fn put_plans(&self, org_id: i64, counts: &[PlanCounts], now: Timestamp) -> Result<u64, StoreError> {
-        verb("put_plans", async {
-            let now = self.stamps.write(now);
-            let row = |c: &PlanCounts| {
-                vec![
-                    Value::from(org_id),
-                    c.plan_id.into(),
-                    c.total_tasks.into(),
-                    c.completed_tasks.into(),
-                    c.pending_tasks.into(),
-                    c.expired_tasks.into(),
-                    c.enrolled_testees.into(),
-                    c.active_testees.into(),
-                    (&now).into(),
-                    (&now).into(),
-                    (&now).into(),
-                ]
-            };
-            PLANS.run(&self.db, counts.iter().map(row).collect()).await
-        })
-        .await
+    async fn put_plans(&self, org_id: i64, counts: &[PlanCounts], now: Timestamp) -> Answer<u64> {
+        let now = self.stamps.write(now);
+        let row = |c: &PlanCounts| {
+            vec![
+                Value::from(org_id),
+                c.plan_id.into(),
+                c.total_tasks.into(),
+                c.completed_tasks.into(),
+                c.pending_tasks.into(),
+                c.expired_tasks.into(),
+                c.enrolled_testees.into(),
+                c.active_testees.into(),
+                (&now).into(),
+                (&now).into(),
+                (&now).into(),
+            ]
+        };
+        verb("put_plans", PLANS.run(&self.db, counts.iter().map(row).collect())).await
     }
 
-    async fn plans_of(&self, org_id: i64, plan_ids: &[i64]) -> Result<Vec<PlanCounts>, StoreError> {
+    async fn plans_of(&self, org_id: i64, plan_ids: &[i64]) -> Answer<Vec<PlanCounts>> {
         verb("plans_of", async {
             if plan_ids.is_empty() {
                 return Ok(Vec::new());

@@ -9,7 +9,7 @@ use crate::domain::plan::PlanStatus;
 use crate::domain::plan_task::{PlanTask, TaskStatus};
 use crate::sql::{CellError, Columns, Statement, Tx, Value, insert_rows, is_taken, sql};
 use crate::store::business::plans::{Enrolment, Inserted, Moved, Page, Paged, PlanTaskStore, TaskFilter};
-use crate::store::error::{StoreError, verb};
+use crate::store::error::{Answer, verb};
 
 /// The columns that [`task`] reads.
 const COLUMNS: &str = "id, plan_id, seq, org_id, testee_id, scale_code, cast(planned_at as char), \
@@ -35,7 +35,7 @@ const LIVING: &str = "status in ('pending', 'opened')";
 
 #[async_trait]
 impl PlanTaskStore for SqlStore {
-    async fn enrol(&self, tasks: &[PlanTask], now: Timestamp) -> Result<Inserted, StoreError> {
+    async fn enrol(&self, tasks: &[PlanTask], now: Timestamp) -> Answer<Inserted> {
         verb("enrol", async {
             let Some(first) = tasks.first() else { return Ok(Inserted::Done) };
             let mut tx = self.db.begin().await?;
@@ -58,18 +58,12 @@ impl PlanTaskStore for SqlStore {
         .await
     }
 
-    async fn terminate(
-        &self,
-        org_id: i64,
-        plan_id: i64,
-        testee_id: i64,
-        now: Timestamp,
-    ) -> Result<u64, StoreError> {
+    async fn terminate(&self, org_id: i64, plan_id: i64, testee_id: i64, now: Timestamp) -> Answer<u64> {
         let cancel = cancel(org_id, plan_id, &self.stamps.write(now));
         verb("terminate", self.db.execute(cancel.push(" and testee_id = ?").bind(testee_id))).await
     }
 
-    async fn enrolments(&self, org_id: i64, plan_id: i64) -> Result<Vec<Enrolment>, StoreError> {
+    async fn enrolments(&self, org_id: i64, plan_id: i64) -> Answer<Vec<Enrolment>> {
         // idx_assessment_task_plan, primary key
         let query = sql("select t.testee_id, g.completed, t.seq, cast(t.planned_at as char) from \
              (select max(id) as newest, max(case when status = 'completed' then seq else 0 end) as completed \
@@ -86,7 +80,7 @@ impl PlanTaskStore for SqlStore {
         verb("enrolments", self.db.read_all(query.bind_all([plan_id, org_id]), read)).await
     }
 
-    async fn find_task(&self, org_id: i64, id: i64) -> Result<Option<PlanTask>, StoreError> {
+    async fn find_task(&self, org_id: i64, id: i64) -> Answer<Option<PlanTask>> {
         // primary key
         let query = sql(format!(
             "select {COLUMNS} from assessment_task where id = ? and org_id = ? and deleted_at is null"
@@ -95,12 +89,7 @@ impl PlanTaskStore for SqlStore {
         verb("find_task", self.db.read_one(query.bind_all([id, org_id]), read)).await
     }
 
-    async fn tasks(
-        &self,
-        org_id: i64,
-        filter: TaskFilter,
-        page: Page,
-    ) -> Result<Paged<PlanTask>, StoreError> {
+    async fn tasks(&self, org_id: i64, filter: TaskFilter, page: Page) -> Answer<Paged<PlanTask>> {
         verb("tasks", async {
             let mut tx = self.db.snapshot().await?;
             // idx_assessment_task_plan or idx_assessment_task_testee, else idx_assessment_task_due
@@ -115,12 +104,7 @@ impl PlanTaskStore for SqlStore {
         .await
     }
 
-    async fn move_task(
-        &self,
-        from: TaskStatus,
-        task: &PlanTask,
-        now: Timestamp,
-    ) -> Result<Moved, StoreError> {
+    async fn move_task(&self, from: TaskStatus, task: &PlanTask, now: Timestamp) -> Answer<Moved> {
         verb("move_task", async {
             let stamp = |at: Option<Timestamp>| at.map(|at| self.stamps.write(at));
             // primary key

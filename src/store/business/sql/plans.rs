@@ -10,7 +10,7 @@ use crate::domain::plan_schedule::PlanSchedule;
 use crate::domain::plan_task::PlanTask;
 use crate::sql::{CellError, Columns, DatabaseKind, Statement, Tx, is_taken, sql};
 use crate::store::business::plans::{Inserted, Page, Paged, PlanFilter, PlanStore};
-use crate::store::error::{StoreError, verb};
+use crate::store::error::{Answer, verb};
 
 /// The columns that [`plan`] reads. JSON is cast, because MySQL gives it in a type of its own. Both databases read
 /// `interval` in backticks as a name.
@@ -19,7 +19,7 @@ const COLUMNS: &str = "id, org_id, scale_code, schedule_type, `interval`, total_
 
 #[async_trait]
 impl PlanStore for SqlStore {
-    async fn insert_plan(&self, plan: &AssessmentPlan, now: Timestamp) -> Result<bool, StoreError> {
+    async fn insert_plan(&self, plan: &AssessmentPlan, now: Timestamp) -> Answer<bool> {
         verb("insert_plan", async {
             let now = self.stamps.write(now);
             let schedule = &plan.schedule;
@@ -46,23 +46,15 @@ impl PlanStore for SqlStore {
         .await
     }
 
-    async fn find_plan(&self, org_id: i64, id: i64) -> Result<Option<AssessmentPlan>, StoreError> {
-        verb("find_plan", async {
-            // primary key
-            let query = sql(format!(
-                "select {COLUMNS} from assessment_plan where id = ? and org_id = ? and deleted_at is null"
-            ));
-            self.db.read_one(query.bind_all([id, org_id]), plan).await
-        })
-        .await
+    async fn find_plan(&self, org_id: i64, id: i64) -> Answer<Option<AssessmentPlan>> {
+        // primary key
+        let query = sql(format!(
+            "select {COLUMNS} from assessment_plan where id = ? and org_id = ? and deleted_at is null"
+        ));
+        verb("find_plan", self.db.read_one(query.bind_all([id, org_id]), plan)).await
     }
 
-    async fn plans(
-        &self,
-        org_id: i64,
-        filter: &PlanFilter,
-        page: Page,
-    ) -> Result<Paged<AssessmentPlan>, StoreError> {
+    async fn plans(&self, org_id: i64, filter: &PlanFilter, page: Page) -> Answer<Paged<AssessmentPlan>> {
         verb("plans", async {
             let mut tx = self.db.snapshot().await?;
             // idx_assessment_plan_org; with a testee idx_assessment_task_testee
@@ -83,7 +75,7 @@ impl PlanStore for SqlStore {
         from: PlanStatus,
         to: PlanStatus,
         now: Timestamp,
-    ) -> Result<Option<u64>, StoreError> {
+    ) -> Answer<Option<u64>> {
         verb("stop_plan", async {
             let mut tx = self.db.begin().await?;
             let now = self.stamps.write(now);
@@ -104,7 +96,7 @@ impl PlanStore for SqlStore {
         id: i64,
         tasks: &[PlanTask],
         now: Timestamp,
-    ) -> Result<Inserted, StoreError> {
+    ) -> Answer<Inserted> {
         verb("resume_plan", async {
             let mut tx = self.db.begin().await?;
             let stamp = self.stamps.write(now);

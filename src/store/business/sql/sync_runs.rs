@@ -8,7 +8,7 @@ use crate::domain::statistics::DayRange;
 use crate::domain::sync_run::{NewSyncRun, SyncKind, SyncProgress, SyncRun};
 use crate::sql::{CellError, Columns, Statement, Tx, is_taken, sql};
 use crate::store::business::{SyncAdmission, SyncRunStore};
-use crate::store::error::{StoreError, verb};
+use crate::store::error::{Answer, verb};
 
 /// The columns that [`sync_run`] reads.
 const COLUMNS: &str = "id, kind, org_id, trigger_type, caller, idempotency_key, request, window_start, window_end, status, \
@@ -20,7 +20,7 @@ const ABANDONED: &str = "the server stopped before the sync ended";
 
 #[async_trait]
 impl SyncRunStore for SqlStore {
-    async fn begin(&self, run: &NewSyncRun) -> Result<SyncAdmission, StoreError> {
+    async fn begin(&self, run: &NewSyncRun) -> Answer<SyncAdmission> {
         verb("begin", async {
             let mut tx = self.db.begin().await?;
             if let Some(first) = first_with_key(&mut tx, run).await? {
@@ -49,12 +49,7 @@ impl SyncRunStore for SqlStore {
         .await
     }
 
-    async fn renew(
-        &self,
-        id: &str,
-        progress: &SyncProgress,
-        lease_until: Timestamp,
-    ) -> Result<bool, StoreError> {
+    async fn renew(&self, id: &str, progress: &SyncProgress, lease_until: Timestamp) -> Answer<bool> {
         verb("renew", async {
             // primary key
             let query = sql(
@@ -69,7 +64,7 @@ impl SyncRunStore for SqlStore {
         .await
     }
 
-    async fn finish(&self, id: &str, progress: &SyncProgress, now: Timestamp) -> Result<bool, StoreError> {
+    async fn finish(&self, id: &str, progress: &SyncProgress, now: Timestamp) -> Answer<bool> {
         verb("finish", async {
             // primary key
             let query = sql("update qs_sync_run set status = ?, scanned = ?, written = ?, unchanged = ?, skipped = ?, \
@@ -91,17 +86,14 @@ impl SyncRunStore for SqlStore {
         .await
     }
 
-    async fn abandon(&self, reason: &str, now: Timestamp) -> Result<u64, StoreError> {
+    async fn abandon(&self, reason: &str, now: Timestamp) -> Answer<u64> {
         verb("abandon", self.db.execute(abandon(reason, now))).await
     }
 
-    async fn find(&self, org_id: i64, id: &str) -> Result<Option<SyncRun>, StoreError> {
-        verb("find", async {
-            // primary key
-            let query = sql(format!("select {COLUMNS} from qs_sync_run where id = ? and org_id = ?"));
-            self.db.read_one(query.bind(id).bind(org_id), sync_run).await
-        })
-        .await
+    async fn find(&self, org_id: i64, id: &str) -> Answer<Option<SyncRun>> {
+        // primary key
+        let query = sql(format!("select {COLUMNS} from qs_sync_run where id = ? and org_id = ?"));
+        verb("find", self.db.read_one(query.bind(id).bind(org_id), sync_run)).await
     }
 
     async fn recent(
@@ -110,49 +102,40 @@ impl SyncRunStore for SqlStore {
         kind: Option<SyncKind>,
         before: Option<Timestamp>,
         limit: u32,
-    ) -> Result<Vec<SyncRun>, StoreError> {
-        verb("recent", async {
-            let kind = kind.map(SyncKind::as_str);
-            // idx_qs_sync_run_kind
-            let query = sql(format!(
-                "select {COLUMNS} from qs_sync_run where org_id = ? and (? is null or kind = ?) and started_at < ? \
-                 order by started_at desc, id desc limit ?"
-            ))
-            .bind(org_id)
-            .bind(kind)
-            .bind(kind)
-            .bind(before.map_or(i64::MAX, Timestamp::as_millisecond))
-            .bind(limit);
-            self.db.read_all(query, sync_run).await
-        })
-        .await
+    ) -> Answer<Vec<SyncRun>> {
+        let kind = kind.map(SyncKind::as_str);
+        // idx_qs_sync_run_kind
+        let query = sql(format!(
+            "select {COLUMNS} from qs_sync_run where org_id = ? and (? is null or kind = ?) and started_at < ? \
+             order by started_at desc, id desc limit ?"
+        ))
+        .bind(org_id)
+        .bind(kind)
+        .bind(kind)
+        .bind(before.map_or(i64::MAX, Timestamp::as_millisecond))
+        .bind(limit);
+        verb("recent", self.db.read_all(query, sync_run)).await
     }
 
-    async fn last_marked(&self, org_id: i64, kinds: &[SyncKind]) -> Result<Option<SyncRun>, StoreError> {
-        verb("last_marked", async {
-            // idx_qs_sync_run_kind
-            let query = sql(format!(
-                "select {COLUMNS} from qs_sync_run where org_id = ? and status = 'succeeded' and mark is not null \
-                 and kind in "
-            ))
-            .bind(org_id)
-            .push_list(kinds.iter().map(|kind| kind.as_str()))
-            .push(" order by started_at desc, id desc limit 1");
-            self.db.read_one(query, sync_run).await
-        })
-        .await
+    async fn last_marked(&self, org_id: i64, kinds: &[SyncKind]) -> Answer<Option<SyncRun>> {
+        // idx_qs_sync_run_kind
+        let query = sql(format!(
+            "select {COLUMNS} from qs_sync_run where org_id = ? and status = 'succeeded' and mark is not null \
+             and kind in "
+        ))
+        .bind(org_id)
+        .push_list(kinds.iter().map(|kind| kind.as_str()))
+        .push(" order by started_at desc, id desc limit 1");
+        verb("last_marked", self.db.read_one(query, sync_run)).await
     }
 
-    async fn forget(&self, ended_before: Timestamp) -> Result<u64, StoreError> {
-        verb("forget", async {
-            // idx_qs_sync_run_started; the inner table is named twice over, because MySQL refuses a bare self-reference
-            let query = sql("delete from qs_sync_run where finished_at < ? and id not in (select id from ( \
-                 select max(id) as id from qs_sync_run where status = 'succeeded' and mark is not null \
-                 group by org_id, kind) newest)");
-            let query = query.bind(ended_before.as_millisecond());
-            self.db.execute(query).await
-        })
-        .await
+    async fn forget(&self, ended_before: Timestamp) -> Answer<u64> {
+        // idx_qs_sync_run_started; the inner table is named twice over, because MySQL refuses a bare self-reference
+        let query = sql("delete from qs_sync_run where finished_at < ? and id not in (select id from ( \
+             select max(id) as id from qs_sync_run where status = 'succeeded' and mark is not null \
+             group by org_id, kind) newest)");
+        let query = query.bind(ended_before.as_millisecond());
+        verb("forget", self.db.execute(query)).await
     }
 }
 

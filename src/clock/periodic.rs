@@ -1,4 +1,4 @@
-//! L1 · A background duty: one step at a time, and the loop that takes the steps.
+//! A background duty: one step at a time, and the loop that takes the steps.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::clock::SharedClock;
+use super::SharedClock;
 
 /// Something that is done again and again. Tests take its steps with a simulated clock.
 #[async_trait]
