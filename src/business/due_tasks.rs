@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::sync_run::{Progress, StartError, Started, SyncCaller, SyncRuns, SyncWork};
+use super::sync_run::{Progress, StartError, Started, SyncCaller, SyncRuns, SyncStopped, SyncWork};
 use crate::clock::SharedClock;
 use crate::domain::entry::EntryBase;
 use crate::domain::sync_run::SyncKind;
@@ -117,7 +117,7 @@ impl SyncWork for DueSweep {
         )
     }
 
-    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), String> {
+    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), SyncStopped> {
         let now = self.clock.now();
         let due = Due {
             before: self.request.before.unwrap_or(now),
@@ -131,7 +131,7 @@ impl SyncWork for DueSweep {
         let ended = self.sweeps(&mut tally).await;
         let detail = self.detail(&tally);
         progress.detail = Some(detail);
-        ended
+        Ok(ended?)
     }
 }
 

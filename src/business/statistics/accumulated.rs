@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use super::Context;
 use super::batch::{Batches, span};
-use super::{Context, tables_unread};
-use crate::business::sync_run::{Progress, SyncWork};
+use crate::business::sync_run::{Progress, SyncStopped, SyncWork};
 use crate::domain::statistics::{Accumulated, DailyKey, DayRange};
 use crate::domain::sync_run::SyncKind;
 use crate::store::StoreError;
@@ -34,7 +34,7 @@ impl SyncWork for AccumulatedSync {
         "accumulated".to_owned()
     }
 
-    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), String> {
+    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), SyncStopped> {
         // What changes from here on is not covered.
         let began = self.context.clock.now();
         let as_of = self.context.today();
@@ -43,7 +43,7 @@ impl SyncWork for AccumulatedSync {
         let mut totals = Totals::new(Arc::clone(&self.context), org_id, as_of);
         loop {
             progress.note();
-            let batch = totals.next(BATCH).await.map_err(|error| tables_unread(&error))?;
+            let batch = totals.next(BATCH).await?;
             if batch.is_empty() {
                 break;
             }
@@ -65,16 +65,11 @@ impl AccumulatedSync {
         org_id: i64,
         batches: &mut Batches,
         progress: &mut Progress,
-    ) -> Result<(), String> {
+    ) -> Result<(), SyncStopped> {
         let mut after = None;
         loop {
             progress.note();
-            let subjects = self
-                .context
-                .store
-                .orphans(org_id, after, PAGE)
-                .await
-                .map_err(|error| tables_unread(&error))?;
+            let subjects = self.context.store.orphans(org_id, after, PAGE).await?;
             let Some(last) = subjects.last() else { return Ok(()) };
             after = Some(last.clone());
             let zeros: Vec<Accumulated> = subjects.into_iter().map(Accumulated::empty).collect();
@@ -88,7 +83,7 @@ impl AccumulatedSync {
         batch: &[Accumulated],
         batches: &mut Batches,
         progress: &mut Progress,
-    ) -> Result<(), String> {
+    ) -> Result<(), SyncStopped> {
         let size = batch.len() as u64;
         progress.scanned += size;
         let store = &self.context.store;

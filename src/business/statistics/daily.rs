@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::batch::{Batches, span};
-use super::{Context, counters_unread, lost};
-use crate::business::sync_run::{Progress, SyncWork};
+use super::{Context, lost};
+use crate::business::sync_run::{Progress, SyncStopped, SyncWork};
 use crate::counters::{CountersError, Mark, Page, Touched};
 use crate::domain::statistics::{DailyCount, DayRange, Days};
 use crate::domain::sync_run::SyncKind;
@@ -40,16 +40,11 @@ impl SyncWork for DailySync {
         self.window
     }
 
-    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), String> {
+    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), SyncStopped> {
         let since = self.context.last_mark(org_id).await?;
-        let touched = self
-            .context
-            .counters
-            .touched(org_id, since.as_ref())
-            .await
-            .map_err(|error| counters_unread(&error))?;
+        let touched = self.context.counters.touched(org_id, since.as_ref()).await?;
         if since.is_some_and(|since| since.generation != touched.mark.generation) {
-            return Err(lost());
+            return Err(lost().into());
         }
         let mark = touched.mark.clone();
         let ranges = self.window.map_or_else(|| self.due_days(touched), |window| vec![window]);
@@ -73,14 +68,14 @@ impl DailySync {
     }
 
     /// The next page is read while the last one is written.
-    async fn write_days(&self, org_id: i64, days: Days, progress: &mut Progress) -> Result<(), String> {
+    async fn write_days(&self, org_id: i64, days: Days, progress: &mut Progress) -> Result<(), SyncStopped> {
         let (send, mut pages) = mpsc::channel(1);
         // Stops with this function: a set aborts its tasks when it is dropped.
         let mut reader = JoinSet::from_iter([read(Arc::clone(&self.context), org_id, days, send)]);
         let mut batches = Batches::default();
         while let Some(page) = pages.recv().await {
             progress.note();
-            let Page { counters, unreadable, .. } = page.map_err(|error| counters_unread(&error))?;
+            let Page { counters, unreadable, .. } = page?;
             for error in unreadable {
                 progress.scanned += 1;
                 progress.fail(1, error.item, error.message);
@@ -95,14 +90,14 @@ impl DailySync {
         // The pages end with the last one, or with a reader that broke down.
         match reader.join_next().await {
             Some(Ok(())) => Ok(()),
-            _ => Err("a defect stopped the reading of the counters".to_owned()),
+            _ => Err("a defect stopped the reading of the counters".to_owned().into()),
         }
     }
 
     /// Counters that were emptied while they were read would look like a sync of everything.
-    async fn check_generation(&self, org_id: i64, mark: &Mark) -> Result<(), String> {
-        let now = self.context.counters.mark(org_id).await.map_err(|error| counters_unread(&error))?;
-        if now.generation == mark.generation { Ok(()) } else { Err(lost()) }
+    async fn check_generation(&self, org_id: i64, mark: &Mark) -> Result<(), SyncStopped> {
+        let now = self.context.counters.mark(org_id).await?;
+        if now.generation == mark.generation { Ok(()) } else { Err(lost().into()) }
     }
 }
 

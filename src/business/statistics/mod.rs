@@ -100,16 +100,6 @@ impl Context {
     }
 }
 
-/// What a sync says that cannot go on without the counters.
-fn counters_unread(error: &CountersError) -> String {
-    format!("the counters could not be read: {error}")
-}
-
-/// What a sync says that cannot go on without the tables.
-fn tables_unread(error: &StoreError) -> String {
-    format!("the tables could not be read: {error}")
-}
-
 /// What is said when the counters do not continue those of the last sync.
 fn lost() -> String {
     "the counters were emptied or replaced since the last sync, so the tables know more than they do: POST \

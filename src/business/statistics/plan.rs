@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::Context;
 use super::batch::{Batches, span};
-use super::{Context, tables_unread};
-use crate::business::sync_run::{Progress, SyncWork};
+use crate::business::sync_run::{Progress, SyncStopped, SyncWork};
 use crate::domain::statistics::PlanCounts;
 use crate::domain::sync_run::SyncKind;
 use crate::store::contention::retry;
@@ -30,17 +30,14 @@ impl SyncWork for PlanSync {
         self.only.map_or_else(|| "plan".to_owned(), |plan| format!("plan {plan}"))
     }
 
-    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), String> {
+    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), SyncStopped> {
         // What changes from here on is not covered.
         let began = self.context.clock.now();
         let store = &self.context.store;
         let (mut batches, mut after) = (Batches::default(), None);
         loop {
             progress.note();
-            let totals = store
-                .plan_totals(org_id, self.only, after, BATCH)
-                .await
-                .map_err(|error| tables_unread(&error))?;
+            let totals = store.plan_totals(org_id, self.only, after, BATCH).await?;
             let Some(last) = totals.last() else { break };
             after = Some(last.counts.plan_id);
             let counts: Vec<PlanCounts> = totals.iter().map(|totals| totals.counts).collect();
@@ -50,7 +47,7 @@ impl SyncWork for PlanSync {
             batches.written(progress, size, || span(&counts, |c| format!("plan {}", c.plan_id)), written)?;
         }
         if let Some(plan) = self.only.filter(|_| progress.scanned == 0) {
-            return Err(format!("there is no plan {plan}"));
+            return Err(format!("there is no plan {plan}").into());
         }
         if progress.failed == 0 && self.only.is_none() {
             progress.mark = Some(began.to_string());

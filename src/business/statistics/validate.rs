@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::Context;
-use crate::business::sync_run::{Progress, SyncWork};
+use crate::business::sync_run::{Progress, SyncStopped, SyncWork};
 use crate::domain::sync_run::SyncKind;
 use crate::domain::word::words;
 use crate::store::StoreError;
@@ -48,7 +48,7 @@ impl SyncWork for Validation {
         format!("validate {}", self.mode.as_str())
     }
 
-    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), String> {
+    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), SyncStopped> {
         let (context, found) = (Arc::clone(&self.context), Found::default());
         let mut comparison = Comparison { context, org_id, mode: self.mode, progress, found };
         let ended = comparison.all().await;
@@ -91,7 +91,7 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    async fn all(&mut self) -> Result<(), String> {
+    async fn all(&mut self) -> Result<(), SyncStopped> {
         self.daily().await?;
         self.accumulated().await?;
         self.plans().await

@@ -1,7 +1,8 @@
-//! Why a sync did not start, or nobody knows how it ended.
+//! Why a sync did not start, stopped before its end, or nobody knows how it ended.
 
 use jiff::Timestamp;
 
+use crate::counters::CountersError;
 use crate::store::StoreError;
 
 /// Why a sync did not start.
@@ -35,3 +36,23 @@ pub enum StartError {
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct RecordError(#[from] StoreError);
+
+/// Why a sync stopped before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncStopped {
+    /// It cannot go on without the counters.
+    #[error("the counters could not be read: {0}")]
+    Counters(#[from] CountersError),
+    /// It cannot go on without the tables.
+    #[error("the tables could not be read: {0}")]
+    Tables(#[from] StoreError),
+    /// What is wrong is said by the work itself.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<String> for SyncStopped {
+    fn from(reason: String) -> Self {
+        Self::Other(reason)
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Progress, Scope, Started, SyncCaller, SyncRuns, SyncWork};
+use super::{Progress, Scope, Started, SyncCaller, SyncRuns, SyncStopped, SyncWork};
 use crate::domain::statistics::DayRange;
 use crate::domain::sync_run::SyncKind;
 
@@ -30,7 +30,7 @@ impl SyncWork for EveryOrganisation {
         self.work.window()
     }
 
-    async fn perform(&self, _: i64, progress: &mut Progress) -> Result<(), String> {
+    async fn perform(&self, _: i64, progress: &mut Progress) -> Result<(), SyncStopped> {
         progress.window = self.window();
         let organisations = self.runs.organisations.all().await;
         let organisations =

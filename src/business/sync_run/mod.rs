@@ -31,7 +31,7 @@ use crate::store::StoreError;
 use crate::store::business::{Store, SyncAdmission};
 use crate::store::contention::retry;
 
-pub use error::{RecordError, StartError};
+pub use error::{RecordError, StartError, SyncStopped};
 pub use progress::Progress;
 
 /// Told of every sync that ended.
@@ -87,7 +87,7 @@ pub trait SyncWork: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why it stopped before its end; what was done until then is in `progress`.
-    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), String>;
+    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), SyncStopped>;
 }
 
 /// A sync that was asked for.

@@ -120,7 +120,7 @@ async fn perform(work: Arc<dyn SyncWork>, org_id: i64, mut progress: Progress) -
     let ended = work.perform(org_id, &mut progress).await;
     let mut progress = progress.into_counts();
     if let Err(error) = ended {
-        progress.error = Some(error);
+        progress.error = Some(error.to_string());
     }
     progress
 }
