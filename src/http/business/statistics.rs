@@ -15,7 +15,7 @@ use super::sync_request::{SyncHeaders, SyncReplies, SyncRequest};
 use super::{Api, schema};
 use crate::business::statistics::{EventInput, Mode, StatisticsError};
 use crate::domain::statistics::EventType;
-use crate::http::edge::fields::{NumberOrText, day, positive, word};
+use crate::http::edge::fields::{NumberOrText, day, positive};
 use crate::http::edge::{Answer, ApiError, Caller, Input, Reply, Segment};
 use crate::identity::Permission;
 

@@ -103,7 +103,11 @@ impl FromRequestParts<Api> for SyncRequest {
 
 impl SyncRequest {
     /// Who asks, if the caller may, and for whom.
-    pub(super) fn asker(&self, needed: Permission, org: Option<NumberOrText>) -> Result<SyncCaller, ApiError> {
+    pub(super) fn asker(
+        &self,
+        needed: Permission,
+        org: Option<NumberOrText>,
+    ) -> Result<SyncCaller, ApiError> {
         let caller = self.caller.require(needed)?;
         Ok(SyncCaller {
             scope: scope(caller, org)?,
