@@ -3,15 +3,15 @@
 //! Three programs share this library: `qs-api-call` (the call that a crontab line makes), `qs-apiserver` (the business
 //! endpoints that are called) and `qs-scheduler` (the same crontab with history, retries and high availability).
 //!
-//! The folders are layers; a small test (`tests/it/layers.rs`) keeps their imports to this table:
+//! The folders are layers; a small test (`tests/it/layers`) keeps their imports to this table:
 //!
 //! | layer | modules | may import |
 //! |---|---|---|
 //! | L0 | [`domain`], [`crontab`] | nothing of ours (`crontab` → `domain`) |
-//! | L1 | [`clock`], [`secret`], [`files`], [`config`] and, for the servers, `telemetry`, `metrics`, `sql` | L0 (`config`, `sql` → `secret`) |
-//! | L2 | [`client`], [`journal`], [`notify`] and, for the servers, `identity`, `store`, `counters` | L0, L1; never each other |
-//! | L3 | [`deploy`] and, for the servers, `business` | L0, L1 and the traits of L2; never each other |
-//! | L4 | [`cli`], `http` | L0–L3 |
+//! | L1 | [`clock`], [`secret`], [`files`], [`config`] and, for the servers, `telemetry`, `metrics`, `sql`, `redis` | L0 (`config`, `sql`, `redis` → `secret`) |
+//! | L2 | [`client`], [`journal`], [`notify`] and, for the servers, `identity`, `store`, `lease`, `counters` | L0, L1; never each other |
+//! | L3 | [`deploy`] and, for the servers, `business` | L0, L1 and of L2 `client`, `journal`, `lease` and the traits of the others; never each other |
+//! | L4 | [`cli`], `http` (`http::edge` serves every program and sees none) | L0–L3 |
 //! | L5 | [`app`] | everything: the only place that names a concrete adapter |
 
 #[cfg(feature = "server")]
@@ -33,6 +33,8 @@ pub mod http;
 #[cfg(feature = "server")]
 pub mod identity;
 pub mod journal;
+#[cfg(feature = "server")]
+pub mod lease;
 #[cfg(feature = "server")]
 pub mod metrics;
 pub mod notify;

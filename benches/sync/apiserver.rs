@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use reqwest::Client;
+use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -25,13 +25,15 @@ impl Apiserver {
     /// Starts it on these.
     pub(crate) async fn start(mysql: &str, redis: &str) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
-        let mut process = Command::new(env!("CARGO_BIN_EXE_qs-apiserver"))
+        let program = crate::variable("QS_BENCH_APISERVER");
+        let mut process = Command::new(program.as_deref().unwrap_or(env!("CARGO_BIN_EXE_qs-apiserver")))
             .args(["serve", "--dev-iam"])
             .env_clear()
             .env("HOME", dir.path())
             .env("QS_SERVER__ADDR", "127.0.0.1:0")
             .env("QS_SERVER__TIMEZONE", "UTC")
             .env("QS_SERVER__REQUEST_TIMEOUT", "1h")
+            .env("QS_RATE_LIMIT__PER_SECOND", "0")
             .env("QS_DATABASE__URL", mysql)
             .env("QS_REDIS__URL", redis)
             .env("QS_DEV_IAM__PASSWORD", "benchmark")
@@ -74,9 +76,17 @@ impl Apiserver {
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
     }
 
-    async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let request = self.client.post(format!("{}{path}", self.base)).bearer_auth(&self.token);
-        let reply = request.header("content-type", "application/json").body(body.to_string()).send().await?;
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.client.post(format!("{}{path}", self.base));
+        self.send(path, request.header("content-type", "application/json").body(body.to_string())).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        self.send(path, self.client.get(format!("{}{path}", self.base))).await
+    }
+
+    async fn send(&self, path: &str, request: RequestBuilder) -> anyhow::Result<Value> {
+        let reply = request.bearer_auth(&self.token).send().await?;
         let (status, text) = (reply.status(), reply.text().await?);
         ensure!(status.is_success(), "{path}: {status}: {text}");
         Ok(serde_json::from_str(&text)?)

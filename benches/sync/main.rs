@@ -2,7 +2,8 @@
 //! way that the replaced system writes and against the bulk load that the database has of its own, in one run.
 //!
 //! Options after `--`: `--rows N` (default 1,000,000), `--check` (end with 1 when a bound is broken), `--print` (leave
-//! `docs/benchmarks.md` alone). A private `MariaDB` and a private Redis are started; `QS_BENCH_MYSQL_URL` names another
+//! `docs/benchmarks.md` alone), `--statements` (instead of all that, what a statement over TCP costs that is kept and one
+//! that is not; `QS_BENCH_APISERVER` names another server to measure). A private `MariaDB` and a private Redis are started; `QS_BENCH_MYSQL_URL` names another
 //! server, whose user must be allowed to make databases and to set global variables. Where one of the servers is not
 //! installed it says so and passes, unless `QS_BENCH_REQUIRE` names it.
 
@@ -17,6 +18,7 @@ mod report;
 #[path = "../support/section.rs"]
 mod section;
 mod servers;
+mod statements;
 
 use std::process::ExitCode;
 
@@ -33,12 +35,13 @@ struct Options {
     rows: u32,
     check: bool,
     print: bool,
+    statements: bool,
 }
 
 impl Options {
     /// `None` when this is not `cargo bench`: a test run builds benchmarks and must not wait for them.
     fn parse(mut args: impl Iterator<Item = String>) -> anyhow::Result<Option<Self>> {
-        let mut options = Self { rows: 1_000_000, check: false, print: false };
+        let mut options = Self { rows: 1_000_000, check: false, print: false, statements: false };
         let mut bench = false;
         while let Some(arg) = args.next() {
             match arg.as_str() {
@@ -46,7 +49,8 @@ impl Options {
                 "--rows" => options.rows = args.next().context("--rows needs a number")?.parse()?,
                 "--check" => options.check = true,
                 "--print" => options.print = true,
-                _ => bail!("{arg}: unknown option (known: --rows N, --check, --print)"),
+                "--statements" => options.statements = true,
+                _ => bail!("{arg}: unknown option (known: --rows N, --check, --print, --statements)"),
             }
         }
         ensure!(options.rows >= 100, "--rows: at least 100");
@@ -72,6 +76,10 @@ async fn main() -> anyhow::Result<ExitCode> {
     drop(rustls::crypto::ring::default_provider().install_default());
     let mysql = MySql::start(variable("QS_BENCH_MYSQL_URL")).await?;
     let redis = Redis::start()?;
+    if options.statements {
+        println!("{}", statements::measure(&mysql, &redis).await?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let results = measure(&mysql, &redis, options.rows).await?;
     let facts = facts(&mysql, options.rows).await?;
     let text = report::render(&facts, &results);
@@ -144,6 +152,6 @@ async fn facts(mysql: &MySql, rows: u32) -> anyhow::Result<Vec<(&'static str, St
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark is told by its environment where to run")]
-fn variable(name: &str) -> Option<String> {
+pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }

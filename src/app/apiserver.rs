@@ -13,7 +13,7 @@ use super::server::{self, Signals};
 use super::stop;
 use super::stores::{self, Stores};
 use crate::business::due_tasks::DueTasks;
-use crate::business::housekeeper::{Housekeeper, Keep};
+use crate::business::housekeeper::{Cleaned, Housekeeper, Retention};
 use crate::business::organisations::Organisations;
 use crate::business::plan::Plans;
 use crate::business::readiness::Readiness;
@@ -22,6 +22,7 @@ use crate::business::sync_run::SyncRuns;
 use crate::cli::apiserver::PROGRAM;
 use crate::cli::output::{Failure, Output};
 use crate::cli::server::migrated;
+use crate::clock::periodic::drive;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Env;
 use crate::config::apiserver::ApiserverConfig;
@@ -87,11 +88,12 @@ async fn start(config: &ApiserverConfig, env: &Env, output: Output, signals: Sig
     let stores = stores::open(config, &secrets).await?;
     let (listener, addr) = server::listen(config.server.addr).await?;
     let (api, runs) = compose(config, &clock, &stores, callers, addr);
-    let housekeeper = housekeeper(config, &clock, &stores, &runs);
+    let housekeeper = housekeeper(config, &stores, &runs);
     announce(output, &config.dev_iam.username, generated.as_ref(), addr)?;
     // A lease that has run out is noticed one lease later at most: the record of a killed server's sync does not say
     // for long that it is running.
-    let housekeeping = tokio::spawn(keep_house(housekeeper, HOUSEKEEPING.min(config.sync.lease)));
+    let every = HOUSEKEEPING.min(config.sync.lease);
+    let housekeeping = tokio::spawn(drive(housekeeper, clock, every, log_housekeeping));
     let ended = serve(listener, routes::router(api), runs, signals.any(), config.server.shutdown_grace).await;
     housekeeping.abort();
     stores.db.close().await;
@@ -170,29 +172,18 @@ fn entry_base(config: &ApiserverConfig, addr: SocketAddr) -> Option<EntryBase> {
     EntryBase::new(&config.plan.entry_base_url.clone().or(here)?).ok()
 }
 
-fn housekeeper(
-    config: &ApiserverConfig,
-    clock: &SharedClock,
-    stores: &Stores,
-    runs: &Arc<SyncRuns>,
-) -> Housekeeper {
-    let keep = Keep { records: config.sync.keep_records, events: config.sync.remember_events };
+fn housekeeper(config: &ApiserverConfig, stores: &Stores, runs: &Arc<SyncRuns>) -> Housekeeper {
+    let retention = Retention { records: config.sync.keep_records, events: config.sync.remember_events };
     let (store, counters) = (Arc::clone(&stores.store), Arc::clone(&stores.counters));
-    Housekeeper::new(store, counters, Arc::clone(runs), Arc::clone(clock), keep)
+    Housekeeper::new(store, counters, Arc::clone(runs), retention)
 }
 
-/// Keeps house until the end. What could not be done is done the next time.
-async fn keep_house(mut housekeeper: Housekeeper, every: Duration) {
-    let mut ticks = tokio::time::interval(every);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        match housekeeper.tick().await {
-            Ok(kept) if kept.abandoned > 0 => {
-                tracing::warn!(syncs = kept.abandoned, "syncs that nobody carries on are recorded as failed");
-            }
-            Ok(kept) => tracing::debug!(?kept, "the house is kept"),
-            Err(error) => tracing::error!(error, "the house could not be kept"),
+fn log_housekeeping(outcome: Result<Cleaned, String>) {
+    match outcome {
+        Ok(cleaned) if cleaned.abandoned > 0 => {
+            tracing::warn!(syncs = cleaned.abandoned, "syncs that nobody carries on are recorded as failed");
         }
+        Ok(cleaned) => tracing::debug!(kept = ?cleaned, "the house is kept"),
+        Err(error) => tracing::error!(error, "the house could not be kept"),
     }
 }

@@ -15,9 +15,9 @@ use crate::counters::redis::RedisCounters;
 use crate::domain::exit::Exit;
 use crate::files::is_root;
 use crate::secret::Secret;
-use crate::sql::{Address, ConnectError, Db, Dialect, MigrationError};
-use crate::store::Store;
-use crate::store::sql::SqlStore;
+use crate::sql::{Address, ConnectError, DatabaseKind, Db, MigrationError};
+use crate::store::business::Store;
+use crate::store::business::sql::SqlStore;
 
 /// What the services work on.
 pub(super) struct Stores {
@@ -30,7 +30,7 @@ pub(super) struct Stores {
 pub(super) async fn open(config: &ApiserverConfig, secrets: &Secrets) -> Result<Stores, Failure> {
     let db = connect(config, secrets).await?;
     let redis = redis_url(config, secrets)?;
-    if db.dialect() == Dialect::MySql && redis.is_none() {
+    if db.kind() == DatabaseKind::MySql && redis.is_none() {
         let message =
             "redis.url: is required with a database on MySQL, because embedded counters live in SQLite";
         return Err(stop(Exit::Config, message));
@@ -38,7 +38,7 @@ pub(super) async fn open(config: &ApiserverConfig, secrets: &Secrets) -> Result<
     if config.database.migrate {
         migrate_tables(&db, redis.is_none()).await?;
     }
-    let store = SqlStore::open(db.clone(), database_zone(config, db.dialect())).await.map_err(unusable)?;
+    let store = SqlStore::open(db.clone(), database_zone(config, db.kind())).await.map_err(unusable)?;
     let counters: Arc<dyn Counters> = match redis {
         Some(url) => {
             let connected = RedisCounters::connect(&url, config.sync.remember_events).await;
@@ -56,7 +56,7 @@ pub(super) async fn migrate(
     secrets: &Secrets,
 ) -> Result<usize, Failure> {
     let db = connect(config, secrets).await?;
-    let embedded = redis_url(config, secrets)?.is_none() && db.dialect() == Dialect::Sqlite;
+    let embedded = redis_url(config, secrets)?.is_none() && db.kind() == DatabaseKind::Sqlite;
     let mut pending = SqlStore::pending(&db).await.map_err(unusable)?;
     if embedded {
         pending += EmbeddedCounters::pending(&db).await.map_err(unusable)?;
@@ -103,11 +103,11 @@ fn redis_url(config: &ApiserverConfig, secrets: &Secrets) -> Result<Option<Secre
 }
 
 /// The zone of the `DATETIME` columns: an existing MySQL database shows the wall clock of its business.
-fn database_zone(config: &ApiserverConfig, dialect: Dialect) -> TimeZone {
-    match (&config.database.timezone, dialect) {
+fn database_zone(config: &ApiserverConfig, kind: DatabaseKind) -> TimeZone {
+    match (&config.database.timezone, kind) {
         (Some(zone), _) => zone.0.clone(),
-        (None, Dialect::Sqlite) => TimeZone::UTC,
-        (None, Dialect::MySql) => config.server.business_zone(),
+        (None, DatabaseKind::Sqlite) => TimeZone::UTC,
+        (None, DatabaseKind::MySql) => config.server.business_zone(),
     }
 }
 

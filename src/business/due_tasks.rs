@@ -6,21 +6,23 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::settled::settled;
-use super::sync_run::{Asker, Doing, Hold, StartError, Started, SyncRuns, Work};
+use super::sync_run::{Progress, StartError, Started, SyncCaller, SyncRuns, SyncStopped, SyncWork};
 use crate::clock::SharedClock;
 use crate::domain::entry::EntryBase;
-use crate::domain::sync_run::{SyncKind, SyncProgress};
-use crate::store::plan::{Batch, Due, Opening, Position, Sweep};
-use crate::store::{Store, StoreError};
+use crate::domain::sync_run::SyncKind;
+use crate::store::StoreError;
+use crate::store::business::Store;
+use crate::store::business::due_tasks::{Batch, Due, Opening, Position, Sweep};
+use crate::store::contention::retry;
 
 /// Tasks of one transaction.
 const BATCH: u32 = 500;
 /// The pause between two batches: SQLite has one writer at a time, and those that wait only look now and then.
-const BREATH: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(10);
 /// Tasks that one call opens, unless it says otherwise, and at most.
 pub const DEFAULT_LIMIT: u32 = 2_000;
 /// See [`DEFAULT_LIMIT`].
@@ -68,8 +70,8 @@ impl DueTasks {
     ///
     /// # Errors
     /// Why nothing was started.
-    pub async fn schedule(&self, asker: Asker, request: DueRequest) -> Result<Started, StartError> {
-        let work = Schedule {
+    pub async fn schedule(&self, sync: SyncCaller, request: DueRequest) -> Result<Started, StartError> {
+        let work = DueSweep {
             store: Arc::clone(&self.store),
             clock: Arc::clone(&self.clock),
             entries: self.entries.clone(),
@@ -77,7 +79,7 @@ impl DueTasks {
             limit: request.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT),
             request,
         };
-        self.runs.start(asker, Arc::new(work)).await
+        self.runs.start(sync, Arc::new(work)).await
     }
 }
 
@@ -87,7 +89,8 @@ impl fmt::Debug for DueTasks {
     }
 }
 
-struct Schedule {
+/// One request for the scheduled work.
+struct DueSweep {
     store: Arc<dyn Store>,
     clock: SharedClock,
     entries: Option<EntryBase>,
@@ -96,7 +99,8 @@ struct Schedule {
     request: DueRequest,
 }
 
-impl Work for Schedule {
+#[async_trait]
+impl SyncWork for DueSweep {
     fn kind(&self) -> SyncKind {
         SyncKind::Schedule
     }
@@ -113,8 +117,21 @@ impl Work for Schedule {
         )
     }
 
-    fn carry_out<'a>(&'a self, org_id: i64, hold: &'a Hold, progress: &'a mut SyncProgress) -> Doing<'a> {
-        Box::pin(self.sweep_all(org_id, hold, progress))
+    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), SyncStopped> {
+        let now = self.clock.now();
+        let due = Due {
+            before: self.request.before.unwrap_or(now),
+            now,
+            plan_id: self.request.plan_id,
+            testee_ids: self.request.testee_ids.clone(),
+        };
+        let none = Count::default();
+        let mut tally =
+            Tally { org_id, due, progress, canceled: none, expired: none, opened: none, pending: None };
+        let ended = self.sweeps(&mut tally).await;
+        let detail = self.detail(&tally);
+        progress.detail = Some(detail);
+        Ok(ended?)
     }
 }
 
@@ -134,9 +151,8 @@ struct Count {
 /// One run of the work.
 struct Tally<'a> {
     org_id: i64,
-    hold: &'a Hold,
     due: Due,
-    progress: &'a mut SyncProgress,
+    progress: &'a mut Progress,
     canceled: Count,
     expired: Count,
     opened: Count,
@@ -153,24 +169,7 @@ impl Tally<'_> {
     }
 }
 
-impl Schedule {
-    async fn sweep_all(&self, org_id: i64, hold: &Hold, progress: &mut SyncProgress) -> Result<(), String> {
-        let now = self.clock.now();
-        let due = Due {
-            before: self.request.before.unwrap_or(now),
-            now,
-            plan_id: self.request.plan_id,
-            testee_ids: self.request.testee_ids.clone(),
-        };
-        let none = Count::default();
-        let mut tally =
-            Tally { org_id, hold, due, progress, canceled: none, expired: none, opened: none, pending: None };
-        let ended = self.sweeps(&mut tally).await;
-        let detail = self.detail(&tally);
-        progress.detail = Some(detail);
-        ended
-    }
-
+impl DueSweep {
     async fn sweeps(&self, tally: &mut Tally<'_>) -> Result<(), String> {
         if self.request.dry_run {
             return self.count(tally).await;
@@ -224,7 +223,7 @@ impl Schedule {
         let mut after = None;
         let mut left = if sweep == Sweep::Open { self.limit } else { u32::MAX };
         while left > 0 {
-            tally.hold.check(tally.progress)?;
+            tally.progress.note();
             let due = tally.due.clone();
             let batch = Batch { due: &due, after, limit: left.min(BATCH) };
             let taken = match self.change(tally.org_id, sweep, batch, entries).await {
@@ -244,7 +243,7 @@ impl Schedule {
                 }
             };
             left = left.saturating_sub(u32::try_from(taken).unwrap_or(u32::MAX));
-            tokio::time::sleep(BREATH).await;
+            tokio::time::sleep(PAUSE).await;
         }
         Ok(())
     }
@@ -262,9 +261,9 @@ impl Schedule {
         let opening = Opening { expire_at, entry: &entry };
         let store = &self.store;
         let changed = match sweep {
-            Sweep::Cancel => settled(|| store.cancel_of_inactive(org_id, batch)).await,
-            Sweep::Expire => settled(|| store.expire_overdue(org_id, batch)).await,
-            Sweep::Open => settled(|| store.open_due(org_id, batch, opening)).await,
+            Sweep::Cancel => retry(|| store.cancel_of_inactive(org_id, batch)).await,
+            Sweep::Expire => retry(|| store.expire_overdue(org_id, batch)).await,
+            Sweep::Open => retry(|| store.open_due(org_id, batch, opening)).await,
         };
         changed.map(|ids| ids.len() as u64)
     }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
 use super::sync_run::SyncRuns;
-use crate::clock::SharedClock;
+use crate::clock::periodic::Periodic;
 use crate::counters::Counters;
-use crate::store::Store;
+use crate::store::business::Store;
 
 /// How often old records are looked for.
 const SWEEP: SignedDuration = SignedDuration::from_hours(1);
@@ -18,14 +19,13 @@ pub struct Housekeeper {
     store: Arc<dyn Store>,
     counters: Arc<dyn Counters>,
     runs: Arc<SyncRuns>,
-    clock: SharedClock,
-    keep: Keep,
+    retention: Retention,
     swept: Option<Timestamp>,
 }
 
 /// How long things are kept.
 #[derive(Clone, Copy, Debug)]
-pub struct Keep {
+pub struct Retention {
     /// Records of syncs, after their end.
     pub records: Duration,
     /// Ids of events, after they were counted.
@@ -34,7 +34,7 @@ pub struct Keep {
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct Cleaned {
     /// Syncs that were given up.
     pub abandoned: u64,
     /// Records that were forgotten.
@@ -49,37 +49,36 @@ impl Housekeeper {
         store: Arc<dyn Store>,
         counters: Arc<dyn Counters>,
         runs: Arc<SyncRuns>,
-        clock: SharedClock,
-        keep: Keep,
+        retention: Retention,
     ) -> Self {
-        Self { store, counters, runs, clock, keep, swept: None }
+        Self { store, counters, runs, retention, swept: None }
     }
+}
 
-    /// One step.
-    ///
-    /// # Errors
-    /// What could not be done; the next step tries it again.
-    pub async fn tick(&mut self) -> Result<Kept, String> {
-        let abandoned = self.runs.recover().await.map_err(|error| error.to_string())?;
-        let now = self.clock.now();
+#[async_trait]
+impl Periodic for Housekeeper {
+    type Report = Cleaned;
+
+    async fn tick(&mut self, now: Timestamp) -> Result<Cleaned, String> {
+        let abandoned = self.runs.recover(now).await.map_err(|error| error.to_string())?;
         if self.swept.is_some_and(|swept| now.duration_since(swept) < SWEEP) {
-            return Ok(Kept { abandoned, ..Kept::default() });
+            return Ok(Cleaned { abandoned, ..Cleaned::default() });
         }
-        let records = self.store.forget(before(now, self.keep.records)).await;
-        let events = self.counters.forget(before(now, self.keep.events)).await;
-        let kept = Kept {
+        let records = self.store.forget(before(now, self.retention.records)).await;
+        let events = self.counters.forget(before(now, self.retention.events)).await;
+        let cleaned = Cleaned {
             abandoned,
             records: records.map_err(|error| error.to_string())?,
             events: events.map_err(|error| error.to_string())?,
         };
         self.swept = Some(now);
-        Ok(kept)
+        Ok(cleaned)
     }
 }
 
 impl std::fmt::Debug for Housekeeper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Housekeeper").field("keep", &self.keep).finish_non_exhaustive()
+        f.debug_struct("Housekeeper").field("retention", &self.retention).finish_non_exhaustive()
     }
 }
 

@@ -6,6 +6,5 @@ pub mod housekeeper;
 pub mod organisations;
 pub mod plan;
 pub mod readiness;
-mod settled;
 pub mod statistics;
 pub mod sync_run;

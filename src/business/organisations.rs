@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::counters::Counters;
-use crate::store::Store;
+use crate::store::business::Store;
 
 /// Asks both sides.
 pub struct Organisations {

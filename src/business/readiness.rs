@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::counters::Counters;
-use crate::store::Store;
+use crate::store::business::Store;
 
 /// How long each of them may take: whoever asks does not wait for long either.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::plan_task::Entry;
+use super::plan_task::TaskEntry;
 
 /// Longest base: with token and task the address still fits its column of 500 characters.
 const MAX_BASE: usize = 400;
@@ -29,10 +29,10 @@ impl EntryBase {
     }
 
     /// The entry of a task. A query of the base stays in front.
-    pub fn entry(&self, task_id: i64, token: String) -> Entry {
+    pub fn entry(&self, task_id: i64, token: String) -> TaskEntry {
         let mut url = self.0.clone();
         url.query_pairs_mut().append_pair("token", &token).append_pair("task_id", &task_id.to_string());
-        Entry { token, url: url.into() }
+        TaskEntry { token, url: url.into() }
     }
 }
 

@@ -9,6 +9,10 @@ pub mod exit;
 pub mod hex;
 pub mod host;
 pub mod id;
+#[cfg(feature = "server")]
+pub mod invalid;
+#[cfg(feature = "server")]
+pub mod lease;
 pub mod nearest;
 pub mod outcome;
 pub mod overlap;

@@ -1,83 +1,26 @@
 //! A plan says that a scale is filled in again: its [`super::plan_schedule`] on which days, and [`super::plan_task`] is
 //! one of those times.
 
-use std::fmt;
-use std::str::FromStr;
-
+use super::invalid::Invalid;
 use super::plan_schedule::PlanSchedule;
+use super::word::words;
 
 /// Longest scale code: the width of the column.
 const MAX_SCALE_CODE: usize = 100;
 
-/// An input that makes no sense.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Invalid {
-    /// The field.
-    pub field: &'static str,
-    /// What was expected.
-    pub reason: String,
-}
-
-impl Invalid {
-    /// Of this field.
-    pub fn new(field: &'static str, reason: impl Into<String>) -> Self {
-        Self { field, reason: reason.into() }
+words! {
+    /// How a plan stands.
+    pub enum PlanStatus: "plan status" {
+        /// Testees enrol, tasks are opened.
+        Active = "active",
+        /// Stopped; it can be resumed.
+        Paused = "paused",
+        /// Over.
+        Finished = "finished",
+        /// Given up.
+        Canceled = "canceled",
     }
 }
-
-impl fmt::Display for Invalid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.reason)
-    }
-}
-
-impl std::error::Error for Invalid {}
-
-/// An enum whose values are words in tables and replies.
-macro_rules! words {
-    ($name:ident, $what:literal: $($variant:ident = $word:literal),+ $(,)?) => {
-        impl $name {
-            /// Every one.
-            pub const ALL: &'static [$name] = &[$(Self::$variant),+];
-
-            /// The word in tables and replies.
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = String;
-
-            fn from_str(text: &str) -> Result<Self, String> {
-                let words = || Self::ALL.iter().map(|one| one.as_str()).collect::<Vec<_>>().join(", ");
-                let found = Self::ALL.iter().copied().find(|one| one.as_str() == text);
-                found.ok_or_else(|| format!("unknown {} {text:?}: expected {}", $what, words()))
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
-pub(super) use words;
-
-/// How a plan stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum PlanStatus {
-    /// Testees enrol, tasks are opened.
-    Active,
-    /// Stopped; it can be resumed.
-    Paused,
-    /// Over.
-    Finished,
-    /// Given up.
-    Canceled,
-}
-words!(PlanStatus, "plan status": Active = "active", Paused = "paused", Finished = "finished", Canceled = "canceled");
 
 /// What an operator does to a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -168,6 +111,7 @@ mod tests {
             "done"
                 .parse::<PlanStatus>()
                 .unwrap_err()
+                .to_string()
                 .ends_with("expected active, paused, finished, canceled")
         );
     }

@@ -1,32 +1,30 @@
 //! On which days the tasks of a plan fall.
 
-use std::fmt;
-use std::str::FromStr;
-
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
-use super::plan::{Invalid, words};
+use super::invalid::Invalid;
+use super::word::words;
 
 /// Most tasks that a plan gives one testee.
 pub const MAX_TIMES: usize = 100;
 /// Longest interval, in weeks or days, and the furthest week: far enough, and never out of the calendar.
 const MAX_INTERVAL: i64 = 1_000;
 
-/// How a plan counts its days.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ScheduleType {
-    /// Every so many weeks.
-    ByWeek,
-    /// Every so many days.
-    ByDay,
-    /// On these dates.
-    FixedDate,
-    /// In these weeks after the start.
-    Custom,
+words! {
+    /// How a plan counts its days.
+    pub enum ScheduleType: "schedule type" {
+        /// Every so many weeks.
+        ByWeek = "by_week",
+        /// Every so many days.
+        ByDay = "by_day",
+        /// On these dates.
+        FixedDate = "fixed_date",
+        /// In these weeks after the start.
+        Custom = "custom",
+    }
 }
-words!(ScheduleType, "schedule type": ByWeek = "by_week", ByDay = "by_day", FixedDate = "fixed_date", Custom = "custom");
 
 /// On which days tasks fall, counted from a testee's start.
 #[derive(Clone, Debug, PartialEq, Eq)]

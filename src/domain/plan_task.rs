@@ -1,36 +1,33 @@
 //! One time that a testee fills in the scale of a plan, and the entry through which it is done.
 
-use std::fmt;
-use std::str::FromStr;
-
 use jiff::Timestamp;
 
-use super::plan::{Invalid, words};
+use super::invalid::Invalid;
+use super::word::words;
 
 /// Longest token and longest address of an entry: the widths of the columns.
 const MAX_TOKEN: usize = 255;
 const MAX_URL: usize = 500;
 
-/// How a task stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TaskStatus {
-    /// Its day may come.
-    Pending,
-    /// It can be filled in.
-    Opened,
-    /// It was filled in.
-    Completed,
-    /// It was not filled in in time.
-    Expired,
-    /// It is not wanted any more.
-    Canceled,
+words! {
+    /// How a task stands.
+    pub enum TaskStatus: "task status" {
+        /// Its day may come.
+        Pending = "pending",
+        /// It can be filled in.
+        Opened = "opened",
+        /// It was filled in.
+        Completed = "completed",
+        /// It was not filled in in time.
+        Expired = "expired",
+        /// It is not wanted any more.
+        Canceled = "canceled",
+    }
 }
-words!(TaskStatus, "task status":
-    Pending = "pending", Opened = "opened", Completed = "completed", Expired = "expired", Canceled = "canceled");
 
 /// The way in for a testee: link material, not a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct TaskEntry {
     /// A random text.
     pub token: String,
     /// Where the testee goes.
@@ -43,7 +40,7 @@ pub enum TaskEvent {
     /// It can be filled in until then.
     Open {
         /// Through this.
-        entry: Entry,
+        entry: TaskEntry,
         /// Until then.
         expire_at: Timestamp,
     },
@@ -71,11 +68,13 @@ impl TaskEvent {
 }
 
 /// Why an event does not happen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// What it brings makes no sense.
-    Invalid(Invalid),
+    #[error("{0}")]
+    Invalid(#[from] Invalid),
     /// The state of the task forbids it.
+    #[error("a task cannot be {wanted} in state {status}")]
     State {
         /// The participle of what was wanted.
         wanted: &'static str,
@@ -83,17 +82,6 @@ pub enum Refused {
         status: TaskStatus,
     },
 }
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Invalid(invalid) => invalid.fmt(f),
-            Self::State { wanted, status } => write!(f, "a task cannot be {wanted} in state {status}"),
-        }
-    }
-}
-
-impl std::error::Error for Refused {}
 
 /// A task.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,7 +126,7 @@ impl PlanTask {
         let mut task = self.clone();
         match (event, self.status) {
             (TaskEvent::Open { entry, expire_at }, TaskStatus::Pending) => {
-                check_entry(&entry, expire_at, now).map_err(Refused::Invalid)?;
+                check_entry(&entry, expire_at, now)?;
                 task.status = TaskStatus::Opened;
                 task.open_at = Some(now);
                 task.expire_at = Some(expire_at);
@@ -161,7 +149,7 @@ impl PlanTask {
     }
 }
 
-fn check_entry(entry: &Entry, expire_at: Timestamp, now: Timestamp) -> Result<(), Invalid> {
+fn check_entry(entry: &TaskEntry, expire_at: Timestamp, now: Timestamp) -> Result<(), Invalid> {
     let length = |field, text: &str, most: usize| match text.trim().chars().count() {
         0 => Err(Invalid::new(field, "must not be empty")),
         found if found > most => Err(Invalid::new(field, format!("expected at most {most} characters"))),
@@ -203,7 +191,7 @@ mod tests {
     }
 
     fn open(token: &str, url: &str, expire_at: i64) -> TaskEvent {
-        let entry = Entry { token: token.to_owned(), url: url.to_owned() };
+        let entry = TaskEntry { token: token.to_owned(), url: url.to_owned() };
         TaskEvent::Open { entry, expire_at: at(expire_at) }
     }
 

@@ -1,101 +1,47 @@
 //! The record of one sync: what was asked, what was done, how it ended.
 
-use std::fmt;
-use std::str::FromStr;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::domain::statistics::DayRange;
+use super::statistics::DayRange;
+use super::word::words;
 
 /// Items that a record names; more are counted, not listed.
 pub const ERRORS_LISTED: usize = 20;
 
-/// Which work of an organisation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SyncKind {
-    /// Counters to `statistics_daily`.
-    Daily,
-    /// `statistics_daily` to `statistics_accumulated`.
-    Accumulated,
-    /// `assessment_task` to `statistics_plan`.
-    Plan,
-    /// Both sides of all three compared.
-    Validate,
-    /// Due plan tasks opened, overdue ones expired.
-    Schedule,
+words! {
+    /// Which work of an organisation.
+    pub enum SyncKind: "sync kind" {
+        /// Counters to `statistics_daily`.
+        Daily = "daily",
+        /// `statistics_daily` to `statistics_accumulated`.
+        Accumulated = "accumulated",
+        /// `assessment_task` to `statistics_plan`.
+        Plan = "plan",
+        /// Both sides of all three compared.
+        Validate = "validate",
+        /// Due plan tasks opened, overdue ones expired.
+        Schedule = "schedule",
+    }
 }
 
 impl SyncKind {
-    /// Every kind.
-    pub const ALL: [SyncKind; 5] =
-        [Self::Daily, Self::Accumulated, Self::Plan, Self::Validate, Self::Schedule];
-
-    /// The word in tables, replies and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Daily => "daily",
-            Self::Accumulated => "accumulated",
-            Self::Plan => "plan",
-            Self::Validate => "validate",
-            Self::Schedule => "schedule",
-        }
-    }
-
     /// The name of the exclusive right that it needs. Tasks are claimed row by row, so opening them needs none.
     pub fn lease(self, org_id: i64) -> Option<String> {
         (self != Self::Schedule).then(|| format!("sync:{self}:{org_id}"))
     }
 }
 
-impl FromStr for SyncKind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| format!("unknown sync kind {text:?}"))
-    }
-}
-
-impl fmt::Display for SyncKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// How a sync stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SyncStatus {
-    /// Not over.
-    Running,
-    /// Everything was done.
-    Succeeded,
-    /// Something was not done.
-    Failed,
-}
-
-impl SyncStatus {
-    /// The word in tables, replies and logs.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-impl FromStr for SyncStatus {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Running, Self::Succeeded, Self::Failed]
-            .into_iter()
-            .find(|status| status.as_str() == text)
-            .ok_or_else(|| format!("unknown sync status {text:?}"))
+words! {
+    /// How a sync stands.
+    pub enum SyncStatus: "sync status" {
+        /// Not over.
+        Running = "running",
+        /// Everything was done.
+        Succeeded = "succeeded",
+        /// Something was not done.
+        Failed = "failed",
     }
 }
 
@@ -234,10 +180,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_read_back_and_hold_their_lease() {
-        for kind in SyncKind::ALL {
-            assert_eq!(kind.as_str().parse(), Ok(kind));
-        }
+    fn a_kind_needs_the_lease_of_its_organisation() {
         assert_eq!(SyncKind::Daily.lease(7).as_deref(), Some("sync:daily:7"));
         assert_eq!(SyncKind::Schedule.lease(7), None);
     }

@@ -1,6 +1,5 @@
 //! Opening the database that a URL names.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -25,39 +24,22 @@ pub enum Address {
 }
 
 /// The database cannot be opened. The text never holds the URL.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The URL is of neither kind.
+    #[error("expected a URL that begins with sqlite: or mysql:")]
     Scheme,
-    /// The URL cannot be read.
+    /// The URL cannot be read. The parser's own text may repeat a part of it, and that part may be the password.
+    #[error("the URL cannot be read; a password in it must be percent-encoded")]
     Url,
     /// The database did not answer.
+    #[error("cannot open the database {place}: {source}")]
     Unreachable {
         /// File, or host and port.
         place: String,
         /// Why.
         source: sqlx::Error,
     },
-}
-
-impl fmt::Display for ConnectError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Scheme => f.write_str("expected a URL that begins with sqlite: or mysql:"),
-            // The parser's own text may repeat a part of the URL, and that part may be the password.
-            Self::Url => f.write_str("the URL cannot be read; a password in it must be percent-encoded"),
-            Self::Unreachable { place, source } => write!(f, "cannot open the database {place}: {source}"),
-        }
-    }
-}
-
-impl std::error::Error for ConnectError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Unreachable { source, .. } => Some(source),
-            Self::Scheme | Self::Url => None,
-        }
-    }
 }
 
 impl Db {
@@ -129,15 +111,4 @@ async fn mysql(options: MySqlConnectOptions, connections: u32) -> Result<Db, Con
         .await
         .map(Db::MySql)
         .map_err(|source| ConnectError::Unreachable { place, source })
-}
-
-/// Whether the database preferred another transaction: nothing was changed, and a repeat may succeed.
-pub fn is_contended(error: &sqlx::Error) -> bool {
-    let Some(error) = error.as_database_error() else { return false };
-    if let Some(mysql) = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
-        // ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK, ER_CHECKREAD of MariaDB's snapshots
-        return matches!(mysql.number(), 1205 | 1213 | 1020);
-    }
-    // SQLITE_BUSY in its three forms
-    matches!(error.code().as_deref(), Some("5" | "261" | "517"))
 }

@@ -1,16 +1,14 @@
-//! Schema changes that only go forward, each module with a history of its own.
-
-use std::fmt;
+//! Schema changes that only go forward. Each owner of tables has a history of its own, a table that is named after it, so
+//! that several can live in one database.
 
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
 
-use super::statement::sql;
-use super::{Db, Dialect};
+use super::{DatabaseKind, Db};
 
-/// One step, written once for each database.
+/// One change, written once for each database.
 #[derive(Clone, Copy, Debug)]
-pub struct Step {
+pub struct SchemaChange {
     /// What it makes.
     pub name: &'static str,
     /// For SQLite.
@@ -19,55 +17,36 @@ pub struct Step {
     pub mysql: &'static str,
 }
 
-/// The steps of one module; the first is version 1.
+/// The changes of one owner; the first is version 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Migrations {
-    /// The table that remembers which steps were taken.
+    /// The table that remembers which were made.
     pub history: &'static str,
-    /// In order. A step that was released is never changed.
-    pub steps: &'static [Step],
+    /// In order. One that was released is never changed.
+    pub steps: &'static [SchemaChange],
 }
 
 /// The schema cannot be used.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
     /// It was made by a newer program.
+    #[error("the database has schema version {version} of a newer program")]
     Newer {
         /// Its version, unknown here.
         version: i64,
     },
     /// Steps are missing, and this start may not take them.
+    #[error("the database lacks {steps} schema changes")]
     Pending {
         /// How many.
         steps: usize,
     },
     /// A step failed.
-    Failed(MigrateError),
+    #[error("the schema could not be brought up to date: {0}")]
+    Failed(#[source] MigrateError),
     /// The history cannot be read.
-    Database(sqlx::Error),
-}
-
-impl fmt::Display for MigrationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Newer { version } => {
-                write!(f, "the database has schema version {version} of a newer program")
-            }
-            Self::Pending { steps } => write!(f, "the database lacks {steps} schema changes"),
-            Self::Failed(source) => write!(f, "the schema could not be brought up to date: {source}"),
-            Self::Database(source) => write!(f, "the schema's history could not be read: {source}"),
-        }
-    }
-}
-
-impl std::error::Error for MigrationError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Failed(source) => Some(source),
-            Self::Database(source) => Some(source),
-            Self::Newer { .. } | Self::Pending { .. } => None,
-        }
-    }
+    #[error("the schema's history could not be read: {0}")]
+    Database(#[source] sqlx::Error),
 }
 
 impl From<MigrateError> for MigrationError {
@@ -85,7 +64,7 @@ impl Migrations {
     /// # Errors
     /// When a step fails, or the schema is a newer program's.
     pub async fn run(&self, db: &Db) -> Result<(), MigrationError> {
-        let migrator = self.migrator(db.dialect());
+        let migrator = self.migrator(db.kind());
         match db {
             Db::Sqlite(pool) => migrator.run(pool).await?,
             Db::MySql(pool) => migrator.run(pool).await?,
@@ -121,11 +100,11 @@ impl Migrations {
         }
     }
 
-    fn migrator(&self, dialect: Dialect) -> Migrator {
-        let migration = |(index, step): (usize, &Step)| {
-            let text = match dialect {
-                Dialect::Sqlite => step.sqlite,
-                Dialect::MySql => step.mysql,
+    fn migrator(&self, kind: DatabaseKind) -> Migrator {
+        let migration = |(index, step): (usize, &SchemaChange)| {
+            let text = match kind {
+                DatabaseKind::Sqlite => step.sqlite,
+                DatabaseKind::MySql => step.mysql,
             };
             let version = i64::try_from(index + 1).unwrap_or(i64::MAX);
             Migration::new(version, step.name.into(), MigrationType::Simple, text.into_sql_str(), false)
@@ -134,14 +113,4 @@ impl Migrations {
         migrator.dangerous_set_table_name(self.history);
         migrator
     }
-}
-
-/// The columns of a MySQL table of the current database; none when it does not exist.
-pub async fn mysql_columns(db: &Db, table: &str) -> Result<Vec<String>, sqlx::Error> {
-    let query = sql("select lower(column_name) from information_schema.columns \
-                     where table_schema = database() and table_name = ?");
-    let rows = db.fetch_all(query.bind(table)).await?;
-    rows.into_iter()
-        .map(|row| row.columns().text().map_err(|found| sqlx::Error::Decode(found.into())))
-        .collect()
 }

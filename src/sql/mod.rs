@@ -1,13 +1,17 @@
 //! L1 · One SQL database, SQLite or MySQL, behind one set of verbs: the adapters above write each statement once.
 //!
 //! Both databases agree on the statements that are used here when every value travels as a number or a text: days as
-//! `YYYY-MM-DD`, instants as the adapter writes them, JSON as text. What they do not agree on is the [`Dialect`]'s part.
-//! sqlx's own `Any` driver cannot read `DATE`, `DATETIME` or a sum of MySQL, which existing tables hold.
+//! `YYYY-MM-DD`, instants as the adapter writes them, JSON as text. What they do not agree on asks for the
+//! [`DatabaseKind`]. sqlx's own `Any` driver cannot read `DATE`, `DATETIME` or a sum of MySQL, which existing tables hold.
 
 mod connect;
+mod error;
 mod migrate;
+mod row;
+mod rows;
 mod statement;
 mod upsert;
+mod value;
 
 use std::fmt;
 
@@ -15,24 +19,28 @@ use sqlx::{MySql, MySqlPool, Sqlite, SqlitePool, Transaction};
 
 use statement::Runs;
 
-pub use connect::{Address, ConnectError, is_contended};
-pub use migrate::{MigrationError, Migrations, Step, mysql_columns};
-pub use statement::{CellError, Columns, Row, Statement, Value, sql};
+pub use connect::{Address, ConnectError};
+pub use error::{is_contended, is_taken};
+pub use migrate::{MigrationError, Migrations, SchemaChange};
+pub use row::{CellError, Columns, Row};
+pub use rows::insert_rows;
+pub use statement::{LONGEST_LIST, Statement, padded, sql};
 pub use upsert::Upsert;
+pub use value::Value;
 
 /// Which database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
+pub enum DatabaseKind {
     /// The embedded one.
     Sqlite,
     /// MySQL 8 or MariaDB 10.6 and later.
     MySql,
 }
 
-impl Dialect {
-    /// Ends a `select` whose rows this transaction changes next: rows that another transaction holds are left out.
+impl DatabaseKind {
+    /// Ends a `select` of rows that this transaction changes next: rows that another transaction holds are left out.
     /// SQLite has one writer at a time, so there is nothing to lock.
-    pub fn claim(self) -> &'static str {
+    pub fn lock_free_rows(self) -> &'static str {
         match self {
             Self::Sqlite => "",
             Self::MySql => " for update skip locked",
@@ -40,7 +48,7 @@ impl Dialect {
     }
 
     /// Ends a `select` of rows that must not change before this transaction ends: it waits for whoever holds them.
-    pub fn hold(self) -> &'static str {
+    pub fn lock_rows(self) -> &'static str {
         match self {
             Self::Sqlite => "",
             Self::MySql => " for update",
@@ -77,10 +85,10 @@ macro_rules! on {
 
 impl Db {
     /// Which database it is.
-    pub fn dialect(&self) -> Dialect {
+    pub fn kind(&self) -> DatabaseKind {
         match self {
-            Self::Sqlite(_) => Dialect::Sqlite,
-            Self::MySql(_) => Dialect::MySql,
+            Self::Sqlite(_) => DatabaseKind::Sqlite,
+            Self::MySql(_) => DatabaseKind::MySql,
         }
     }
 
@@ -101,7 +109,7 @@ impl Db {
         })
     }
 
-    /// How many rows it touched. What a row that was found but not changed counts as is the dialect's matter.
+    /// How many rows it touched. What a row that was found but not changed counts as is the database's matter.
     pub async fn execute(&self, statement: Statement) -> Result<u64, sqlx::Error> {
         on!(self, pool => pool.execute(statement).await)
     }
@@ -114,6 +122,24 @@ impl Db {
     /// The only row, if there is one.
     pub async fn fetch_optional(&self, statement: Statement) -> Result<Option<Row>, sqlx::Error> {
         Ok(self.fetch_all(statement).await?.into_iter().next())
+    }
+
+    /// The rows, each read by this function.
+    pub async fn read_all<T>(
+        &self,
+        statement: Statement,
+        mut read: impl FnMut(&mut Columns) -> Result<T, CellError> + Send,
+    ) -> Result<Vec<T>, sqlx::Error> {
+        self.fetch_all(statement).await?.into_iter().map(|row| row.read(&mut read)).collect()
+    }
+
+    /// The only row, if there is one, read by this function.
+    pub async fn read_one<T>(
+        &self,
+        statement: Statement,
+        mut read: impl FnMut(&mut Columns) -> Result<T, CellError> + Send,
+    ) -> Result<Option<T>, sqlx::Error> {
+        self.fetch_optional(statement).await?.map(|row| row.read(&mut read)).transpose()
     }
 
     /// Ends every connection.
@@ -141,6 +167,24 @@ impl Tx {
     /// See [`Db::fetch_optional`].
     pub async fn fetch_optional(&mut self, statement: Statement) -> Result<Option<Row>, sqlx::Error> {
         Ok(self.fetch_all(statement).await?.into_iter().next())
+    }
+
+    /// See [`Db::read_all`].
+    pub async fn read_all<T>(
+        &mut self,
+        statement: Statement,
+        mut read: impl FnMut(&mut Columns) -> Result<T, CellError> + Send,
+    ) -> Result<Vec<T>, sqlx::Error> {
+        self.fetch_all(statement).await?.into_iter().map(|row| row.read(&mut read)).collect()
+    }
+
+    /// See [`Db::read_one`].
+    pub async fn read_one<T>(
+        &mut self,
+        statement: Statement,
+        mut read: impl FnMut(&mut Columns) -> Result<T, CellError> + Send,
+    ) -> Result<Option<T>, sqlx::Error> {
+        self.fetch_optional(statement).await?.map(|row| row.read(&mut read)).transpose()
     }
 
     /// Makes its changes last.

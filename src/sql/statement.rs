@@ -1,76 +1,23 @@
-//! A statement with its values, and the rows that it gives.
+//! A statement with its values, and what runs it.
 
-use sqlx::mysql::{MySqlConnection, MySqlRow};
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{AssertSqlSafe, MySql, MySqlPool, Row as _, Sqlite, SqlitePool, TypeInfo, ValueRef};
+use sqlx::mysql::MySqlConnection;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, MySql, MySqlPool, Sqlite, SqlitePool};
 
-use super::Dialect;
-
-/// What travels to and from the database.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Value {
-    /// Nothing.
-    Null,
-    /// A whole number.
-    Int(i64),
-    /// A text: also a day, an instant, JSON.
-    Text(String),
-}
-
-impl From<i64> for Value {
-    fn from(number: i64) -> Self {
-        Self::Int(number)
-    }
-}
-
-impl From<u32> for Value {
-    fn from(number: u32) -> Self {
-        Self::Int(number.into())
-    }
-}
-
-/// Databases count in signed numbers: what does not fit is as good as infinite.
-impl From<u64> for Value {
-    fn from(number: u64) -> Self {
-        Self::Int(i64::try_from(number).unwrap_or(i64::MAX))
-    }
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<&String> for Value {
-    fn from(text: &String) -> Self {
-        Self::Text(text.clone())
-    }
-}
-
-impl<T: Into<Value>> From<Option<T>> for Value {
-    fn from(value: Option<T>) -> Self {
-        value.map_or(Self::Null, Into::into)
-    }
-}
+use super::DatabaseKind;
+use super::row::Row;
+use super::value::Value;
 
 /// One statement. Its text is written by this program alone: values are bound, never pasted.
 #[derive(Clone, Debug)]
 pub struct Statement {
     text: String,
     values: Vec<Value>,
-    keep: bool,
 }
 
 /// A statement of this text, with `?` for each value.
 pub fn sql(text: impl Into<String>) -> Statement {
-    Statement { text: text.into(), values: Vec::new(), keep: true }
+    Statement { text: text.into(), values: Vec::new() }
 }
 
 impl Statement {
@@ -95,48 +42,47 @@ impl Statement {
         self
     }
 
-    /// `((?, ?), (?, ?))` with these values: the right side of an `in`. SQLite wants the word `values` in it.
+    /// `(?, ?)` with these values: the right side of an `in`. At least one value is needed.
+    #[must_use]
+    pub fn push_list(self, values: impl IntoIterator<Item = impl Into<Value>>) -> Self {
+        let values = padded(values.into_iter().map(Into::into).collect());
+        self.push(&format!("({})", vec!["?"; values.len()].join(", "))).bind_all(values)
+    }
+
+    /// `((?, ?), (?, ?))` with these values: the right side of an `in`. SQLite wants the word `values` in it. At least
+    /// one tuple is needed.
     #[must_use]
     pub fn push_tuples<const N: usize>(
-        mut self,
-        dialect: Dialect,
+        self,
+        database: DatabaseKind,
         tuples: impl IntoIterator<Item = [Value; N]>,
     ) -> Self {
-        let tuple = format!("({})", ["?"; N].join(", "));
-        let mut between = match dialect {
-            Dialect::Sqlite => "(values ",
-            Dialect::MySql => "(",
+        let tuples = padded(tuples.into_iter().collect());
+        let values = match database {
+            DatabaseKind::Sqlite => "values ",
+            DatabaseKind::MySql => "",
         };
-        for values in tuples {
-            self.text.push_str(between);
-            self.text.push_str(&tuple);
-            self.values.extend(values);
-            between = ", ";
-        }
-        self.text.push(')');
-        self
+        let tuple = format!("({})", ["?"; N].join(", "));
+        self.push(&format!("({values}{})", vec![tuple; tuples.len()].join(", ")))
+            .bind_all(tuples.into_iter().flatten())
     }
+}
 
-    /// `(?, ?)` with these values: the right side of an `in`.
-    #[must_use]
-    pub fn push_list(mut self, values: impl IntoIterator<Item = impl Into<Value>>) -> Self {
-        let mut between = "(";
-        for value in values {
-            self.text.push_str(between);
-            self.text.push('?');
-            self.values.push(value.into());
-            between = ", ";
-        }
-        self.text.push(')');
-        self
-    }
+/// The values of one `in` at most: with more, the databases' plans leave the ranges of an index.
+pub const LONGEST_LIST: usize = 500;
 
-    /// Does not keep the prepared statement: its text will hardly come again.
-    #[must_use]
-    pub fn once(mut self) -> Self {
-        self.keep = false;
-        self
+/// The lengths that lists are filled up to. Each length is a text of its own, and a text that comes again stays
+/// prepared on its connection; one that is not kept costs 40 ms over TCP on MySQL.
+const LENGTHS: [usize; 4] = [1, 8, 64, LONGEST_LIST];
+
+/// A list with its last value repeated, up to one of a few lengths: what is looked for twice is found once.
+pub fn padded<T: Clone>(mut list: Vec<T>) -> Vec<T> {
+    let length = LENGTHS.into_iter().find(|length| *length >= list.len());
+    let length = length.unwrap_or_else(|| list.len().next_multiple_of(LONGEST_LIST));
+    if let Some(last) = list.last().cloned() {
+        list.resize(length, last);
     }
+    list
 }
 
 /// What runs a statement: a pool, or the connection of a transaction.
@@ -148,8 +94,8 @@ pub(super) trait Runs: Sized {
 }
 
 macro_rules! bound {
-    ($text:expr, $values:expr, $keep:expr, $database:ty) => {{
-        let mut query = sqlx::query::<$database>(AssertSqlSafe($text)).persistent($keep);
+    ($text:expr, $values:expr, $database:ty) => {{
+        let mut query = sqlx::query::<$database>(AssertSqlSafe($text));
         for value in $values {
             query = match value {
                 Value::Null => query.bind(None::<&str>),
@@ -162,145 +108,54 @@ macro_rules! bound {
 }
 
 macro_rules! runs {
-    ($target:ty, $database:ty, $cell:ident) => {
+    ($target:ty, $database:ty) => {
         impl Runs for $target {
             async fn execute(self, statement: Statement) -> Result<u64, sqlx::Error> {
-                let query = bound!(statement.text, &statement.values, statement.keep, $database);
+                let query = bound!(statement.text, &statement.values, $database);
                 Ok(query.execute(self).await?.rows_affected())
             }
 
             async fn execute_rows(self, text: String, rows: &[Vec<Value>]) -> Result<u64, sqlx::Error> {
-                let query = bound!(text, rows.iter().flatten(), true, $database);
+                let query = bound!(text, rows.iter().flatten(), $database);
                 Ok(query.execute(self).await?.rows_affected())
             }
 
             async fn fetch_all(self, statement: Statement) -> Result<Vec<Row>, sqlx::Error> {
-                let query = bound!(statement.text, &statement.values, statement.keep, $database);
+                let query = bound!(statement.text, &statement.values, $database);
                 let rows = query.fetch_all(self).await?;
-                rows.iter()
-                    .map(|row| (0..row.len()).map(|i| $cell(row, i)).collect::<Result<_, _>>().map(Row))
-                    .collect()
+                rows.iter().map(Row::try_from).collect()
             }
         }
     };
 }
 
-runs!(&SqlitePool, Sqlite, sqlite_cell);
-runs!(&mut SqliteConnection, Sqlite, sqlite_cell);
-runs!(&MySqlPool, MySql, mysql_cell);
-runs!(&mut MySqlConnection, MySql, mysql_cell);
+runs!(&SqlitePool, Sqlite);
+runs!(&mut SqliteConnection, Sqlite);
+runs!(&MySqlPool, MySql);
+runs!(&mut MySqlConnection, MySql);
 
-fn sqlite_cell(row: &SqliteRow, index: usize) -> Result<Value, sqlx::Error> {
-    let raw = row.try_get_raw(index)?;
-    if raw.is_null() {
-        return Ok(Value::Null);
-    }
-    match raw.type_info().name() {
-        "INTEGER" | "BOOLEAN" => row.try_get_unchecked(index).map(Value::Int),
-        _ => row.try_get_unchecked(index).map(Value::Text),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn mysql_cell(row: &MySqlRow, index: usize) -> Result<Value, sqlx::Error> {
-    let raw = row.try_get_raw(index)?;
-    if raw.is_null() {
-        return Ok(Value::Null);
-    }
-    let kind = raw.type_info().name().to_owned();
-    if kind.contains("INT") && kind.contains("UNSIGNED") {
-        return row.try_get_unchecked::<u64, _>(index).map(Value::from);
-    }
-    if kind.contains("INT") || kind == "BOOLEAN" {
-        return row.try_get_unchecked(index).map(Value::Int);
-    }
-    row.try_get_unchecked(index).map(Value::Text)
-}
-
-/// One row, its cells in the order of the select list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row(Vec<Value>);
-
-impl Row {
-    /// Its cells.
-    pub(super) fn values(&self) -> &[Value] {
-        &self.0
-    }
-
-    /// Reads it from the first cell on.
-    pub fn columns(self) -> Columns {
-        Columns { cells: self.0.into_iter(), index: 0 }
-    }
-}
-
-/// A cell does not hold what was expected: what was, and what was found.
-pub type CellError = String;
-
-/// Reads the cells of a row, one after the other.
-#[derive(Debug)]
-pub struct Columns {
-    cells: std::vec::IntoIter<Value>,
-    index: usize,
-}
-
-impl Columns {
-    fn next(&mut self) -> Value {
-        self.index += 1;
-        self.cells.next().unwrap_or(Value::Null)
-    }
-
-    fn wrong(&self, expected: &str, found: &Value) -> CellError {
-        format!("column {}: expected {expected}, found {found:?}", self.index)
-    }
-
-    /// A number.
-    pub fn int(&mut self) -> Result<i64, CellError> {
-        match self.next() {
-            Value::Int(number) => Ok(number),
-            other => Err(self.wrong("a number", &other)),
+    #[test]
+    fn lists_have_few_lengths_and_hold_nothing_new() {
+        for (length, padded_to) in [(1, 1), (2, 8), (8, 8), (9, 64), (65, 500), (500, 500), (501, 1_000)] {
+            let list = padded((0..length).collect::<Vec<_>>());
+            assert_eq!(list.len(), padded_to, "{length}");
+            assert!(list[length..].iter().all(|value| *value == length - 1));
         }
+        assert_eq!(padded(Vec::<i64>::new()), [0; 0]);
     }
 
-    /// A number that is not negative.
-    pub fn count(&mut self) -> Result<u64, CellError> {
-        let number = self.int()?;
-        u64::try_from(number).map_err(|_| self.wrong("a count", &Value::Int(number)))
-    }
-
-    /// A number or nothing.
-    pub fn optional_int(&mut self) -> Result<Option<i64>, CellError> {
-        match self.next() {
-            Value::Int(number) => Ok(Some(number)),
-            Value::Null => Ok(None),
-            other @ Value::Text(_) => Err(self.wrong("a number or nothing", &other)),
-        }
-    }
-
-    /// A text.
-    pub fn text(&mut self) -> Result<String, CellError> {
-        match self.next() {
-            Value::Text(text) => Ok(text),
-            other => Err(self.wrong("a text", &other)),
-        }
-    }
-
-    /// A text or nothing.
-    pub fn optional_text(&mut self) -> Result<Option<String>, CellError> {
-        match self.next() {
-            Value::Text(text) => Ok(Some(text)),
-            Value::Null => Ok(None),
-            other @ Value::Int(_) => Err(self.wrong("a text or nothing", &other)),
-        }
-    }
-
-    /// A text that is read as a `T`: a day, a word.
-    pub fn parsed<T: std::str::FromStr>(&mut self) -> Result<T, CellError> {
-        let text = self.text()?;
-        text.parse().map_err(|_| self.wrong(std::any::type_name::<T>(), &Value::Text(text)))
-    }
-
-    /// The same, or nothing.
-    pub fn optional_parsed<T: std::str::FromStr>(&mut self) -> Result<Option<T>, CellError> {
-        let Some(text) = self.optional_text()? else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| self.wrong(std::any::type_name::<T>(), &Value::Text(text)))
+    #[test]
+    fn a_list_is_written_for_its_database() {
+        let tuples = || [[Value::from(1_i64), "a".into()], [2_i64.into(), "b".into()]];
+        let sqlite = sql("(a, b) in ").push_tuples(DatabaseKind::Sqlite, tuples());
+        assert!(sqlite.text.starts_with("(a, b) in (values (?, ?), (?, ?), "), "{}", sqlite.text);
+        let mysql = sql("(a, b) in ").push_tuples(DatabaseKind::MySql, tuples());
+        assert!(mysql.text.starts_with("(a, b) in ((?, ?), (?, ?), "), "{}", mysql.text);
+        assert_eq!((mysql.values.len(), &mysql.values[14]), (16, &Value::Int(2)));
+        assert_eq!(sql("a in ").push_list([7_i64]).text, "a in (?)");
     }
 }

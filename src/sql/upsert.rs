@@ -3,15 +3,10 @@
 
 use std::collections::HashSet;
 
-use super::statement::{Value, sql};
-use super::{Db, Dialect, Tx};
-
-/// Rows of one statement: any number of rows is a sum of these. A text that comes again stays prepared on its
-/// connection, so there are few. Times the columns, the most is less than SQLite's 32,766 values and MySQL's 65,535.
-const SIZES: [usize; 6] = [2_048, 512, 128, 32, 8, 1];
-
-/// Keys of one look into MySQL: more would leave its plan by ranges.
-const LOOK: usize = 500;
+use super::rows::{insert, parts};
+use super::statement::{LONGEST_LIST, padded, sql};
+use super::value::Value;
+use super::{DatabaseKind, Db, Tx};
 
 /// Rows of a sample that tells whether looking is worth its time.
 const SAMPLE: usize = 16;
@@ -29,6 +24,10 @@ pub struct Upsert {
     pub stamps: &'static [&'static str],
     /// The column that says when the row was made; kept when it is changed.
     pub created: &'static str,
+    /// The column that says when the row was deleted. A row that is written is not deleted.
+    pub deleted: &'static str,
+    /// The column that counts the changes of the row.
+    pub version: &'static str,
 }
 
 impl Upsert {
@@ -39,17 +38,15 @@ impl Upsert {
             return Ok(0);
         }
         let mut tx = db.begin().await?;
-        if db.dialect() == Dialect::MySql {
-            self.drop_right(&mut tx, &mut rows).await?;
+        if db.kind() == DatabaseKind::MySql {
+            self.drop_equal(&mut tx, &mut rows).await?;
         }
-        let (mut changed, mut rest) = (0, rows.as_slice());
-        while let Some(size) = SIZES.into_iter().find(|size| *size <= rest.len()) {
-            let (chunk, after) = rest.split_at(size);
-            changed += match db.dialect() {
-                Dialect::Sqlite => self.sqlite(&mut tx, chunk).await?,
-                Dialect::MySql => self.mysql(&mut tx, chunk).await?,
+        let mut changed = 0;
+        for part in parts(&rows) {
+            changed += match db.kind() {
+                DatabaseKind::Sqlite => self.sqlite(&mut tx, part).await?,
+                DatabaseKind::MySql => self.mysql(&mut tx, part).await?,
             };
-            rest = after;
         }
         tx.commit().await?;
         Ok(changed)
@@ -57,55 +54,53 @@ impl Upsert {
 
     /// Leaves out rows that the table holds as they are. `InnoDB` finds an equal row by inserting another one and undoing
     /// that, which takes several times as long as a look. Where a sample finds no row at all, nobody looks.
-    async fn drop_right(&self, tx: &mut Tx, rows: &mut Vec<Vec<Value>>) -> Result<(), sqlx::Error> {
+    async fn drop_equal(&self, tx: &mut Tx, rows: &mut Vec<Vec<Value>>) -> Result<(), sqlx::Error> {
         let step = rows.len().div_ceil(SAMPLE);
-        let sample: Vec<&[Value]> = rows.iter().step_by(step).map(Vec::as_slice).collect();
-        if self.held(tx, &sample, SAMPLE).await?.is_empty() {
+        let sample = rows.iter().step_by(step).map(Vec::as_slice).collect();
+        if self.existing(tx, sample).await?.is_empty() {
             return Ok(());
         }
-        let mut right = HashSet::with_capacity(rows.len());
-        for part in rows.chunks(LOOK) {
-            let keys: Vec<&[Value]> = part.iter().map(Vec::as_slice).collect();
-            right.extend(self.held(tx, &keys, LOOK).await?);
+        let mut equal = HashSet::with_capacity(rows.len());
+        for part in rows.chunks(LONGEST_LIST) {
+            equal.extend(self.existing(tx, part.iter().map(Vec::as_slice).collect()).await?);
         }
-        rows.retain(|row| !right.contains(&texts(&row[..self.key.len() + self.facts.len()])));
+        rows.retain(|row| !equal.contains(&texts(&row[..self.key.len() + self.facts.len()])));
         Ok(())
     }
 
-    /// Keys and facts, as texts, of the rows that exist under these keys. There are at most `size` of them; the last one
-    /// fills the rest, so that the text of the statement stays the same.
-    async fn held(
+    /// Keys and facts, as texts, of the rows that exist under these keys.
+    async fn existing(
         &self,
         tx: &mut Tx,
-        rows: &[&[Value]],
-        size: usize,
+        rows: Vec<&[Value]>,
     ) -> Result<HashSet<Vec<Option<String>>>, sqlx::Error> {
+        let rows = padded(rows);
         let columns = self.key.iter().chain(self.facts).map(|column| format!("cast({column} as char)"));
         // MariaDB looks for tuples one by one only when the column that is the same in all of them is not in them.
         let (common, own) = (self.key[0], &self.key[1..]);
         let tuple = format!("({})", vec!["?"; own.len()].join(", "));
         let text = format!(
-            "select {} from {} where {common} = ? and deleted_at is null and ({}) in ({})",
+            "select {} from {} where {common} = ? and {} is null and ({}) in ({})",
             join(columns, ", "),
             self.table,
+            self.deleted,
             own.join(", "),
-            vec![tuple; size].join(", "),
+            vec![tuple; rows.len()].join(", "),
         );
-        let last = rows[rows.len() - 1];
-        let keys = rows.iter().copied().chain(std::iter::repeat_n(last, size - rows.len()));
-        let own = keys.flat_map(|row| row[1..self.key.len()].iter().cloned());
-        let found = tx.fetch_all(sql(text).bind(last[0].clone()).bind_all(own)).await?;
+        let keys = rows.iter().flat_map(|row| row[1..self.key.len()].iter().cloned());
+        let found = tx.fetch_all(sql(text).bind(rows[0][0].clone()).bind_all(keys)).await?;
         Ok(found.iter().map(|row| texts(row.values())).collect())
     }
 
     /// The condition leaves equal rows alone, so the number of affected rows is the number of changes.
     async fn sqlite(&self, tx: &mut Tx, rows: &[Vec<Value>]) -> Result<u64, sqlx::Error> {
+        let Self { deleted, version, .. } = self;
         let assign = |column: &&str| format!("{column} = excluded.{column}");
         let differs = |column: &&str| format!("{column} is not excluded.{column}");
         let text = format!(
-            "{} on conflict ({}) do update set {}, deleted_at = null, version = version + 1 \
-             where {} or deleted_at is not null",
-            self.insert("insert into", rows.len()),
+            "{} on conflict ({}) do update set {}, {deleted} = null, {version} = {version} + 1 \
+             where {} or {deleted} is not null",
+            insert("insert into", self.table, &self.columns(), rows.len()),
             self.key.join(", "),
             join(self.facts.iter().chain(self.stamps).map(assign), ", "),
             join(self.facts.iter().map(differs), " or "),
@@ -117,23 +112,23 @@ impl Upsert {
     /// first inserts what is missing and counts just that; the second, if anything was there, counts a changed row
     /// twice and every other one once.
     async fn mysql(&self, tx: &mut Tx, rows: &[Vec<Value>]) -> Result<u64, sqlx::Error> {
-        let count = rows.len();
+        let Self { table, deleted, version, .. } = self;
+        let (columns, count) = (self.columns(), rows.len());
         // `ignore` also turns values that do not fit into warnings; the adapters check lengths and words before.
-        let insert = self.insert("insert ignore into", count);
-        let inserted = tx.execute_rows(insert, rows).await?;
+        let inserted = tx.execute_rows(insert("insert ignore into", table, &columns, count), rows).await?;
         if inserted == count as u64 {
             return Ok(inserted);
         }
-        let same = join(self.facts.iter().map(|c| format!("{c} <=> values({c})")), " and ");
-        let differs = format!("not ({same} and deleted_at is null)");
+        let equal = join(self.facts.iter().map(|c| format!("{c} <=> values({c})")), " and ");
+        let differs = format!("not ({equal} and {deleted} is null)");
         // Assignments are made from left to right: those that depend on the old values come first.
-        let first = [format!("version = version + if({differs}, 1, 0)")]
+        let first = [format!("{version} = {version} + if({differs}, 1, 0)")]
             .into_iter()
             .chain(self.stamps.iter().map(|c| format!("{c} = if({differs}, values({c}), {c})")));
         let then = self.facts.iter().map(|c| format!("{c} = values({c})"));
         let text = format!(
-            "{} on duplicate key update {}, {}, deleted_at = null",
-            self.insert("insert into", count),
+            "{} on duplicate key update {}, {}, {deleted} = null",
+            insert("insert into", table, &columns, count),
             join(first, ", "),
             join(then, ", "),
         );
@@ -141,11 +136,10 @@ impl Upsert {
         Ok(inserted + touched.saturating_sub(count as u64))
     }
 
-    fn insert(&self, verb: &str, rows: usize) -> String {
-        let columns: Vec<&str> =
-            self.key.iter().chain(self.facts).chain(self.stamps).copied().chain([self.created]).collect();
-        let row = format!("({})", vec!["?"; columns.len()].join(", "));
-        format!("{verb} {} ({}) values {}", self.table, columns.join(", "), vec![row; rows].join(", "))
+    /// The columns in the order of a row's values.
+    fn columns(&self) -> Vec<&'static str> {
+        let named = self.key.iter().chain(self.facts).chain(self.stamps).copied();
+        named.chain([self.created]).collect()
     }
 }
 

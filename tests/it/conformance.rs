@@ -7,8 +7,8 @@ use qs_scheduler::domain::statistics::{
 };
 use qs_scheduler::domain::sync_run::{ItemError, NewSyncRun, SyncKind, SyncProgress, SyncStatus};
 use qs_scheduler::sql::{MigrationError, sql};
-use qs_scheduler::store::sql::SqlStore;
-use qs_scheduler::store::{Begun, Store};
+use qs_scheduler::store::business::sql::SqlStore;
+use qs_scheduler::store::business::{Store, SyncAdmission};
 
 use crate::support::databases::TestDatabase;
 
@@ -159,7 +159,7 @@ async fn accumulated_rows(store: &dyn Store) {
     assert_eq!(
         store.put_accumulated(1, std::slice::from_ref(&zero), at(3)).await.unwrap(),
         1,
-        "S5: zero is written"
+        "zero is written"
     );
     assert_eq!(store.accumulated_of(1, std::slice::from_ref(&zero.subject)).await.unwrap(), [zero]);
     assert_eq!(store.accumulated_sum(1, StatisticType::Questionnaire).await.unwrap(), [2, 3, 1]);
@@ -178,7 +178,7 @@ async fn plan_rows(store: &dyn Store) {
     };
     assert_eq!(store.put_plans(1, &[counts(3)], at(1)).await.unwrap(), 1);
     assert_eq!(store.put_plans(1, &[counts(3)], at(2)).await.unwrap(), 0);
-    assert_eq!(store.put_plans(1, &[counts(0)], at(3)).await.unwrap(), 1, "S5: zero is written");
+    assert_eq!(store.put_plans(1, &[counts(0)], at(3)).await.unwrap(), 1, "zero is written");
     assert_eq!(store.plans_of(1, &[counts(0).plan_id, 5]).await.unwrap(), [counts(0)]);
     assert!(store.plans_of(1, &[]).await.unwrap().is_empty());
     assert!(store.plan_totals(1, None, None, 10).await.unwrap().is_empty(), "there is no such plan");
@@ -187,18 +187,21 @@ async fn plan_rows(store: &dyn Store) {
 async fn sync_runs(store: &dyn Store) {
     let daily = [SyncKind::Daily];
     assert!(store.last_marked(1, &daily).await.unwrap().is_none());
-    let begun = store.begin(new_run("r1", "u1", Some("k"))).await.unwrap();
-    assert!(matches!(begun, Begun::Started), "{begun:?}");
-    let begun = store.begin(new_run("r2", "u2", None)).await.unwrap();
-    assert!(matches!(&begun, Begun::Busy(run) if run.id == "r1" && run.caller == "u1"), "{begun:?}");
-    let begun = store.begin(new_run("r2", "u1", Some("k"))).await.unwrap();
-    assert!(matches!(&begun, Begun::Known(run) if run.status == SyncStatus::Running), "{begun:?}");
+    let begun = store.begin(&new_run("r1", "u1", Some("k"))).await.unwrap();
+    assert!(matches!(begun, SyncAdmission::Admitted), "{begun:?}");
+    let begun = store.begin(&new_run("r2", "u2", None)).await.unwrap();
+    assert!(
+        matches!(&begun, SyncAdmission::LeaseHeld(run) if run.id == "r1" && run.caller == "u1"),
+        "{begun:?}"
+    );
+    let begun = store.begin(&new_run("r2", "u1", Some("k"))).await.unwrap();
+    assert!(matches!(&begun, SyncAdmission::KeyUsed(run) if run.status == SyncStatus::Running), "{begun:?}");
     let other_org =
         NewSyncRun { org_id: 2, lease: SyncKind::Daily.lease(2), ..new_run("r9", "u2", Some("k")) };
-    assert!(matches!(store.begin(other_org).await.unwrap(), Begun::Started));
+    assert!(matches!(store.begin(&other_org).await.unwrap(), SyncAdmission::Admitted));
     let free = NewSyncRun { lease: None, kind: SyncKind::Schedule, ..new_run("r8", "u2", None) };
     assert!(
-        matches!(store.begin(free).await.unwrap(), Begun::Started),
+        matches!(store.begin(&free).await.unwrap(), SyncAdmission::Admitted),
         "without a lease nothing is in its way"
     );
 
@@ -225,15 +228,18 @@ async fn sync_runs(store: &dyn Store) {
     assert!(store.last_marked(1, &daily).await.unwrap().is_none(), "a failed sync leaves no mark");
 
     let next = NewSyncRun { started_at: at(1_003), ..new_run("r3", "u2", Some("k")) };
-    assert!(matches!(store.begin(next).await.unwrap(), Begun::Started), "the place is free");
+    assert!(matches!(store.begin(&next).await.unwrap(), SyncAdmission::Admitted), "the place is free");
     let done = SyncProgress { mark: Some("g:7".to_owned()), ..SyncProgress::default() };
     store.finish("r3", &done, at(1_004)).await.unwrap();
     assert_eq!(store.last_marked(1, &daily).await.unwrap().unwrap().id, "r3");
 
-    assert!(matches!(store.begin(new_run("r4", "u2", None)).await.unwrap(), Begun::Started));
+    assert!(matches!(store.begin(&new_run("r4", "u2", None)).await.unwrap(), SyncAdmission::Admitted));
     assert_eq!(store.abandon("killed", at(1_099)).await.unwrap(), 0, "every lease is held");
     let late = NewSyncRun { started_at: at(1_100), lease_until: at(1_150), ..new_run("r5", "u3", None) };
-    assert!(matches!(store.begin(late).await.unwrap(), Begun::Started), "a lease that ran out is anybody's");
+    assert!(
+        matches!(store.begin(&late).await.unwrap(), SyncAdmission::Admitted),
+        "a lease that ran out is anybody's"
+    );
     let run = store.find(1, "r4").await.unwrap().unwrap();
     assert_eq!(run.status, SyncStatus::Failed);
     assert!(run.progress.error.unwrap().contains("stopped before"));
@@ -263,13 +269,13 @@ async fn of_many_that_begin_at_once_one_starts() {
         let mut tasks = Vec::new();
         for n in 0..8 {
             let store = database.store().await;
-            tasks.push(tokio::spawn(async move { store.begin(new_run(&format!("r{n}"), "u", None)).await }));
+            tasks.push(tokio::spawn(async move { store.begin(&new_run(&format!("r{n}"), "u", None)).await }));
         }
         let mut started = 0;
         for task in tasks {
             match task.await.unwrap() {
-                Ok(Begun::Started) => started += 1,
-                Ok(Begun::Busy(_)) | Err(qs_scheduler::store::StoreError::Contended { .. }) => {}
+                Ok(SyncAdmission::Admitted) => started += 1,
+                Ok(SyncAdmission::LeaseHeld(_)) | Err(qs_scheduler::store::StoreError::Contended { .. }) => {}
                 other => panic!("on {}: {other:?}", database.name),
             }
         }

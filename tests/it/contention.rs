@@ -9,7 +9,8 @@ use qs_scheduler::domain::plan::PlanEvent;
 use qs_scheduler::domain::plan_schedule::{ScheduleFields, ScheduleType};
 use qs_scheduler::domain::plan_task::TaskEvent;
 use qs_scheduler::sql::{Db, sql};
-use qs_scheduler::store::{Store, StoreError};
+use qs_scheduler::store::StoreError;
+use qs_scheduler::store::business::Store;
 
 use crate::plans::at;
 use crate::support::business::{Business, Job};

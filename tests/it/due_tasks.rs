@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use qs_scheduler::business::due_tasks::{DueRequest, DueTasks};
 use qs_scheduler::business::organisations::Organisations;
-use qs_scheduler::business::sync_run::{Asker, Scope, Started, SyncRuns};
+use qs_scheduler::business::sync_run::{Scope, Started, SyncCaller, SyncRuns};
 use qs_scheduler::clock::Simulated;
 use qs_scheduler::counters::embedded::EmbeddedCounters;
 use qs_scheduler::domain::entry::EntryBase;
 use qs_scheduler::domain::plan_task::{PlanTask, TaskStatus};
 use qs_scheduler::domain::sync_run::{SyncRun, SyncStatus};
 use qs_scheduler::sql::sql;
-use qs_scheduler::store::Store;
+use qs_scheduler::store::business::Store;
 use serde_json::json;
 
 use crate::plans::{at, plan, task};
@@ -49,7 +49,7 @@ const BASE: Option<&str> = Some("https://c.example/entry");
 
 impl Process {
     async fn schedule(&self, request: DueRequest) -> SyncRun {
-        let asker = Asker {
+        let asker = SyncCaller {
             scope: Scope::Organisation(1),
             caller: "cron".to_owned(),
             trigger: "call".to_owned(),
@@ -93,7 +93,7 @@ async fn fill(store: &dyn Store, database: &TestDatabase) {
 }
 
 #[tokio::test]
-async fn p1_without_before_what_is_due_now_is_opened() {
+async fn without_before_what_is_due_now_is_opened() {
     for database in TestDatabase::every().await {
         let here = process(&database, BASE).await;
         fill(&*here.store, &database).await;
@@ -122,7 +122,7 @@ async fn p1_without_before_what_is_due_now_is_opened() {
 }
 
 #[tokio::test]
-async fn p3_overdue_tasks_expire_and_a_limit_holds() {
+async fn overdue_tasks_expire_and_a_limit_holds() {
     for database in TestDatabase::every().await {
         let here = process(&database, BASE).await;
         fill(&*here.store, &database).await;
@@ -136,7 +136,7 @@ async fn p3_overdue_tasks_expire_and_a_limit_holds() {
 }
 
 #[tokio::test]
-async fn p4_another_organisation_is_left_alone() {
+async fn another_organisation_is_left_alone() {
     for database in TestDatabase::every().await {
         let here = process(&database, BASE).await;
         fill(&*here.store, &database).await;
@@ -176,7 +176,7 @@ async fn a_batch_that_fails_is_counted_and_stepped_over() {
 
 /// Ten thousand due tasks and eight processes: each task is opened by one of them, with a token of its own.
 #[tokio::test(flavor = "multi_thread")]
-async fn p3_eight_callers_open_each_task_once() {
+async fn eight_callers_open_each_task_once() {
     for database in TestDatabase::every().await {
         let mut processes = Vec::new();
         for _ in 0..8 {
@@ -207,7 +207,7 @@ async fn p3_eight_callers_open_each_task_once() {
 
 /// The same through the real server: everybody is answered with success.
 #[tokio::test(flavor = "multi_thread")]
-async fn p3_eight_requests_are_answered_and_open_each_task_once() {
+async fn eight_requests_are_answered_and_open_each_task_once() {
     let redis = PrivateRedis::start("eight requests on MySQL");
     for database in TestDatabase::every().await {
         let plan = plan(1, 1);

@@ -8,7 +8,7 @@ use axum::extract::{FromRef, State};
 use qs_scheduler::clock::SystemClock;
 use qs_scheduler::http::edge::{self, Answer, ApiError, Caller, Edge, Input, RateLimiter, Readiness, Reply};
 use qs_scheduler::identity::keys::SigningKey;
-use qs_scheduler::identity::{Permission, Rules, Signer, Verifier};
+use qs_scheduler::identity::{Permission, Rules, Verifier};
 use qs_scheduler::metrics::{self, Metrics};
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -114,7 +114,7 @@ fn program() -> OpenApiRouter<Teapot> {
 
 struct Server {
     base: String,
-    signer: Signer,
+    key: Arc<SigningKey>,
 }
 
 impl Server {
@@ -137,11 +137,11 @@ impl Server {
         let base = format!("http://{}", listener.local_addr().unwrap());
         let router = edge::router(program(), teapot);
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { base, signer: Signer::new(key) }
+        Self { base, key }
     }
 
     async fn send(&self, method: Method, path: &str, role: Option<&str>, body: &str) -> apiserver::Reply {
-        let token = |role| self.signer.sign(&claims(&json!({ "roles": [role] }))).unwrap();
+        let token = |role| self.key.sign(&claims(&json!({ "roles": [role] }))).unwrap();
         let bearer = role.map(|role| format!("Bearer {}", token(role).expose()));
         let mut headers = vec![("x-request-id", "tea-1")];
         headers.extend(bearer.as_deref().map(|bearer| ("authorization", bearer)));
@@ -189,7 +189,7 @@ async fn callers_are_known_and_replies_have_one_form() {
             _ => {}
         }
     }
-    let forged = format!("{}x", server.signer.sign(&claims(&json!({}))).unwrap().expose());
+    let forged = format!("{}x", server.key.sign(&claims(&json!({}))).unwrap().expose());
     let bearer = format!("Bearer {forged}");
     let url = format!("{}/tea/1", server.base);
     let reply = apiserver::send(&http_client(), Method::POST, &url, &[("authorization", &bearer)], "").await;

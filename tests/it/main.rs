@@ -44,6 +44,8 @@ mod fuzz;
 mod help;
 mod herd;
 #[cfg(feature = "server")]
+mod housekeeping;
+#[cfg(feature = "server")]
 mod identity;
 mod layers;
 mod many_calls;

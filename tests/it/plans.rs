@@ -5,9 +5,10 @@ use jiff::{SignedDuration, Timestamp};
 use qs_scheduler::domain::entry::EntryBase;
 use qs_scheduler::domain::plan::{AssessmentPlan, PlanStatus};
 use qs_scheduler::domain::plan_schedule::{PlanSchedule, first_instant};
-use qs_scheduler::domain::plan_task::{Entry, PlanTask, TaskEvent, TaskStatus};
+use qs_scheduler::domain::plan_task::{PlanTask, TaskEntry, TaskEvent, TaskStatus};
 use qs_scheduler::sql::sql;
-use qs_scheduler::store::plan::{Batch, Due, Inserted, Moved, Opening, Page, PlanFilter, Sweep, TaskFilter};
+use qs_scheduler::store::business::due_tasks::{Batch, Due, Opening, Sweep};
+use qs_scheduler::store::business::plans::{Inserted, Moved, Page, PlanFilter, TaskFilter};
 
 use crate::support::databases::TestDatabase;
 
@@ -56,7 +57,7 @@ fn batch(due: &Due, limit: u32) -> Batch<'_> {
     Batch { due, after: None, limit }
 }
 
-fn entry(id: i64) -> Entry {
+fn entry(id: i64) -> TaskEntry {
     EntryBase::new("https://c.example/e").unwrap().entry(id, format!("token-{id}"))
 }
 
@@ -227,7 +228,7 @@ async fn only_due_tasks_of_active_plans_are_opened_and_the_rest_is_put_away() {
 
 /// The system before parsed times as UTC and compared them with local ones (P2).
 #[tokio::test]
-async fn p2_a_day_begins_in_the_zone_whatever_the_zone_of_the_database() {
+async fn a_day_begins_in_the_zone_whatever_the_zone_of_the_database() {
     for database in TestDatabase::every().await {
         for (zone, id) in [("Asia/Shanghai", 1), ("UTC", 2), ("America/New_York", 3)] {
             let store = database.store_in(zone).await;

@@ -103,7 +103,7 @@ impl Admin {
 }
 
 #[tokio::test]
-async fn s1_an_existing_database_is_served_also_without_audit_columns() {
+async fn an_existing_database_is_served_also_without_audit_columns() {
     let Some(database) = TestDatabase::mysql().await else { return };
     let Some(redis) = PrivateRedis::start("S1 on redis") else { return };
     let db = database.connect().await;
@@ -195,7 +195,7 @@ async fn s1_an_existing_database_is_served_also_without_audit_columns() {
 }
 
 #[tokio::test]
-async fn s2_events_reach_the_tables_that_are_read() {
+async fn events_reach_the_tables_that_are_read() {
     let admin = Admin::start(&[]).await;
     for (id, kind, more) in [
         ("1", "submitted", json!({"origin": "adhoc"})),
@@ -258,7 +258,7 @@ async fn synced(business: &Business) {
 }
 
 #[tokio::test]
-async fn s3_every_metric_is_compared_and_repaired_once() {
+async fn every_metric_is_compared_and_repaired_once() {
     let database = TestDatabase::sqlite();
     let business = Business::embedded(&database).await;
     counted(&business, 1, "1", "a:b", 0).await;
@@ -308,7 +308,7 @@ async fn s3_every_metric_is_compared_and_repaired_once() {
 }
 
 #[tokio::test]
-async fn s3_a_task_that_is_deleted_is_no_difference() {
+async fn a_task_that_is_deleted_is_no_difference() {
     let database = TestDatabase::sqlite();
     let business = Business::embedded(&database).await;
     plan(&business, &["completed", "pending"]).await;
@@ -340,7 +340,7 @@ async fn healed(business: &Business, table: &str, change: &str) {
 }
 
 #[tokio::test]
-async fn s4_windows_are_windows_and_keys_may_hold_anything() {
+async fn windows_are_windows_and_keys_may_hold_anything() {
     let database = TestDatabase::sqlite();
     let business = Business::embedded(&database).await;
     let code = "a:2026-01-01:*?[x]";
@@ -368,7 +368,7 @@ async fn s4_windows_are_windows_and_keys_may_hold_anything() {
 }
 
 #[tokio::test]
-async fn s4_an_admin_syncs_every_organisation() {
+async fn an_admin_syncs_every_organisation() {
     let Some(redis) = PrivateRedis::start("S4 on redis") else { return };
     let today: Date = crate::faults::today();
     // As existing workers write them, for organisations that nobody has told us of.
@@ -398,7 +398,7 @@ async fn s4_an_admin_syncs_every_organisation() {
 }
 
 #[tokio::test]
-async fn s5_counts_return_to_zero() {
+async fn counts_return_to_zero() {
     let database = TestDatabase::sqlite();
     let business = Business::embedded(&database).await;
     counted(&business, 1, "1", "a", 0).await;

@@ -24,7 +24,7 @@ use qs_scheduler::identity::dev_iam::{Account, DevIam};
 use qs_scheduler::identity::{Rules, Verifier};
 use qs_scheduler::metrics::{self, Metrics};
 use qs_scheduler::secret::Secret;
-use qs_scheduler::store::Store;
+use qs_scheduler::store::business::Store;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::sync::{Semaphore, oneshot};

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
+use super::Context;
 use super::batch::{Batches, span};
-use super::{Context, tables_unread};
-use crate::business::settled::settled;
-use crate::business::sync_run::{Doing, Hold, Work};
+use crate::business::sync_run::{Progress, SyncStopped, SyncWork};
 use crate::domain::statistics::{Accumulated, DailyKey, DayRange};
-use crate::domain::sync_run::{SyncKind, SyncProgress};
-use crate::store::{DailyRow, StoreError};
+use crate::domain::sync_run::SyncKind;
+use crate::store::StoreError;
+use crate::store::business::DailyRow;
+use crate::store::contention::retry;
 
 /// Daily rows that are read at a time, and totals that are written at a time.
 const PAGE: u32 = 5_000;
@@ -22,7 +24,8 @@ pub(super) struct AccumulatedSync {
     pub(super) context: Arc<Context>,
 }
 
-impl Work for AccumulatedSync {
+#[async_trait]
+impl SyncWork for AccumulatedSync {
     fn kind(&self) -> SyncKind {
         SyncKind::Accumulated
     }
@@ -31,13 +34,7 @@ impl Work for AccumulatedSync {
         "accumulated".to_owned()
     }
 
-    fn carry_out<'a>(&'a self, org_id: i64, hold: &'a Hold, progress: &'a mut SyncProgress) -> Doing<'a> {
-        Box::pin(self.sync(org_id, hold, progress))
-    }
-}
-
-impl AccumulatedSync {
-    async fn sync(&self, org_id: i64, hold: &Hold, progress: &mut SyncProgress) -> Result<(), String> {
+    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), SyncStopped> {
         // What changes from here on is not covered.
         let began = self.context.clock.now();
         let as_of = self.context.today();
@@ -45,38 +42,34 @@ impl AccumulatedSync {
         let mut batches = Batches::default();
         let mut totals = Totals::new(Arc::clone(&self.context), org_id, as_of);
         loop {
-            hold.check(progress)?;
-            let batch = totals.next(BATCH).await.map_err(|error| tables_unread(&error))?;
+            progress.note();
+            let batch = totals.next(BATCH).await?;
             if batch.is_empty() {
                 break;
             }
             let batch: Vec<Accumulated> = batch.into_iter().map(|total| total.total).collect();
             self.write(org_id, &batch, &mut batches, progress).await?;
         }
-        self.empty_orphans(org_id, hold, &mut batches, progress).await?;
+        self.empty_orphans(org_id, &mut batches, progress).await?;
         if progress.failed == 0 {
             progress.mark = Some(began.to_string());
         }
         Ok(())
     }
+}
 
+impl AccumulatedSync {
     /// Totals that no daily row stands behind are zero.
     async fn empty_orphans(
         &self,
         org_id: i64,
-        hold: &Hold,
         batches: &mut Batches,
-        progress: &mut SyncProgress,
-    ) -> Result<(), String> {
+        progress: &mut Progress,
+    ) -> Result<(), SyncStopped> {
         let mut after = None;
         loop {
-            hold.check(progress)?;
-            let subjects = self
-                .context
-                .store
-                .orphans(org_id, after, PAGE)
-                .await
-                .map_err(|error| tables_unread(&error))?;
+            progress.note();
+            let subjects = self.context.store.orphans(org_id, after, PAGE).await?;
             let Some(last) = subjects.last() else { return Ok(()) };
             after = Some(last.clone());
             let zeros: Vec<Accumulated> = subjects.into_iter().map(Accumulated::empty).collect();
@@ -89,12 +82,12 @@ impl AccumulatedSync {
         org_id: i64,
         batch: &[Accumulated],
         batches: &mut Batches,
-        progress: &mut SyncProgress,
-    ) -> Result<(), String> {
+        progress: &mut Progress,
+    ) -> Result<(), SyncStopped> {
         let size = batch.len() as u64;
         progress.scanned += size;
         let store = &self.context.store;
-        let written = settled(|| store.put_accumulated(org_id, batch, self.context.clock.now())).await;
+        let written = retry(|| store.put_accumulated(org_id, batch, self.context.clock.now())).await;
         batches.written(progress, size, || span(batch, |total| total.subject.to_string()), written)
     }
 }

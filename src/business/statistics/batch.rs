@@ -1,5 +1,6 @@
 //! What becomes of a batch: counted when it fails, and given up when nothing goes through any more.
 
+use crate::business::sync_run::SyncStopped;
 use crate::domain::sync_run::SyncProgress;
 use crate::store::StoreError;
 
@@ -24,7 +25,7 @@ impl Batches {
         size: u64,
         name: impl FnOnce() -> String,
         outcome: Result<u64, StoreError>,
-    ) -> Result<(), String> {
+    ) -> Result<(), SyncStopped> {
         match outcome {
             Ok(changed) => {
                 self.failures = 0;
@@ -41,7 +42,8 @@ impl Batches {
                 }
                 Err(format!(
                     "stopped after {FAILURES} batches in a row that failed, the last with: {message}"
-                ))
+                )
+                .into())
             }
         }
     }

@@ -3,17 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use jiff::civil::Date;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::batch::{Batches, span};
-use super::{Context, counters_unread, lost};
-use crate::business::settled::settled;
-use crate::business::sync_run::{Doing, Hold, Work};
+use super::{Context, lost};
+use crate::business::sync_run::{Progress, SyncStopped, SyncWork};
 use crate::counters::{CountersError, Mark, Page, Touched};
 use crate::domain::statistics::{DailyCount, DayRange, Days};
-use crate::domain::sync_run::{SyncKind, SyncProgress};
+use crate::domain::sync_run::SyncKind;
+use crate::store::contention::retry;
 
 /// Counters that are read and written at a time: bounds memory and the time that rows are locked.
 pub(super) const BATCH: u32 = 3_000;
@@ -24,7 +25,8 @@ pub(super) struct DailySync {
     pub(super) window: Option<DayRange>,
 }
 
-impl Work for DailySync {
+#[async_trait]
+impl SyncWork for DailySync {
     fn kind(&self) -> SyncKind {
         SyncKind::Daily
     }
@@ -38,35 +40,26 @@ impl Work for DailySync {
         self.window
     }
 
-    fn carry_out<'a>(&'a self, org_id: i64, hold: &'a Hold, progress: &'a mut SyncProgress) -> Doing<'a> {
-        Box::pin(self.sync(org_id, hold, progress))
-    }
-}
-
-impl DailySync {
-    async fn sync(&self, org_id: i64, hold: &Hold, progress: &mut SyncProgress) -> Result<(), String> {
+    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), SyncStopped> {
         let since = self.context.last_mark(org_id).await?;
-        let touched = self
-            .context
-            .counters
-            .touched(org_id, since.as_ref())
-            .await
-            .map_err(|error| counters_unread(&error))?;
+        let touched = self.context.counters.touched(org_id, since.as_ref()).await?;
         if since.is_some_and(|since| since.generation != touched.mark.generation) {
-            return Err(lost());
+            return Err(lost().into());
         }
         let mark = touched.mark.clone();
         let ranges = self.window.map_or_else(|| self.due_days(touched), |window| vec![window]);
         progress.window =
             ranges.first().zip(ranges.last()).map(|(a, b)| DayRange { start: a.start, end: b.end });
-        self.carry(org_id, Days::Ranges(ranges), hold, progress).await?;
-        self.same(org_id, &mark).await?;
+        self.write_days(org_id, Days::Ranges(ranges), progress).await?;
+        self.check_generation(org_id, &mark).await?;
         if progress.failed == 0 && self.window.is_none() {
             progress.mark = Some(mark.to_string());
         }
         Ok(())
     }
+}
 
+impl DailySync {
     fn due_days(&self, touched: Touched) -> Vec<DayRange> {
         let today = self.context.today();
         let mut days: BTreeSet<Date> = touched.days;
@@ -75,20 +68,14 @@ impl DailySync {
     }
 
     /// The next page is read while the last one is written.
-    async fn carry(
-        &self,
-        org_id: i64,
-        days: Days,
-        hold: &Hold,
-        progress: &mut SyncProgress,
-    ) -> Result<(), String> {
+    async fn write_days(&self, org_id: i64, days: Days, progress: &mut Progress) -> Result<(), SyncStopped> {
         let (send, mut pages) = mpsc::channel(1);
         // Stops with this function: a set aborts its tasks when it is dropped.
         let mut reader = JoinSet::from_iter([read(Arc::clone(&self.context), org_id, days, send)]);
         let mut batches = Batches::default();
         while let Some(page) = pages.recv().await {
-            hold.check(progress)?;
-            let Page { counters, unreadable, .. } = page.map_err(|error| counters_unread(&error))?;
+            progress.note();
+            let Page { counters, unreadable, .. } = page?;
             for error in unreadable {
                 progress.scanned += 1;
                 progress.fail(1, error.item, error.message);
@@ -97,20 +84,20 @@ impl DailySync {
             let size = counts.len() as u64;
             progress.scanned += size;
             let store = &self.context.store;
-            let written = settled(|| store.put_daily(org_id, &counts, self.context.clock.now())).await;
+            let written = retry(|| store.put_daily(org_id, &counts, self.context.clock.now())).await;
             batches.written(progress, size, || span(&counts, |count| count.key.to_string()), written)?;
         }
         // The pages end with the last one, or with a reader that broke down.
         match reader.join_next().await {
             Some(Ok(())) => Ok(()),
-            _ => Err("a defect stopped the reading of the counters".to_owned()),
+            _ => Err("a defect stopped the reading of the counters".to_owned().into()),
         }
     }
 
     /// Counters that were emptied while they were read would look like a sync of everything.
-    async fn same(&self, org_id: i64, mark: &Mark) -> Result<(), String> {
-        let now = self.context.counters.mark(org_id).await.map_err(|error| counters_unread(&error))?;
-        if now.generation == mark.generation { Ok(()) } else { Err(lost()) }
+    async fn check_generation(&self, org_id: i64, mark: &Mark) -> Result<(), SyncStopped> {
+        let now = self.context.counters.mark(org_id).await?;
+        if now.generation == mark.generation { Ok(()) } else { Err(lost().into()) }
     }
 }
 

@@ -50,8 +50,8 @@ impl Statistics {
     pub async fn count(&self, org_id: i64, input: EventInput) -> Result<Counted, StatisticsError> {
         let now = self.context.clock.now();
         let event = self.event(input, now)?;
-        let counted = self.context.counters.count(org_id, &event, now).await;
-        Ok(Counted { date: event.date, counted: counted.map_err(StatisticsError::Counters)? })
+        let counted = self.context.counters.count(org_id, &event, now).await?;
+        Ok(Counted { date: event.date, counted })
     }
 
     fn event(&self, input: EventInput, now: Timestamp) -> Result<StatisticsEvent, StatisticsError> {
@@ -71,7 +71,7 @@ impl Statistics {
         .into_iter()
         .filter_map(|(statistic, field, key)| Some((statistic, field, key?)))
         .map(|(statistic, field, key)| Ok(Subject { statistic, key: check_text(field, key, MAX_KEY)? }))
-        .collect::<Result<_, _>>()?;
+        .collect::<Result<_, StatisticsError>>()?;
         if subjects.is_empty() {
             return Err(invalid("subject", "expected questionnaire_code, testee_id or plan_id"));
         }

@@ -20,21 +20,23 @@ use self::accumulated::AccumulatedSync;
 use self::daily::DailySync;
 use self::plan::PlanSync;
 use self::validate::Validation;
-use super::sync_run::{Asker, Scope, StartError, Started, SyncRuns};
+use super::sync_run::{Scope, StartError, Started, SyncCaller, SyncRuns};
 use crate::clock::SharedClock;
 use crate::counters::{Counters, CountersError, Mark};
 use crate::domain::statistics::DayRange;
 use crate::domain::sync_run::{SyncKind, SyncRun};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
+use crate::store::business::Store;
 
 pub use events::{Counted, EventInput};
 pub use read::{QuestionnaireStatistics, SystemStatistics, TesteeStatistics};
 pub use validate::Mode;
 
 /// Why nothing was done.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum StatisticsError {
     /// The input makes no sense.
+    #[error("{field}: {reason}")]
     Invalid {
         /// The field.
         field: &'static str,
@@ -42,39 +44,20 @@ pub enum StatisticsError {
         reason: String,
     },
     /// What is asked for does not exist.
+    #[error("not found: {what}")]
     NotFound {
         /// What.
         what: String,
     },
     /// The counters did not answer.
-    Counters(CountersError),
+    #[error("{0}")]
+    Counters(#[from] CountersError),
     /// The store did not answer.
-    Store(StoreError),
+    #[error("{0}")]
+    Store(#[from] StoreError),
     /// No sync was started.
-    Start(StartError),
-}
-
-impl fmt::Display for StatisticsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Invalid { field, reason } => write!(f, "{field}: {reason}"),
-            Self::NotFound { what } => write!(f, "not found: {what}"),
-            Self::Counters(source) => source.fmt(f),
-            Self::Store(source) => source.fmt(f),
-            Self::Start(source) => source.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for StatisticsError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Invalid { .. } | Self::NotFound { .. } => None,
-            Self::Counters(source) => Some(source),
-            Self::Store(source) => Some(source),
-            Self::Start(source) => Some(source),
-        }
-    }
+    #[error("{0}")]
+    Start(#[from] StartError),
 }
 
 fn invalid(field: &'static str, reason: impl Into<String>) -> StatisticsError {
@@ -117,16 +100,6 @@ impl Context {
     }
 }
 
-/// What a sync says that cannot go on without the counters.
-fn counters_unread(error: &CountersError) -> String {
-    format!("the counters could not be read: {error}")
-}
-
-/// What a sync says that cannot go on without the tables.
-fn tables_unread(error: &StoreError) -> String {
-    format!("the tables could not be read: {error}")
-}
-
 /// What is said when the counters do not continue those of the last sync.
 fn lost() -> String {
     "the counters were emptied or replaced since the last sync, so the tables know more than they do: POST \
@@ -159,33 +132,37 @@ impl Statistics {
     /// When the window makes no sense or the sync cannot start.
     pub async fn sync_daily(
         &self,
-        asker: Asker,
+        request: SyncCaller,
         window: (Option<Date>, Option<Date>),
     ) -> Result<Started, StatisticsError> {
         let window = check_window(window)?;
         let work = DailySync { context: Arc::clone(&self.context), window };
-        self.runs.start(asker, Arc::new(work)).await.map_err(StatisticsError::Start)
+        Ok(self.runs.start(request, Arc::new(work)).await?)
     }
 
     /// Starts the sync of totals and sliding windows.
     ///
     /// # Errors
     /// When the sync cannot start.
-    pub async fn sync_accumulated(&self, asker: Asker) -> Result<Started, StatisticsError> {
+    pub async fn sync_accumulated(&self, request: SyncCaller) -> Result<Started, StatisticsError> {
         let work = AccumulatedSync { context: Arc::clone(&self.context) };
-        self.runs.start(asker, Arc::new(work)).await.map_err(StatisticsError::Start)
+        Ok(self.runs.start(request, Arc::new(work)).await?)
     }
 
     /// Starts the sync of the tasks of plans: of every plan, or of one.
     ///
     /// # Errors
     /// When the sync cannot start.
-    pub async fn sync_plan(&self, asker: Asker, only: Option<i64>) -> Result<Started, StatisticsError> {
+    pub async fn sync_plan(
+        &self,
+        request: SyncCaller,
+        only: Option<i64>,
+    ) -> Result<Started, StatisticsError> {
         if let Some(plan) = only {
-            self.check_plan(asker.scope, plan).await?;
+            self.check_plan(request.scope, plan).await?;
         }
         let work = PlanSync { context: Arc::clone(&self.context), only };
-        self.runs.start(asker, Arc::new(work)).await.map_err(StatisticsError::Start)
+        Ok(self.runs.start(request, Arc::new(work)).await?)
     }
 
     /// A sync of a plan that does not exist could only fail, so none is started.
@@ -193,8 +170,7 @@ impl Statistics {
         let Scope::Organisation(org_id) = scope else {
             return Err(invalid("plan_id", "belongs to one organisation, so org cannot be all"));
         };
-        let found = self.context.store.plan_totals(org_id, Some(plan), None, 1).await;
-        if found.map_err(StatisticsError::Store)?.is_empty() {
+        if self.context.store.plan_totals(org_id, Some(plan), None, 1).await?.is_empty() {
             return Err(StatisticsError::NotFound { what: format!("plan {plan}") });
         }
         Ok(())
@@ -204,9 +180,9 @@ impl Statistics {
     ///
     /// # Errors
     /// When the sync cannot start.
-    pub async fn validate(&self, asker: Asker, mode: Mode) -> Result<Started, StatisticsError> {
+    pub async fn validate(&self, request: SyncCaller, mode: Mode) -> Result<Started, StatisticsError> {
         let work = Validation { context: Arc::clone(&self.context), mode };
-        self.runs.start(asker, Arc::new(work)).await.map_err(StatisticsError::Start)
+        Ok(self.runs.start(request, Arc::new(work)).await?)
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
+
+use super::Context;
 use super::batch::{Batches, span};
-use super::{Context, tables_unread};
-use crate::business::settled::settled;
-use crate::business::sync_run::{Doing, Hold, Work};
+use crate::business::sync_run::{Progress, SyncStopped, SyncWork};
 use crate::domain::statistics::PlanCounts;
-use crate::domain::sync_run::{SyncKind, SyncProgress};
+use crate::domain::sync_run::SyncKind;
+use crate::store::contention::retry;
 
 /// Plans that are added up and written at a time.
 pub(super) const BATCH: u32 = 500;
@@ -18,7 +20,8 @@ pub(super) struct PlanSync {
     pub(super) only: Option<i64>,
 }
 
-impl Work for PlanSync {
+#[async_trait]
+impl SyncWork for PlanSync {
     fn kind(&self) -> SyncKind {
         SyncKind::Plan
     }
@@ -27,33 +30,24 @@ impl Work for PlanSync {
         self.only.map_or_else(|| "plan".to_owned(), |plan| format!("plan {plan}"))
     }
 
-    fn carry_out<'a>(&'a self, org_id: i64, hold: &'a Hold, progress: &'a mut SyncProgress) -> Doing<'a> {
-        Box::pin(self.sync(org_id, hold, progress))
-    }
-}
-
-impl PlanSync {
-    async fn sync(&self, org_id: i64, hold: &Hold, progress: &mut SyncProgress) -> Result<(), String> {
+    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), SyncStopped> {
         // What changes from here on is not covered.
         let began = self.context.clock.now();
         let store = &self.context.store;
         let (mut batches, mut after) = (Batches::default(), None);
         loop {
-            hold.check(progress)?;
-            let totals = store
-                .plan_totals(org_id, self.only, after, BATCH)
-                .await
-                .map_err(|error| tables_unread(&error))?;
+            progress.note();
+            let totals = store.plan_totals(org_id, self.only, after, BATCH).await?;
             let Some(last) = totals.last() else { break };
             after = Some(last.counts.plan_id);
             let counts: Vec<PlanCounts> = totals.iter().map(|totals| totals.counts).collect();
             let size = counts.len() as u64;
             progress.scanned += size;
-            let written = settled(|| store.put_plans(org_id, &counts, self.context.clock.now())).await;
+            let written = retry(|| store.put_plans(org_id, &counts, self.context.clock.now())).await;
             batches.written(progress, size, || span(&counts, |c| format!("plan {}", c.plan_id)), written)?;
         }
         if let Some(plan) = self.only.filter(|_| progress.scanned == 0) {
-            return Err(format!("there is no plan {plan}"));
+            return Err(format!("there is no plan {plan}").into());
         }
         if progress.failed == 0 && self.only.is_none() {
             progress.mark = Some(began.to_string());

@@ -7,7 +7,6 @@ use jiff::civil::Date;
 
 use super::{Statistics, StatisticsError};
 use crate::domain::statistics::{Accumulated, DayRange, PlanCounts, StatisticType, Subject};
-use crate::store::StoreError;
 
 /// Days of a trend.
 const TREND: i64 = 30;
@@ -48,9 +47,8 @@ impl Statistics {
     /// When the store does not answer.
     pub async fn system(&self, org_id: i64) -> Result<SystemStatistics, StatisticsError> {
         let sum = |statistic| self.context.store.accumulated_sum(org_id, statistic);
-        let [questionnaires, submissions, completions] =
-            sum(StatisticType::Questionnaire).await.map_err(failed)?;
-        let [testees, ..] = sum(StatisticType::Testee).await.map_err(failed)?;
+        let [questionnaires, submissions, completions] = sum(StatisticType::Questionnaire).await?;
+        let [testees, ..] = sum(StatisticType::Testee).await?;
         Ok(SystemStatistics { questionnaires, testees, submissions, completions })
     }
 
@@ -67,9 +65,9 @@ impl Statistics {
         let Some(total) = self.total(org_id, &subject).await? else { return Ok(None) };
         let end = self.context.today();
         let start = end.checked_sub((TREND - 1).days()).unwrap_or(end);
-        let rows = self.context.store.daily_of_subject(org_id, &subject, DayRange { start, end }).await;
+        let rows = self.context.store.daily_of_subject(org_id, &subject, DayRange { start, end }).await?;
         let counts: BTreeMap<Date, i64> =
-            rows.map_err(failed)?.into_iter().map(|row| (row.key.date, row.submissions)).collect();
+            rows.into_iter().map(|row| (row.key.date, row.submissions)).collect();
         let days = start.series(1.day()).take_while(|day| *day <= end);
         let trend = days.map(|day| (day, counts.get(&day).copied().unwrap_or(0))).collect();
         Ok(Some(QuestionnaireStatistics { total, trend }))
@@ -89,17 +87,13 @@ impl Statistics {
     /// # Errors
     /// When the store does not answer.
     pub async fn plan(&self, org_id: i64, plan_id: i64) -> Result<Option<PlanCounts>, StatisticsError> {
-        let rows = self.context.store.plans_of(org_id, &[plan_id]).await.map_err(failed)?;
+        let rows = self.context.store.plans_of(org_id, &[plan_id]).await?;
         Ok(rows.into_iter().next())
     }
 
     async fn total(&self, org_id: i64, subject: &Subject) -> Result<Option<Accumulated>, StatisticsError> {
         let subjects = std::slice::from_ref(subject);
-        let rows = self.context.store.accumulated_of(org_id, subjects).await.map_err(failed)?;
+        let rows = self.context.store.accumulated_of(org_id, subjects).await?;
         Ok(rows.into_iter().next())
     }
-}
-
-fn failed(error: StoreError) -> StatisticsError {
-    StatisticsError::Store(error)
 }

@@ -9,44 +9,26 @@ mod plan;
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::str::FromStr;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use serde_json::json;
 
 use super::Context;
-use crate::business::sync_run::{Doing, Hold, Work};
-use crate::domain::sync_run::{SyncKind, SyncProgress};
+use crate::business::sync_run::{Progress, SyncStopped, SyncWork};
+use crate::domain::sync_run::SyncKind;
+use crate::domain::word::words;
 use crate::store::StoreError;
 
-/// What is done about a difference.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Mode {
-    /// It is listed.
-    #[default]
-    Report,
-    /// The table is made equal to its source; a lost counter is given back what the table knows.
-    Repair,
-}
-
-impl Mode {
-    /// The word in requests and replies.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Report => "report",
-            Self::Repair => "repair",
-        }
-    }
-}
-
-impl FromStr for Mode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Report, Self::Repair]
-            .into_iter()
-            .find(|mode| mode.as_str() == text)
-            .ok_or_else(|| format!("expected report or repair, found {text:?}"))
+words! {
+    /// What is done about a difference.
+    #[derive(Default)]
+    pub enum Mode: "mode" {
+        /// It is listed.
+        #[default]
+        Report = "report",
+        /// The table is made equal to its source; a lost counter is given back what the table knows.
+        Repair = "repair",
     }
 }
 
@@ -56,7 +38,8 @@ pub(super) struct Validation {
     pub(super) mode: Mode,
 }
 
-impl Work for Validation {
+#[async_trait]
+impl SyncWork for Validation {
     fn kind(&self) -> SyncKind {
         SyncKind::Validate
     }
@@ -65,15 +48,12 @@ impl Work for Validation {
         format!("validate {}", self.mode.as_str())
     }
 
-    fn carry_out<'a>(&'a self, org_id: i64, hold: &'a Hold, progress: &'a mut SyncProgress) -> Doing<'a> {
-        Box::pin(async move {
-            let context = Arc::clone(&self.context);
-            let found = Found::default();
-            let mut comparison = Comparison { context, org_id, mode: self.mode, hold, progress, found };
-            let ended = comparison.all().await;
-            comparison.progress.detail = Some(comparison.found.to_json(self.mode));
-            ended
-        })
+    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), SyncStopped> {
+        let (context, found) = (Arc::clone(&self.context), Found::default());
+        let mut comparison = Comparison { context, org_id, mode: self.mode, progress, found };
+        let ended = comparison.all().await;
+        comparison.progress.detail = Some(comparison.found.to_json(self.mode));
+        ended
     }
 }
 
@@ -106,21 +86,15 @@ struct Comparison<'a> {
     context: Arc<Context>,
     org_id: i64,
     mode: Mode,
-    hold: &'a Hold,
-    progress: &'a mut SyncProgress,
+    progress: &'a mut Progress,
     found: Found,
 }
 
 impl Comparison<'_> {
-    async fn all(&mut self) -> Result<(), String> {
+    async fn all(&mut self) -> Result<(), SyncStopped> {
         self.daily().await?;
         self.accumulated().await?;
         self.plans().await
-    }
-
-    /// Whether to go on with the next batch.
-    fn go_on(&self) -> Result<(), String> {
-        self.hold.check(self.progress)
     }
 
     fn repairs(&self) -> bool {

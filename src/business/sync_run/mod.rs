@@ -4,29 +4,38 @@
 //! `sync:<kind>:<organisation>` and gives signs of life; one that panics, is cut off by the shutdown, or whose process is
 //! killed is recorded as failed.
 
-mod carrier;
-mod hold;
+mod error;
+mod every;
+mod progress;
+mod run;
 
+use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::Instrument;
 
-use self::carrier::Carrier;
+use self::every::EveryOrganisation;
 use super::organisations::Organisations;
 use crate::clock::SharedClock;
+use crate::domain::id::ExecutionId;
 use crate::domain::statistics::DayRange;
-use crate::domain::sync_run::{EVERY_ORGANISATION, SyncKind, SyncProgress, SyncRun};
-use crate::store::{Store, StoreError};
+use crate::domain::sync_run::{EVERY_ORGANISATION, NewSyncRun, SyncKind, SyncProgress, SyncRun};
+use crate::store::StoreError;
+use crate::store::business::{Store, SyncAdmission};
+use crate::store::contention::retry;
 
-pub use carrier::Observer;
-pub use hold::Hold;
+pub use error::{RecordError, StartError, SyncStopped};
+pub use progress::Progress;
+
+/// Told of every sync that ended.
+pub type Observer = Box<dyn Fn(&SyncRun) + Send + Sync>;
 
 /// Which organisations a sync is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +58,7 @@ impl Scope {
 
 /// Who asks for a sync, for whom, and under which key.
 #[derive(Clone, Debug)]
-pub struct Asker {
+pub struct SyncCaller {
     /// For whom.
     pub scope: Scope,
     /// The subject of the token.
@@ -61,7 +70,8 @@ pub struct Asker {
 }
 
 /// What a sync does, for whichever organisation.
-pub trait Work: Send + Sync + 'static {
+#[async_trait]
+pub trait SyncWork: Send + Sync + 'static {
     /// Which sync it is.
     fn kind(&self) -> SyncKind;
 
@@ -73,83 +83,11 @@ pub trait Work: Send + Sync + 'static {
         None
     }
 
-    /// Does it. Before each batch it tells the hold how far it is, and asks whether it may go on.
+    /// Does it. Before each batch it notes how far it is.
     ///
     /// # Errors
     /// Why it stopped before its end; what was done until then is in `progress`.
-    fn carry_out<'a>(&'a self, org_id: i64, hold: &'a Hold, progress: &'a mut SyncProgress) -> Doing<'a>;
-}
-
-/// The work of one sync, under way.
-pub type Doing<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
-
-/// Why a sync did not start.
-#[derive(Debug)]
-pub enum StartError {
-    /// Another one of this kind and organisation is running.
-    Busy {
-        /// Its id.
-        run_id: String,
-        /// Who asked for it.
-        holder: String,
-        /// When it started.
-        since: Timestamp,
-    },
-    /// The first request with this key is not answered yet.
-    InProgress {
-        /// The sync that it started.
-        run_id: String,
-    },
-    /// The key belongs to a request that asked for something else.
-    KeyReused,
-    /// The record cannot be written, so nothing was started.
-    Store(StoreError),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Busy { run_id, holder, since } => {
-                write!(f, "a sync is in progress: {run_id}, started by {holder} at {since}")
-            }
-            Self::InProgress { run_id } => {
-                write!(f, "the first request with this Idempotency-Key is still in progress: {run_id}")
-            }
-            Self::KeyReused => f.write_str("this Idempotency-Key was used for another request"),
-            Self::Store(source) => write!(f, "nothing was started: {source}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Store(source) => Some(source),
-            _ => None,
-        }
-    }
-}
-
-/// The record of a sync could not be read or written: what the sync did is then unknown here.
-#[derive(Debug)]
-pub struct RecordError(StoreError);
-
-impl fmt::Display for RecordError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for RecordError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0)
-    }
-}
-
-impl From<StoreError> for RecordError {
-    fn from(source: StoreError) -> Self {
-        Self(source)
-    }
+    async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), SyncStopped>;
 }
 
 /// A sync that was asked for.
@@ -184,7 +122,14 @@ impl Running {
 
 /// The syncs of this process.
 pub struct SyncRuns {
-    carrier: Arc<Carrier>,
+    store: Arc<dyn Store>,
+    organisations: Organisations,
+    clock: SharedClock,
+    /// How long a lease is held without a sign of life.
+    lease: Duration,
+    observer: Observer,
+    /// What the syncs noted that are not over.
+    running: Mutex<HashMap<String, watch::Receiver<SyncProgress>>>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -197,36 +142,82 @@ impl SyncRuns {
         lease: Duration,
         observer: Observer,
     ) -> Self {
-        let carrier = Carrier { store, organisations, clock, lease, observer, running: Mutex::default() };
-        Self { carrier: Arc::new(carrier), tasks: Mutex::default() }
+        let (running, tasks) = (Mutex::default(), Mutex::default());
+        Self { store, organisations, clock, lease, observer, running, tasks }
     }
 
     /// Starts `work` unless the request was seen before or another one is running.
     ///
     /// # Errors
     /// Why nothing was started.
-    pub async fn start(&self, asker: Asker, work: Arc<dyn Work>) -> Result<Started, StartError> {
-        let scope = asker.scope;
-        let id = match self.carrier.begin(asker, &*work).await? {
-            Ok(id) => id,
-            Err(before) => return Ok(Started::Before(before)),
+    pub async fn start(
+        self: &Arc<Self>,
+        request: SyncCaller,
+        work: Arc<dyn SyncWork>,
+    ) -> Result<Started, StartError> {
+        let (scope, taken) = (request.scope, Instant::now());
+        let run = self.new_run(request, &*work);
+        match retry(|| self.store.begin(&run)).await? {
+            SyncAdmission::Admitted => Ok(Started::Running(self.launch(run.id, scope, work, taken))),
+            SyncAdmission::LeaseHeld(holder) => {
+                Err(StartError::Busy { run_id: holder.id, holder: holder.caller, since: holder.started_at })
+            }
+            SyncAdmission::KeyUsed(first) if first.request != run.request => Err(StartError::KeyReused),
+            SyncAdmission::KeyUsed(first) if first.finished_at.is_none() => {
+                Err(StartError::InProgress { run_id: first.id })
+            }
+            SyncAdmission::KeyUsed(first) => Ok(Started::Before(Box::new(first))),
+        }
+    }
+
+    fn new_run(&self, request: SyncCaller, work: &dyn SyncWork) -> NewSyncRun {
+        let now = self.clock.now();
+        let (kind, org_id) = (work.kind(), request.scope.org_id());
+        NewSyncRun {
+            id: ExecutionId::new(now, std::array::from_fn(|_| fastrand::u8(..))).to_string(),
+            kind,
+            org_id,
+            trigger: request.trigger,
+            caller: request.caller,
+            idempotency_key: request.idempotency_key,
+            request: work.request(),
+            window: work.window(),
+            lease: kind.lease(org_id),
+            lease_until: self.lease_until(now),
+            started_at: now,
+        }
+    }
+
+    /// Runs a sync that was admitted as a task of its own. From here on the shutdown knows it.
+    fn launch(
+        self: &Arc<Self>,
+        id: String,
+        scope: Scope,
+        work: Arc<dyn SyncWork>,
+        taken: Instant,
+    ) -> Running {
+        let work = match scope {
+            Scope::Organisation(_) => work,
+            Scope::Every => Arc::new(EveryOrganisation { runs: Arc::clone(self), id: id.clone(), work }),
         };
+        let progress = Progress::new();
+        self.running().insert(id.clone(), progress.noted());
         let (send, ended) = oneshot::channel();
-        let (carrier, run_id) = (Arc::clone(&self.carrier), id.clone());
+        let (runs, run_id) = (Arc::clone(self), id.clone());
+        // A child of the request that asked: its lines tell the same trace.
+        let span = tracing::error_span!("sync", run_id);
         let task = async move {
-            let ended = carrier.carry_out(&run_id, scope, work).await;
+            let ended = runs.run(&run_id, scope.org_id(), work, taken, progress).await;
             if let Err(error) = &ended {
                 tracing::error!(run_id, %error, "the end of a sync could not be recorded");
             }
             // A caller that has hung up does not wait for the end; the record has it.
             let _ = send.send(ended);
         };
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tasks = self.tasks();
         while tasks.try_join_next().is_some() {}
-        // A child of the request that asked: its lines tell the same trace.
-        let span = tracing::error_span!("sync", run_id = id);
         tasks.spawn(task.instrument(span));
-        Ok(Started::Running(Running { id, ended }))
+        Running { id, ended }
     }
 
     /// The record of a sync of this organisation.
@@ -234,7 +225,7 @@ impl SyncRuns {
     /// # Errors
     /// When the store cannot be read.
     pub async fn find(&self, org_id: i64, id: &str) -> Result<Option<SyncRun>, RecordError> {
-        Ok(self.carrier.store.find(org_id, id).await?)
+        Ok(self.store.find(org_id, id).await?)
     }
 
     /// The newest records of an organisation; see the store's verb.
@@ -248,16 +239,15 @@ impl SyncRuns {
         before: Option<Timestamp>,
         limit: u32,
     ) -> Result<Vec<SyncRun>, RecordError> {
-        Ok(self.carrier.store.recent(org_id, kind, before, limit).await?)
+        Ok(self.store.recent(org_id, kind, before, limit).await?)
     }
 
     /// Records the syncs of processes that were killed as failed, as soon as their leases have run out.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub async fn recover(&self) -> Result<u64, RecordError> {
-        let now = self.carrier.clock.now();
-        Ok(self.carrier.store.abandon("the server stopped before the sync ended", now).await?)
+    pub async fn recover(&self, now: Timestamp) -> Result<u64, RecordError> {
+        Ok(self.store.abandon("the server stopped before the sync ended", now).await?)
     }
 
     /// Waits for the running syncs; those that are not over after `grace` are cut off and recorded as failed.
@@ -265,20 +255,29 @@ impl SyncRuns {
     /// # Errors
     /// When the store cannot be written.
     pub async fn drain(&self, grace: Duration) -> Result<usize, RecordError> {
-        let mut tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut tasks = std::mem::take(&mut *self.tasks());
         let all = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, all).await.is_ok() {
             return Ok(0);
         }
-        let cut = tasks.len();
         tasks.shutdown().await;
-        self.carrier.record_cut_off().await?;
-        Ok(cut)
+        // What a sync of every organisation started meanwhile.
+        let mut tasks = std::mem::take(&mut *self.tasks());
+        tasks.shutdown().await;
+        self.record_cut_off().await
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<String, watch::Receiver<SyncProgress>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for SyncRuns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SyncRuns").field("lease", &self.carrier.lease).finish_non_exhaustive()
+        f.debug_struct("SyncRuns").field("lease", &self.lease).finish_non_exhaustive()
     }
 }

@@ -12,16 +12,17 @@ use self::place::{Place, first_part};
 use self::rows::{COUNTER, add, counter, next_revision, revision};
 use super::{Counter, Counters, CountersError, Cursor, During, Mark, Page, Touched};
 use crate::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent, Subject};
-use crate::sql::{Db, MigrationError, Migrations, Step, Tx, Value, sql};
+use crate::sql::{Db, LONGEST_LIST, MigrationError, Migrations, SchemaChange, Tx, Value, sql};
 
 /// The history of its tables: other modules on the same database have their own.
 static MIGRATIONS: Migrations = Migrations {
     history: "qs_counters_migrations",
-    steps: &[Step { name: "counters", sqlite: include_str!("../migrations/0001_counters.sql"), mysql: "" }],
+    steps: &[SchemaChange {
+        name: "counters",
+        sqlite: include_str!("../migrations/0001_counters.sql"),
+        mysql: "",
+    }],
 };
-
-/// Keys of one `in`.
-const KEYS: usize = 500;
 
 /// Counters in a SQLite database.
 #[derive(Clone, Debug)]
@@ -147,7 +148,7 @@ impl Counters for EmbeddedCounters {
 
     async fn find(&self, org_id: i64, keys: &[DailyKey]) -> Result<Vec<Option<Counter>>, CountersError> {
         let mut found = HashMap::with_capacity(keys.len());
-        for keys in keys.chunks(KEYS) {
+        for keys in keys.chunks(LONGEST_LIST) {
             // primary key
             let tuples = keys.iter().map(|key| {
                 let Subject { statistic, key: which } = &key.subject;
@@ -158,8 +159,7 @@ impl Counters for EmbeddedCounters {
                  and (stat_date, statistic_type, statistic_key) in "
             ))
             .bind(org_id)
-            .push_tuples(self.db.dialect(), tuples)
-            .once();
+            .push_tuples(self.db.kind(), tuples);
             for row in self.db.fetch_all(query).await.during("find")? {
                 let counter = counter(&mut row.columns()).corrupt("find")?;
                 found.insert(counter.count.key.clone(), counter);

@@ -80,7 +80,8 @@ pub(super) fn subject(prefix: &str, key: &[u8]) -> Result<Subject, String> {
     let text = std::str::from_utf8(middle).map_err(|_| "expected a key of UTF-8 text".to_owned())?;
     let (statistic, key) =
         text.split_once(':').ok_or_else(|| "expected a key that names type, key and day".to_owned())?;
-    let statistic: StatisticType = statistic.parse()?;
+    let statistic: StatisticType =
+        statistic.parse().map_err(|_| format!("unknown statistic type {statistic:?}"))?;
     check_key(key, MAX_KEY).map_err(|reason| format!("the statistic key {reason}"))?;
     Ok(Subject { statistic, key: key.to_owned() })
 }

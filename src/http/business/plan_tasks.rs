@@ -13,7 +13,7 @@ use super::sync_request::{SyncHeaders, SyncReplies, SyncRequest};
 use super::{Api, schema};
 use crate::business::due_tasks::{DueRequest, MAX_LIMIT, MAX_TESTEES};
 use crate::business::plan::TaskFilter;
-use crate::domain::plan_task::{Entry, TaskEvent};
+use crate::domain::plan_task::{TaskEntry, TaskEvent};
 use crate::http::edge::fields::{
     NumberOrText, flag, id as optional_id, numbers, path_id, required, up_to, word,
 };
@@ -211,7 +211,7 @@ async fn open_task(
     let token = required("entry_token", body.entry_token)?;
     let url = required("entry_url", body.entry_url)?;
     let expire_at = moment("expire_at", &required("expire_at", body.expire_at)?, api.plans.zone())?;
-    apply(&api, caller, &id, TaskEvent::Open { entry: Entry { token, url }, expire_at }).await
+    apply(&api, caller, &id, TaskEvent::Open { entry: TaskEntry { token, url }, expire_at }).await
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -26,12 +26,12 @@ pub(super) fn event_type() -> RefOr<Schema> {
 
 /// The kind of a sync.
 pub(super) fn kind() -> RefOr<Schema> {
-    words(SyncKind::ALL.iter().map(|kind| kind.as_str()))
+    words(SyncKind::WORDS.iter().copied())
 }
 
 /// How a sync stands.
 pub(super) fn status() -> RefOr<Schema> {
-    words([SyncStatus::Running, SyncStatus::Succeeded, SyncStatus::Failed].map(SyncStatus::as_str))
+    words(SyncStatus::WORDS.iter().copied())
 }
 
 /// The one status of a sync that goes on.
@@ -41,7 +41,7 @@ pub(super) fn running() -> RefOr<Schema> {
 
 /// Whether differences are listed or repaired.
 pub(super) fn mode() -> RefOr<Schema> {
-    words([Mode::Report, Mode::Repair].map(Mode::as_str))
+    words(Mode::WORDS.iter().copied())
 }
 
 /// An organisation's number, or `all`.

@@ -15,7 +15,7 @@ use super::sync_request::{SyncHeaders, SyncReplies, SyncRequest};
 use super::{Api, schema};
 use crate::business::statistics::{EventInput, Mode, StatisticsError};
 use crate::domain::statistics::EventType;
-use crate::http::edge::fields::{NumberOrText, day, positive, word};
+use crate::http::edge::fields::{NumberOrText, day, positive};
 use crate::http::edge::{Answer, ApiError, Caller, Input, Reply, Segment};
 use crate::identity::Permission;
 
@@ -136,7 +136,13 @@ async fn validate(
     Input(input): Input<ValidateInput>,
 ) -> Answer {
     let asker = request.asker(Permission::RunSyncs, input.org)?;
-    let mode: Option<Mode> = input.mode.map(|mode| word("mode", &mode)).transpose()?;
+    let mode: Option<Mode> = input
+        .mode
+        .map(|mode| {
+            let unknown = |_| ApiError::invalid("mode", format!("expected report or repair, found {mode:?}"));
+            mode.parse().map_err(unknown)
+        })
+        .transpose()?;
     request.answer(&api, api.statistics.validate(asker, mode.unwrap_or_default()).await?).await
 }
 

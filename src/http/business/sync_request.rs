@@ -10,7 +10,7 @@ use utoipa::{IntoParams, IntoResponses};
 
 use super::sync_replies::{SyncAccepted, SyncInTheWay, SyncReply};
 use super::{Api, codes, schema};
-use crate::business::sync_run::{Asker, RecordError, Running, Scope, StartError, Started};
+use crate::business::sync_run::{RecordError, Running, Scope, StartError, Started, SyncCaller};
 use crate::domain::sync_run::{EVERY_ORGANISATION, SyncKind, SyncRun, SyncStatus};
 use crate::http::edge::error::codes::DATABASE;
 use crate::http::edge::fields::{NumberOrText, exact};
@@ -103,9 +103,13 @@ impl FromRequestParts<Api> for SyncRequest {
 
 impl SyncRequest {
     /// Who asks, if the caller may, and for whom.
-    pub(super) fn asker(&self, needed: Permission, org: Option<NumberOrText>) -> Result<Asker, ApiError> {
+    pub(super) fn asker(
+        &self,
+        needed: Permission,
+        org: Option<NumberOrText>,
+    ) -> Result<SyncCaller, ApiError> {
         let caller = self.caller.require(needed)?;
-        Ok(Asker {
+        Ok(SyncCaller {
             scope: scope(caller, org)?,
             caller: caller.subject.clone(),
             trigger: trigger(&self.headers).to_owned(),

@@ -11,7 +11,7 @@ use super::sync_replies::{SyncList, SyncReply};
 use super::sync_request::scope;
 use super::{Api, schema};
 use crate::domain::sync_run::{EVERY_ORGANISATION, SyncKind};
-use crate::http::edge::fields::{NumberOrText, exact, instant, word};
+use crate::http::edge::fields::{NumberOrText, exact, instant};
 use crate::http::edge::{Answer, ApiError, Caller, Input, Reply, Segment};
 use crate::identity::Permission;
 
@@ -49,7 +49,12 @@ struct Filter {
 async fn list_syncs(State(api): State<Api>, caller: Caller, Input(filter): Input<Filter>) -> Answer {
     let caller = caller.require(Permission::Read)?;
     let scope = scope(caller, filter.org)?;
-    let kind: Option<SyncKind> = filter.kind.map(|kind| word("kind", &kind)).transpose()?;
+    let kind: Option<SyncKind> = filter
+        .kind
+        .map(|kind| {
+            kind.parse().map_err(|_| ApiError::invalid("kind", format!("unknown sync kind {kind:?}")))
+        })
+        .transpose()?;
     let before: Option<Timestamp> = filter.before.map(|at| instant("before", &at)).transpose()?;
     let limit = match filter.limit {
         Some(text) => exact(&text).ok_or_else(|| ApiError::invalid("limit", "expected a whole number"))?,

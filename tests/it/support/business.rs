@@ -8,14 +8,14 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use qs_scheduler::business::organisations::Organisations;
 use qs_scheduler::business::statistics::{Mode, Statistics};
-use qs_scheduler::business::sync_run::{Asker, Scope, Started, SyncRuns};
+use qs_scheduler::business::sync_run::{Scope, Started, SyncCaller, SyncRuns};
 use qs_scheduler::clock::{Clock, Simulated};
 use qs_scheduler::counters::Counters;
 use qs_scheduler::counters::embedded::EmbeddedCounters;
 use qs_scheduler::domain::statistics::DayRange;
 use qs_scheduler::domain::sync_run::{SyncRun, SyncStatus};
 use qs_scheduler::sql::Db;
-use qs_scheduler::store::Store;
+use qs_scheduler::store::business::Store;
 
 use super::databases::TestDatabase;
 
@@ -62,7 +62,7 @@ impl Business {
     /// Does it, a second after whatever came before.
     pub async fn run(&self, org_id: i64, job: Job) -> SyncRun {
         self.clock.advance(SignedDuration::from_secs(1));
-        let asker = Asker {
+        let asker = SyncCaller {
             scope: Scope::Organisation(org_id),
             caller: "test".to_owned(),
             trigger: "api".to_owned(),

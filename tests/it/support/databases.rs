@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use qs_scheduler::secret::Secret;
 use qs_scheduler::sql::{Address, Db, sql};
-use qs_scheduler::store::Store;
-use qs_scheduler::store::sql::SqlStore;
+use qs_scheduler::store::business::Store;
+use qs_scheduler::store::business::sql::SqlStore;
 
 /// A database of the test's own; it is gone when this is dropped.
 pub struct TestDatabase {

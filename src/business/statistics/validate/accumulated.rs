@@ -6,17 +6,17 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::super::accumulated::{Total, Totals};
-use super::super::tables_unread;
 use super::{ACCUMULATED, Comparison, disagreement};
-use crate::business::settled::settled;
+use crate::business::sync_run::SyncStopped;
 use crate::domain::statistics::{Accumulated, Subject};
 use crate::domain::sync_run::SyncKind;
+use crate::store::contention::retry;
 
 /// Subjects that are compared at a time.
 const BATCH: usize = 1_000;
 
 impl Comparison<'_> {
-    pub(super) async fn accumulated(&mut self) -> Result<(), String> {
+    pub(super) async fn accumulated(&mut self) -> Result<(), SyncStopped> {
         let last = self.context.last_began(self.org_id, SyncKind::Accumulated).await?;
         let began = last.as_ref().map(|(_, began)| *began);
         // The windows move with the day: they are compared as of the day on which they were written.
@@ -24,8 +24,8 @@ impl Comparison<'_> {
             last.and_then(|(run, _)| run.window).map_or_else(|| self.context.today(), |window| window.end);
         let mut totals = Totals::new(Arc::clone(&self.context), self.org_id, as_of);
         loop {
-            self.go_on()?;
-            let batch = totals.next(BATCH).await.map_err(|error| tables_unread(&error))?;
+            self.progress.note();
+            let batch = totals.next(BATCH).await?;
             if batch.is_empty() {
                 break;
             }
@@ -34,7 +34,11 @@ impl Comparison<'_> {
         self.compare_orphans().await
     }
 
-    async fn compare_totals(&mut self, batch: Vec<Total>, began: Option<Timestamp>) -> Result<(), String> {
+    async fn compare_totals(
+        &mut self,
+        batch: Vec<Total>,
+        began: Option<Timestamp>,
+    ) -> Result<(), SyncStopped> {
         let subjects: Vec<Subject> = batch.iter().map(|total| total.total.subject.clone()).collect();
         let rows = self.rows(&subjects).await?;
         let mut repairs = Vec::new();
@@ -56,17 +60,12 @@ impl Comparison<'_> {
     }
 
     /// Rows that no daily row stands behind should be zero.
-    async fn compare_orphans(&mut self) -> Result<(), String> {
+    async fn compare_orphans(&mut self) -> Result<(), SyncStopped> {
         let mut after = None;
         loop {
-            self.go_on()?;
+            self.progress.note();
             let limit = u32::try_from(BATCH).unwrap_or(u32::MAX);
-            let subjects = self
-                .context
-                .store
-                .orphans(self.org_id, after.take(), limit)
-                .await
-                .map_err(|error| tables_unread(&error))?;
+            let subjects = self.context.store.orphans(self.org_id, after.take(), limit).await?;
             let Some(last) = subjects.last() else { return Ok(()) };
             after = Some(last.clone());
             let rows = self.rows(&subjects).await?;
@@ -85,13 +84,8 @@ impl Comparison<'_> {
         }
     }
 
-    async fn rows(&self, subjects: &[Subject]) -> Result<HashMap<Subject, Accumulated>, String> {
-        let rows = self
-            .context
-            .store
-            .accumulated_of(self.org_id, subjects)
-            .await
-            .map_err(|error| tables_unread(&error))?;
+    async fn rows(&self, subjects: &[Subject]) -> Result<HashMap<Subject, Accumulated>, SyncStopped> {
+        let rows = self.context.store.accumulated_of(self.org_id, subjects).await?;
         Ok(rows.into_iter().map(|row| (row.subject.clone(), row)).collect())
     }
 
@@ -100,7 +94,7 @@ impl Comparison<'_> {
             return;
         }
         let store = &self.context.store;
-        let outcome = settled(|| store.put_accumulated(self.org_id, repairs, self.context.clock.now())).await;
+        let outcome = retry(|| store.put_accumulated(self.org_id, repairs, self.context.clock.now())).await;
         self.repaired(ACCUMULATED, repairs.len() as u64, outcome);
     }
 }

@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 
 use super::super::daily::BATCH;
-use super::super::{counters_unread, lost, tables_unread};
+use super::super::lost;
 use super::{Comparison, DAILY, disagreement};
-use crate::business::settled::settled;
+use crate::business::sync_run::SyncStopped;
 use crate::counters::{Counter, Mark, Page};
 use crate::domain::statistics::{DailyCount, DailyKey, Days};
 use crate::store::StoreError;
+use crate::store::contention::retry;
 
 impl Comparison<'_> {
-    pub(super) async fn daily(&mut self) -> Result<(), String> {
+    pub(super) async fn daily(&mut self) -> Result<(), SyncStopped> {
         let since = self.context.last_mark(self.org_id).await?;
-        let now = self.context.counters.mark(self.org_id).await.map_err(|error| counters_unread(&error))?;
+        let now = self.context.counters.mark(self.org_id).await?;
         let replaced = since.as_ref().is_some_and(|since| since.generation != now.generation);
         if replaced && !self.repairs() {
             self.differs(DAILY, "counters", lost());
@@ -27,9 +28,9 @@ impl Comparison<'_> {
         let since = since.filter(|_| !replaced);
         let mut cursor = None;
         loop {
-            self.go_on()?;
+            self.progress.note();
             let page = self.context.counters.page(self.org_id, &Days::All, cursor.take(), BATCH).await;
-            let Page { counters, unreadable, next } = page.map_err(|error| counters_unread(&error))?;
+            let Page { counters, unreadable, next } = page?;
             for error in unreadable {
                 self.progress.scanned += 1;
                 self.progress.fail(1, error.item, error.message);
@@ -44,10 +45,9 @@ impl Comparison<'_> {
     }
 
     /// Counters against their rows.
-    async fn compare(&mut self, counters: Vec<Counter>, since: Option<&Mark>) -> Result<(), String> {
+    async fn compare(&mut self, counters: Vec<Counter>, since: Option<&Mark>) -> Result<(), SyncStopped> {
         let keys: Vec<DailyKey> = counters.iter().map(|counter| counter.count.key.clone()).collect();
-        let rows =
-            self.context.store.daily_of(self.org_id, &keys).await.map_err(|error| tables_unread(&error))?;
+        let rows = self.context.store.daily_of(self.org_id, &keys).await?;
         let rows: HashMap<DailyKey, DailyCount> =
             rows.into_iter().map(|row| (row.key.clone(), row)).collect();
         let mut suspects = Vec::new();
@@ -84,13 +84,12 @@ impl Comparison<'_> {
         suspects: Vec<Counter>,
         rows: &HashMap<DailyKey, DailyCount>,
         since: Option<&Mark>,
-    ) -> Result<(), String> {
+    ) -> Result<(), SyncStopped> {
         if suspects.is_empty() {
             return Ok(());
         }
         let keys: Vec<DailyKey> = suspects.iter().map(|counter| counter.count.key.clone()).collect();
-        let again =
-            self.context.counters.find(self.org_id, &keys).await.map_err(|error| counters_unread(&error))?;
+        let again = self.context.counters.find(self.org_id, &keys).await?;
         let mut repairs = Vec::new();
         for (counter, again) in suspects.into_iter().zip(again) {
             if again.as_ref() != Some(&counter) {
@@ -112,7 +111,7 @@ impl Comparison<'_> {
         }
         if self.repairs() && !repairs.is_empty() {
             let store = &self.context.store;
-            let outcome = settled(|| store.put_daily(self.org_id, &repairs, self.context.clock.now())).await;
+            let outcome = retry(|| store.put_daily(self.org_id, &repairs, self.context.clock.now())).await;
             self.repaired(DAILY, repairs.len() as u64, outcome);
         }
         Ok(())
@@ -120,16 +119,11 @@ impl Comparison<'_> {
 
     /// Rows whose counter is missing: it is given back what the row knows, rather than the row be emptied. With `all`,
     /// every counter was lost, and those that are there have only counted since.
-    async fn give_back(&mut self, all: bool) -> Result<(), String> {
+    async fn give_back(&mut self, all: bool) -> Result<(), SyncStopped> {
         let mut after = None;
         loop {
-            self.go_on()?;
-            let rows = self
-                .context
-                .store
-                .daily_page(self.org_id, after.take(), BATCH)
-                .await
-                .map_err(|error| tables_unread(&error))?;
+            self.progress.note();
+            let rows = self.context.store.daily_page(self.org_id, after.take(), BATCH).await?;
             let Some(last) = rows.last() else { return Ok(()) };
             after = Some(last.count.key.clone());
             let rows: Vec<DailyCount> = rows.into_iter().map(|row| row.count).collect();
@@ -147,10 +141,9 @@ impl Comparison<'_> {
     }
 
     /// Rows that say something, without a counter.
-    async fn without_counter(&self, rows: Vec<DailyCount>) -> Result<Vec<DailyCount>, String> {
+    async fn without_counter(&self, rows: Vec<DailyCount>) -> Result<Vec<DailyCount>, SyncStopped> {
         let keys: Vec<DailyKey> = rows.iter().map(|row| row.key.clone()).collect();
-        let counters =
-            self.context.counters.find(self.org_id, &keys).await.map_err(|error| counters_unread(&error))?;
+        let counters = self.context.counters.find(self.org_id, &keys).await?;
         let says =
             |row: &DailyCount| row.submissions != 0 || row.completions != 0 || !row.distribution.is_empty();
         let missing = rows.into_iter().zip(counters).filter(|(row, counter)| counter.is_none() && says(row));

@@ -3,34 +3,24 @@
 use std::collections::HashMap;
 
 use super::super::plan::BATCH;
-use super::super::tables_unread;
 use super::{Comparison, PLAN, disagreement};
-use crate::business::settled::settled;
+use crate::business::sync_run::SyncStopped;
 use crate::domain::statistics::PlanCounts;
 use crate::domain::sync_run::SyncKind;
-use crate::store::PlanTotals;
+use crate::store::business::PlanTotals;
+use crate::store::contention::retry;
 
 impl Comparison<'_> {
-    pub(super) async fn plans(&mut self) -> Result<(), String> {
+    pub(super) async fn plans(&mut self) -> Result<(), SyncStopped> {
         let began = self.context.last_began(self.org_id, SyncKind::Plan).await?.map(|(_, began)| began);
         let mut after = None;
         loop {
-            self.go_on()?;
-            let page = self
-                .context
-                .store
-                .plan_totals(self.org_id, None, after, BATCH)
-                .await
-                .map_err(|error| tables_unread(&error))?;
+            self.progress.note();
+            let page = self.context.store.plan_totals(self.org_id, None, after, BATCH).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.counts.plan_id);
             let ids: Vec<i64> = page.iter().map(|totals| totals.counts.plan_id).collect();
-            let rows = self
-                .context
-                .store
-                .plans_of(self.org_id, &ids)
-                .await
-                .map_err(|error| tables_unread(&error))?;
+            let rows = self.context.store.plans_of(self.org_id, &ids).await?;
             let rows: HashMap<i64, PlanCounts> = rows.into_iter().map(|row| (row.plan_id, row)).collect();
             let mut repairs = Vec::new();
             for PlanTotals { counts, changed_at } in page {
@@ -49,7 +39,7 @@ impl Comparison<'_> {
             if self.repairs() && !repairs.is_empty() {
                 let store = &self.context.store;
                 let outcome =
-                    settled(|| store.put_plans(self.org_id, &repairs, self.context.clock.now())).await;
+                    retry(|| store.put_plans(self.org_id, &repairs, self.context.clock.now())).await;
                 self.repaired(PLAN, repairs.len() as u64, outcome);
             }
         }

@@ -1,24 +1,26 @@
 //! SQL of `assessment_plan`.
 
+use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::{SqlStore, corrupt, failed, plan_tasks};
+use super::{SqlStore, plan_tasks};
 use crate::domain::plan::{AssessmentPlan, PlanStatus};
 use crate::domain::plan_schedule::PlanSchedule;
 use crate::domain::plan_task::PlanTask;
-use crate::sql::{CellError, Columns, Statement, Tx, sql};
-use crate::store::plan::{Inserted, Page, Paged, PlanFilter};
-use crate::store::{Answer, PlanStore, StoreError};
+use crate::sql::{CellError, Columns, DatabaseKind, Statement, Tx, is_taken, sql};
+use crate::store::business::plans::{Inserted, Page, Paged, PlanFilter, PlanStore};
+use crate::store::error::{Answer, verb};
 
 /// The columns that [`plan`] reads. JSON is cast, because MySQL gives it in a type of its own. Both databases read
 /// `interval` in backticks as a name.
 const COLUMNS: &str = "id, org_id, scale_code, schedule_type, `interval`, total_times, cast(fixed_dates as char), \
                        cast(relative_weeks as char), status";
 
+#[async_trait]
 impl PlanStore for SqlStore {
-    fn insert_plan<'a>(&'a self, plan: &'a AssessmentPlan, now: Timestamp) -> Answer<'a, bool> {
-        Box::pin(async move {
+    async fn insert_plan(&self, plan: &AssessmentPlan, now: Timestamp) -> Answer<bool> {
+        verb("insert_plan", async {
             let now = self.stamps.write(now);
             let schedule = &plan.schedule;
             let dates: Vec<String> = schedule.fixed_dates().iter().map(ToString::to_string).collect();
@@ -38,96 +40,74 @@ impl PlanStore for SqlStore {
             match self.db.execute(query).await {
                 Ok(_) => Ok(true),
                 Err(error) if is_taken(&error) => Ok(false),
-                Err(error) => Err(failed("insert_plan")(error)),
+                Err(error) => Err(error),
             }
         })
+        .await
     }
 
-    fn find_plan(&self, org_id: i64, id: i64) -> Answer<'_, Option<AssessmentPlan>> {
-        Box::pin(async move {
-            // primary key
-            let query = sql(format!(
-                "select {COLUMNS} from assessment_plan where id = ? and org_id = ? and deleted_at is null"
-            ));
-            let row =
-                self.db.fetch_optional(query.bind_all([id, org_id])).await.map_err(failed("find_plan"))?;
-            row.map(|row| plan(&mut row.columns()).map_err(corrupt("find_plan"))).transpose()
-        })
+    async fn find_plan(&self, org_id: i64, id: i64) -> Answer<Option<AssessmentPlan>> {
+        // primary key
+        let query = sql(format!(
+            "select {COLUMNS} from assessment_plan where id = ? and org_id = ? and deleted_at is null"
+        ));
+        verb("find_plan", self.db.read_one(query.bind_all([id, org_id]), plan)).await
     }
 
-    fn plans<'a>(
-        &'a self,
-        org_id: i64,
-        filter: &'a PlanFilter,
-        page: Page,
-    ) -> Answer<'a, Paged<AssessmentPlan>> {
-        Box::pin(async move {
-            let mut tx = self.db.snapshot().await.map_err(failed("plans"))?;
+    async fn plans(&self, org_id: i64, filter: &PlanFilter, page: Page) -> Answer<Paged<AssessmentPlan>> {
+        verb("plans", async {
+            let mut tx = self.db.snapshot().await?;
             // idx_assessment_plan_org; with a testee idx_assessment_task_testee
             let count = wanted("select count(*) from assessment_plan", org_id, filter);
-            let total = super::count(&mut tx, "plans", count).await?;
+            let total = tx.read_one(count, Columns::count).await?.unwrap_or_default();
             let query = wanted(&format!("select {COLUMNS} from assessment_plan"), org_id, filter)
                 .push(" order by id desc limit ? offset ?")
                 .bind_all([page.size.into(), offset(page)]);
-            let rows = tx.fetch_all(query).await.map_err(failed("plans"))?;
-            let items = rows
-                .into_iter()
-                .map(|row| plan(&mut row.columns()).map_err(corrupt("plans")))
-                .collect::<Result<_, _>>()?;
-            Ok(Paged { items, total })
+            Ok(Paged { items: tx.read_all(query, plan).await?, total })
         })
+        .await
     }
 
-    fn stop_plan(
+    async fn stop_plan(
         &self,
         org_id: i64,
         id: i64,
         from: PlanStatus,
         to: PlanStatus,
         now: Timestamp,
-    ) -> Answer<'_, Option<u64>> {
-        Box::pin(async move {
-            let mut tx = self.db.begin().await.map_err(failed("stop_plan"))?;
+    ) -> Answer<Option<u64>> {
+        verb("stop_plan", async {
+            let mut tx = self.db.begin().await?;
             let now = self.stamps.write(now);
-            if !set_status(&mut tx, [org_id, id], [from, to], &now).await.map_err(failed("stop_plan"))? {
+            if !set_status(&mut tx, [org_id, id], [from, to], &now).await? {
                 return Ok(None);
             }
             let cancel = plan_tasks::cancel(org_id, id, &now);
-            let canceled = tx.execute(cancel).await.map_err(failed("stop_plan"))?;
-            tx.commit().await.map_err(failed("stop_plan"))?;
+            let canceled = tx.execute(cancel).await?;
+            tx.commit().await?;
             Ok(Some(canceled))
         })
+        .await
     }
 
-    fn resume_plan<'a>(
-        &'a self,
+    async fn resume_plan(
+        &self,
         org_id: i64,
         id: i64,
-        tasks: &'a [PlanTask],
+        tasks: &[PlanTask],
         now: Timestamp,
-    ) -> Answer<'a, Inserted> {
-        Box::pin(async move {
-            let verb = "resume_plan";
-            let mut tx = self.db.begin().await.map_err(failed(verb))?;
+    ) -> Answer<Inserted> {
+        verb("resume_plan", async {
+            let mut tx = self.db.begin().await?;
             let stamp = self.stamps.write(now);
             let change = [PlanStatus::Paused, PlanStatus::Active];
-            if !set_status(&mut tx, [org_id, id], change, &stamp).await.map_err(failed(verb))? {
+            if !set_status(&mut tx, [org_id, id], change, &stamp).await? {
                 return Ok(Inserted::Stale);
             }
-            match self.insert_tasks(&mut tx, tasks, now).await {
-                Ok(()) => {}
-                Err(error) if is_taken(&error) => return Ok(Inserted::IdTaken),
-                Err(error) => return Err(failed(verb)(error)),
-            }
-            tx.commit().await.map_err(failed(verb))?;
-            Ok(Inserted::Done)
+            self.insert_tasks(tx, tasks, now).await
         })
+        .await
     }
-}
-
-/// Whether the key of a row exists already.
-pub(super) fn is_taken(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
 }
 
 /// Rows before the page.
@@ -136,18 +116,17 @@ pub(super) fn offset(page: Page) -> i64 {
 }
 
 /// The state of a plan, held until the transaction ends: whoever stops the plan or enrols somebody waits.
-pub(super) async fn hold(
+pub(super) async fn lock_plan(
     tx: &mut Tx,
-    db: crate::sql::Dialect,
+    kind: DatabaseKind,
     org_id: i64,
     id: i64,
-) -> Result<Option<PlanStatus>, StoreError> {
+) -> Result<Option<PlanStatus>, sqlx::Error> {
     // primary key
     let query = sql("select status from assessment_plan where id = ? and org_id = ? and deleted_at is null")
         .bind_all([id, org_id])
-        .push(db.hold());
-    let row = tx.fetch_optional(query).await.map_err(failed("hold"))?;
-    row.map(|row| row.columns().parsed().map_err(corrupt("hold"))).transpose()
+        .push(kind.lock_rows());
+    tx.read_one(query, Columns::parsed).await
 }
 
 async fn set_status(

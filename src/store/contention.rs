@@ -1,14 +1,21 @@
 //! A verb of the store, again while other transactions are preferred.
 
+use std::future::Future;
 use std::time::Duration;
 
-use crate::store::{Answer, StoreError};
+use super::StoreError;
 
 /// How often it is tried.
 const ATTEMPTS: u32 = 6;
 
 /// Does what a verb does; tries again, after a pause, what lost against another transaction.
-pub(super) async fn settled<'a, T>(mut verb: impl FnMut() -> Answer<'a, T>) -> Result<T, StoreError> {
+///
+/// # Errors
+/// What the verb answered at last.
+pub async fn retry<T, F>(mut verb: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
     let mut attempt = 1;
     loop {
         match verb().await {

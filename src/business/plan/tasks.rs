@@ -1,0 +1,55 @@
+//! What operators see of single tasks and do to them.
+
+use super::{ATTEMPTS, PlanError, Plans, keeps_changing};
+use crate::domain::plan_task::{PlanTask, Refused, TaskEvent};
+use crate::store::business::plans::{Moved, Page, Paged, TaskFilter};
+use crate::store::contention::retry;
+
+impl Plans {
+    /// A page of tasks.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn tasks(
+        &self,
+        org_id: i64,
+        filter: TaskFilter,
+        page: Page,
+    ) -> Result<Paged<PlanTask>, PlanError> {
+        Ok(self.store.tasks(org_id, filter, page).await?)
+    }
+
+    /// The task.
+    ///
+    /// # Errors
+    /// When it does not exist.
+    pub async fn find_task(&self, org_id: i64, id: i64) -> Result<PlanTask, PlanError> {
+        let task = self.store.find_task(org_id, id).await?;
+        task.ok_or_else(|| PlanError::NotFound { what: format!("task {id}") })
+    }
+
+    /// Lets this happen to a task.
+    ///
+    /// # Errors
+    /// When its state forbids that, or the event makes no sense.
+    pub async fn apply(&self, org_id: i64, id: i64, event: TaskEvent) -> Result<PlanTask, PlanError> {
+        for _ in 0..ATTEMPTS {
+            let task = self.find_task(org_id, id).await?;
+            let now = self.clock.now();
+            let moved = task.apply(event.clone(), now).map_err(|refused| match refused {
+                Refused::Invalid(invalid) => PlanError::Invalid(invalid),
+                state @ Refused::State { .. } => PlanError::State { message: state.to_string() },
+            })?;
+            if moved == task {
+                return Ok(task);
+            }
+            match retry(|| self.store.move_task(task.status, &moved, now)).await? {
+                Moved::Done => return Ok(moved),
+                // Somebody else changed it after we looked: look again.
+                Moved::Stale => {}
+                Moved::AssessmentTaken => return Err(PlanError::AssessmentTaken),
+            }
+        }
+        Err(keeps_changing("task", id))
+    }
+}

@@ -1,0 +1,58 @@
+//! Why a sync did not start, stopped before its end, or nobody knows how it ended.
+
+use jiff::Timestamp;
+
+use crate::counters::CountersError;
+use crate::store::StoreError;
+
+/// Why a sync did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Another one of this kind and organisation is running.
+    #[error("a sync is in progress: {run_id}, started by {holder} at {since}")]
+    Busy {
+        /// Its id.
+        run_id: String,
+        /// Who asked for it.
+        holder: String,
+        /// When it started.
+        since: Timestamp,
+    },
+    /// The first request with this key is not answered yet.
+    #[error("the first request with this Idempotency-Key is still in progress: {run_id}")]
+    InProgress {
+        /// The sync that it started.
+        run_id: String,
+    },
+    /// The key belongs to a request that asked for something else.
+    #[error("this Idempotency-Key was used for another request")]
+    KeyReused,
+    /// The record cannot be written, so nothing was started.
+    #[error("nothing was started: {0}")]
+    Store(#[from] StoreError),
+}
+
+/// The record of a sync could not be read or written: what the sync did is then unknown here.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct RecordError(#[from] StoreError);
+
+/// Why a sync stopped before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncStopped {
+    /// It cannot go on without the counters.
+    #[error("the counters could not be read: {0}")]
+    Counters(#[from] CountersError),
+    /// It cannot go on without the tables.
+    #[error("the tables could not be read: {0}")]
+    Tables(#[from] StoreError),
+    /// What is wrong is said by the work itself.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<String> for SyncStopped {
+    fn from(reason: String) -> Self {
+        Self::Other(reason)
+    }
+}

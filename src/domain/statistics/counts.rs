@@ -1,0 +1,228 @@
+//! Counts of one subject: on one day, over its whole life, and of the tasks of a plan.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
+use serde::{Deserialize, Serialize};
+
+use super::days::DayRange;
+use super::subject::{DailyKey, Subject};
+
+/// Where the assessments of a subject came from and what they found: value → how often.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Distribution {
+    /// Of submitted ones, by origin.
+    pub origin: BTreeMap<String, i64>,
+    /// Of interpreted ones, by level of risk.
+    pub risk: BTreeMap<String, i64>,
+}
+
+/// The form of `statistics_daily.extra_metrics`.
+#[derive(Serialize, Deserialize)]
+struct ExtraMetrics {
+    #[serde(default)]
+    risk_distribution: BTreeMap<String, i64>,
+    #[serde(default)]
+    origin_distribution: BTreeMap<String, i64>,
+}
+
+/// The form of `statistics_accumulated.distribution`.
+#[derive(Serialize, Deserialize)]
+struct Dimensions {
+    #[serde(default)]
+    risk: BTreeMap<String, i64>,
+    #[serde(default)]
+    origin: BTreeMap<String, i64>,
+    #[serde(default)]
+    status: BTreeMap<String, i64>,
+}
+
+impl Distribution {
+    /// Whether nothing was counted.
+    pub fn is_empty(&self) -> bool {
+        self.origin.is_empty() && self.risk.is_empty()
+    }
+
+    /// Adds the counts of another one.
+    pub fn add(&mut self, other: &Distribution) {
+        for (mine, theirs) in [(&mut self.origin, &other.origin), (&mut self.risk, &other.risk)] {
+            for (value, count) in theirs {
+                *mine.entry(value.clone()).or_default() += count;
+            }
+        }
+    }
+
+    /// As `statistics_daily.extra_metrics` has it; nothing when nothing was counted.
+    pub fn to_extra_metrics(&self) -> Option<String> {
+        let metrics =
+            ExtraMetrics { risk_distribution: self.risk.clone(), origin_distribution: self.origin.clone() };
+        (!self.is_empty()).then(|| serde_json::to_string(&metrics).unwrap_or_default())
+    }
+
+    /// Reads what [`Distribution::to_extra_metrics`] or an empty column gives.
+    ///
+    /// # Errors
+    /// When the text is not of that form.
+    pub fn from_extra_metrics(text: Option<&str>) -> Result<Self, String> {
+        let Some(text) = text else { return Ok(Self::default()) };
+        let metrics: ExtraMetrics = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        Ok(Self { origin: metrics.origin_distribution, risk: metrics.risk_distribution })
+    }
+}
+
+/// The counts of one subject on one day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DailyCount {
+    /// Which subject and day.
+    pub key: DailyKey,
+    /// Answer sheets that were submitted.
+    pub submissions: i64,
+    /// Assessments that were interpreted.
+    pub completions: i64,
+    /// By origin and risk.
+    pub distribution: Distribution,
+}
+
+/// The counts of one subject over its whole life, and over the last days.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accumulated {
+    /// Which subject.
+    pub subject: Subject,
+    /// Answer sheets that were submitted.
+    pub total_submissions: i64,
+    /// Assessments that were interpreted.
+    pub total_completions: i64,
+    /// Submissions of the last 7, 15 and 30 days, the day itself included.
+    pub last_days: [i64; 3],
+    /// By origin and risk; the statuses follow from the totals.
+    pub distribution: Distribution,
+    /// First and last day with a count.
+    pub occurred: Option<DayRange>,
+}
+
+/// The lengths of the sliding windows, in days.
+pub const WINDOWS: [i64; 3] = [7, 15, 30];
+
+impl Accumulated {
+    /// Nothing yet.
+    pub fn empty(subject: Subject) -> Self {
+        Self {
+            subject,
+            total_submissions: 0,
+            total_completions: 0,
+            last_days: [0; 3],
+            distribution: Distribution::default(),
+            occurred: None,
+        }
+    }
+
+    /// Adds one day of this subject, seen from the day `as_of`.
+    pub fn add(&mut self, day: &DailyCount, as_of: Date) {
+        self.total_submissions += day.submissions;
+        self.total_completions += day.completions;
+        let date = day.key.date;
+        let age = date.until(as_of).map_or(i64::MAX, |span| i64::from(span.get_days()));
+        for (count, days) in self.last_days.iter_mut().zip(WINDOWS) {
+            if (0..days).contains(&age) {
+                *count += day.submissions;
+            }
+        }
+        self.distribution.add(&day.distribution);
+        if day.submissions != 0 || day.completions != 0 {
+            let seen = self.occurred.get_or_insert(DayRange { start: date, end: date });
+            seen.start = seen.start.min(date);
+            seen.end = seen.end.max(date);
+        }
+    }
+
+    /// As `statistics_accumulated.distribution` has it.
+    pub fn to_json(&self) -> String {
+        let status = [("submitted", self.total_submissions), ("interpreted", self.total_completions)];
+        let dimensions = Dimensions {
+            risk: self.distribution.risk.clone(),
+            origin: self.distribution.origin.clone(),
+            status: status.into_iter().map(|(word, count)| (word.to_owned(), count)).collect(),
+        };
+        serde_json::to_string(&dimensions).unwrap_or_default()
+    }
+
+    /// Reads the distribution that [`Accumulated::to_json`] or an empty column gives.
+    ///
+    /// # Errors
+    /// When the text is not of that form.
+    pub fn distribution_of(text: Option<&str>) -> Result<Distribution, String> {
+        let Some(text) = text else { return Ok(Distribution::default()) };
+        let dimensions: Dimensions = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        Ok(Distribution { origin: dimensions.origin, risk: dimensions.risk })
+    }
+}
+
+/// The tasks of one plan, by state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanCounts {
+    /// Which plan.
+    pub plan_id: i64,
+    /// All of them, canceled ones included.
+    pub total_tasks: i64,
+    /// Completed ones.
+    pub completed_tasks: i64,
+    /// Pending and opened ones.
+    pub pending_tasks: i64,
+    /// Expired ones.
+    pub expired_tasks: i64,
+    /// Persons with a task.
+    pub enrolled_testees: i64,
+    /// Persons with a completed task.
+    pub active_testees: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::StatisticType;
+    use super::*;
+
+    fn subject(key: &str) -> Subject {
+        Subject { statistic: StatisticType::Questionnaire, key: key.to_owned() }
+    }
+
+    #[test]
+    fn windows_hold_the_day_itself_and_the_days_before() {
+        let as_of: Date = "2026-03-31".parse().unwrap();
+        let mut total = Accumulated::empty(subject("a"));
+        for (date, submissions) in [
+            ("2026-03-31", 1),
+            ("2026-03-25", 10),
+            ("2026-03-24", 100),
+            ("2026-03-17", 1_000),
+            ("2026-03-16", 10_000),
+            ("2026-03-02", 100_000),
+            ("2026-03-01", 1_000_000),
+            ("2026-04-01", 10_000_000),
+        ] {
+            let key = DailyKey { subject: subject("a"), date: date.parse().unwrap() };
+            let risk = [("low".to_owned(), 2)].into();
+            let distribution = Distribution { risk, ..Distribution::default() };
+            total.add(&DailyCount { key, submissions, completions: 1, distribution }, as_of);
+        }
+        assert_eq!(total.last_days, [11, 1_111, 111_111], "a day of the future is in no window");
+        assert_eq!((total.total_submissions, total.total_completions), (11_111_111, 8));
+        let seen = total.occurred.unwrap();
+        assert_eq!(
+            (seen.start.to_string(), seen.end.to_string()),
+            ("2026-03-01".to_owned(), "2026-04-01".to_owned())
+        );
+        assert_eq!(Accumulated::distribution_of(Some(&total.to_json())).unwrap(), total.distribution);
+        assert_eq!(
+            total.to_json(),
+            r#"{"risk":{"low":16},"origin":{},"status":{"interpreted":8,"submitted":11111111}}"#
+        );
+    }
+
+    #[test]
+    fn a_distribution_is_read_back_and_upstreams_empty_one_too() {
+        let empty = r#"{"risk_distribution":{},"origin_distribution":{}}"#;
+        assert_eq!(Distribution::from_extra_metrics(Some(empty)).unwrap(), Distribution::default());
+        assert_eq!(Distribution::default().to_extra_metrics(), None);
+        assert!(Distribution::from_extra_metrics(Some(r#"{"risk_distribution":3}"#)).is_err());
+    }
+}

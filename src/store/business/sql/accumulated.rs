@@ -1,0 +1,142 @@
+//! SQL of `statistics_accumulated`.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use super::SqlStore;
+use crate::domain::statistics::{Accumulated, DayRange, StatisticType, Subject};
+use crate::sql::{CellError, Columns, LONGEST_LIST, Upsert, Value, sql};
+use crate::store::business::AccumulatedStore;
+use crate::store::error::{Answer, verb};
+
+const ACCUMULATED: Upsert = Upsert {
+    table: "statistics_accumulated",
+    key: &["org_id", "statistic_type", "statistic_key"],
+    facts: &[
+        "total_submissions",
+        "total_completions",
+        "last7d_submissions",
+        "last15d_submissions",
+        "last30d_submissions",
+        "distribution",
+        "first_occurred_at",
+        "last_occurred_at",
+    ],
+    stamps: &["last_updated_at", "updated_at"],
+    created: "created_at",
+    deleted: "deleted_at",
+    version: "version",
+};
+
+/// The columns that [`accumulated`] reads.
+const COLUMNS: &str = "statistic_type, statistic_key, total_submissions, total_completions, last7d_submissions, \
+                       last15d_submissions, last30d_submissions, cast(distribution as char), \
+                       cast(first_occurred_at as char), cast(last_occurred_at as char)";
+
+#[async_trait]
+impl AccumulatedStore for SqlStore {
+    async fn put_accumulated(&self, org_id: i64, totals: &[Accumulated], now: Timestamp) -> Answer<u64> {
+        let now = self.stamps.write(now);
+        let row = |total: &Accumulated| {
+            let [week, fortnight, month] = total.last_days;
+            vec![
+                Value::from(org_id),
+                total.subject.statistic.as_str().into(),
+                (&total.subject.key).into(),
+                total.total_submissions.into(),
+                total.total_completions.into(),
+                week.into(),
+                fortnight.into(),
+                month.into(),
+                total.to_json().into(),
+                total.occurred.map(|days| midnight(days.start)).into(),
+                total.occurred.map(|days| midnight(days.end)).into(),
+                (&now).into(),
+                (&now).into(),
+                (&now).into(),
+            ]
+        };
+        let rows = totals.iter().map(row).collect();
+        verb("put_accumulated", ACCUMULATED.run(&self.db, rows)).await
+    }
+
+    async fn accumulated_of(&self, org_id: i64, subjects: &[Subject]) -> Answer<Vec<Accumulated>> {
+        verb("accumulated_of", async {
+            let mut found = Vec::with_capacity(subjects.len());
+            for subjects in subjects.chunks(LONGEST_LIST) {
+                // uk_statistics_accumulated
+                let tuples = subjects.iter().map(|s| [s.statistic.as_str().into(), (&s.key).into()]);
+                let query = sql(format!(
+                    "select {COLUMNS} from statistics_accumulated where org_id = ? and deleted_at is null \
+                     and (statistic_type, statistic_key) in "
+                ))
+                .bind(org_id)
+                .push_tuples(self.db.kind(), tuples);
+                found.extend(self.db.read_all(query, accumulated).await?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn orphans(&self, org_id: i64, after: Option<Subject>, limit: u32) -> Answer<Vec<Subject>> {
+        let (statistic, key) = after.map_or(("", String::new()), |s| (s.statistic.as_str(), s.key));
+        // uk_statistics_accumulated, uk_statistics_daily
+        let query = sql("select statistic_type, statistic_key from statistics_accumulated a \
+             where org_id = ? and deleted_at is null \
+             and (statistic_type > ? or (statistic_type = ? and statistic_key > ?)) \
+             and not exists (select 1 from statistics_daily d where d.org_id = a.org_id \
+             and d.statistic_type = a.statistic_type and d.statistic_key = a.statistic_key \
+             and d.deleted_at is null) order by statistic_type, statistic_key limit ?")
+        .bind(org_id)
+        .bind(statistic)
+        .bind(statistic)
+        .bind(key)
+        .bind(limit);
+        let read = |columns: &mut Columns| Ok(Subject { statistic: columns.parsed()?, key: columns.text()? });
+        verb("orphans", self.db.read_all(query, read)).await
+    }
+
+    async fn accumulated_sum(&self, org_id: i64, statistic: StatisticType) -> Answer<[i64; 3]> {
+        verb("accumulated_sum", async {
+            // uk_statistics_accumulated
+            let query = sql("select count(*), cast(coalesce(sum(total_submissions), 0) as signed), \
+                 cast(coalesce(sum(total_completions), 0) as signed) from statistics_accumulated \
+                 where org_id = ? and statistic_type = ? and deleted_at is null")
+            .bind(org_id)
+            .bind(statistic.as_str());
+            let read = |columns: &mut Columns| Ok([columns.int()?, columns.int()?, columns.int()?]);
+            Ok(self.db.read_one(query, read).await?.unwrap_or_default())
+        })
+        .await
+    }
+}
+
+/// The first instant of a day, as wall clock.
+fn midnight(day: Date) -> String {
+    format!("{day} 00:00:00.000")
+}
+
+fn accumulated(columns: &mut Columns) -> Result<Accumulated, CellError> {
+    Ok(Accumulated {
+        subject: Subject { statistic: columns.parsed()?, key: columns.text()? },
+        total_submissions: columns.int()?,
+        total_completions: columns.int()?,
+        last_days: [columns.int()?, columns.int()?, columns.int()?],
+        distribution: Accumulated::distribution_of(columns.optional_text()?.as_deref())?,
+        occurred: match (day(columns)?, day(columns)?) {
+            (Some(start), Some(end)) => Some(DayRange { start, end }),
+            _ => None,
+        },
+    })
+}
+
+/// The day of a wall clock, if there is one.
+fn day(columns: &mut Columns) -> Result<Option<Date>, CellError> {
+    let Some(text) = columns.optional_text()? else { return Ok(None) };
+    text.get(..10)
+        .and_then(|day| day.parse().ok())
+        .map(Some)
+        .ok_or_else(|| format!("no date and time: {text:?}"))
+}

@@ -1,0 +1,136 @@
+//! SQL of `statistics_daily`, and which organisations there are.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::SqlStore;
+use crate::domain::statistics::{DailyCount, DailyKey, DayRange, Distribution, Subject};
+use crate::sql::{CellError, Columns, LONGEST_LIST, Upsert, Value, sql};
+use crate::store::business::{DailyRow, DailyStore};
+use crate::store::error::{Answer, verb};
+
+const DAILY: Upsert = Upsert {
+    table: "statistics_daily",
+    key: &["org_id", "statistic_type", "statistic_key", "stat_date"],
+    facts: &["submission_count", "completion_count", "extra_metrics"],
+    stamps: &["updated_at"],
+    created: "created_at",
+    deleted: "deleted_at",
+    version: "version",
+};
+
+/// The columns that [`count`] reads. JSON is cast, because MySQL gives it in a type of its own.
+const COUNT: &str = "statistic_type, statistic_key, cast(stat_date as char), submission_count, completion_count, \
+                     cast(extra_metrics as char)";
+
+#[async_trait]
+impl DailyStore for SqlStore {
+    async fn put_daily(&self, org_id: i64, counts: &[DailyCount], now: Timestamp) -> Answer<u64> {
+        let now = self.stamps.write(now);
+        let row = |count: &DailyCount| {
+            vec![
+                Value::from(org_id),
+                count.key.subject.statistic.as_str().into(),
+                (&count.key.subject.key).into(),
+                count.key.date.to_string().into(),
+                count.submissions.into(),
+                count.completions.into(),
+                count.distribution.to_extra_metrics().into(),
+                (&now).into(),
+                (&now).into(),
+            ]
+        };
+        verb("put_daily", DAILY.run(&self.db, counts.iter().map(row).collect())).await
+    }
+
+    async fn daily_of(&self, org_id: i64, keys: &[DailyKey]) -> Answer<Vec<DailyCount>> {
+        verb("daily_of", async {
+            let mut found = Vec::with_capacity(keys.len());
+            for keys in keys.chunks(LONGEST_LIST) {
+                // uk_statistics_daily
+                let tuples = keys.iter().map(|key| {
+                    [
+                        key.subject.statistic.as_str().into(),
+                        (&key.subject.key).into(),
+                        key.date.to_string().into(),
+                    ]
+                });
+                let query = sql(format!(
+                    "select {COUNT} from statistics_daily where org_id = ? and deleted_at is null \
+                     and (statistic_type, statistic_key, stat_date) in "
+                ))
+                .bind(org_id)
+                .push_tuples(self.db.kind(), tuples);
+                found.extend(self.db.read_all(query, count).await?);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn daily_page(&self, org_id: i64, after: Option<DailyKey>, limit: u32) -> Answer<Vec<DailyRow>> {
+        let after = after.map_or_else(
+            // Nothing sorts before an empty type.
+            || [Value::from(""), "".into(), "1000-01-01".into()],
+            |key| {
+                let Subject { statistic, key: which } = key.subject;
+                [statistic.as_str().into(), which.into(), key.date.to_string().into()]
+            },
+        );
+        let [statistic, key, date] = after;
+        // uk_statistics_daily; written out, because MySQL finds no range in a comparison of tuples
+        let query = sql(format!(
+            "select {COUNT}, cast(updated_at as char) from statistics_daily where org_id = ? and deleted_at is null \
+             and (statistic_type > ? or (statistic_type = ? and statistic_key > ?) \
+             or (statistic_type = ? and statistic_key = ? and stat_date > ?)) \
+             order by statistic_type, statistic_key, stat_date limit ?"
+        ))
+        .bind(org_id)
+        .bind_all([statistic.clone(), statistic.clone(), key.clone(), statistic, key, date])
+        .bind(limit);
+        let read = |columns: &mut Columns| {
+            Ok(DailyRow { count: count(columns)?, updated_at: self.stamps.read(&columns.text()?)? })
+        };
+        verb("daily_page", self.db.read_all(query, read)).await
+    }
+
+    async fn daily_of_subject(
+        &self,
+        org_id: i64,
+        subject: &Subject,
+        days: DayRange,
+    ) -> Answer<Vec<DailyCount>> {
+        // uk_statistics_daily
+        let query = sql(format!(
+            "select {COUNT} from statistics_daily where org_id = ? and statistic_type = ? and statistic_key = ? \
+             and stat_date between ? and ? and deleted_at is null order by stat_date"
+        ))
+        .bind(org_id)
+        .bind(subject.statistic.as_str())
+        .bind(&subject.key)
+        .bind(days.start.to_string())
+        .bind(days.end.to_string());
+        verb("daily_of_subject", self.db.read_all(query, count)).await
+    }
+
+    async fn organisations(&self) -> Answer<BTreeSet<i64>> {
+        verb("organisations", async {
+            let query = sql("select org_id from assessment_plan union select org_id from statistics_daily \
+                 union select org_id from statistics_accumulated union select org_id from statistics_plan");
+            Ok(self.db.read_all(query, Columns::int).await?.into_iter().collect())
+        })
+        .await
+    }
+}
+
+fn count(columns: &mut Columns) -> Result<DailyCount, CellError> {
+    let subject = Subject { statistic: columns.parsed()?, key: columns.text()? };
+    Ok(DailyCount {
+        key: DailyKey { subject, date: columns.parsed()? },
+        submissions: columns.int()?,
+        completions: columns.int()?,
+        distribution: Distribution::from_extra_metrics(columns.optional_text()?.as_deref())?,
+    })
+}

@@ -1,0 +1,216 @@
+//! SQL of `assessment_task`, one task or one testee at a time.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use super::plans::{lock_plan, offset};
+use super::{SqlStore, Stamps};
+use crate::domain::plan::PlanStatus;
+use crate::domain::plan_task::{PlanTask, TaskStatus};
+use crate::sql::{CellError, Columns, Statement, Tx, Value, insert_rows, is_taken, sql};
+use crate::store::business::plans::{Enrolment, Inserted, Moved, Page, Paged, PlanTaskStore, TaskFilter};
+use crate::store::error::{Answer, verb};
+
+/// The columns that [`task`] reads.
+const COLUMNS: &str = "id, plan_id, seq, org_id, testee_id, scale_code, cast(planned_at as char), \
+                       cast(open_at as char), cast(expire_at as char), cast(completed_at as char), status, \
+                       assessment_id, entry_token, entry_url";
+
+/// The columns of a task that is made.
+const NEW_TASK: [&str; 10] = [
+    "id",
+    "plan_id",
+    "seq",
+    "org_id",
+    "testee_id",
+    "scale_code",
+    "planned_at",
+    "status",
+    "created_at",
+    "updated_at",
+];
+
+/// States of which there is more to come.
+const LIVING: &str = "status in ('pending', 'opened')";
+
+#[async_trait]
+impl PlanTaskStore for SqlStore {
+    async fn enrol(&self, tasks: &[PlanTask], now: Timestamp) -> Answer<Inserted> {
+        verb("enrol", async {
+            let Some(first) = tasks.first() else { return Ok(Inserted::Done) };
+            let mut tx = self.db.begin().await?;
+            // Two enrolments in one plan take turns, so each sees the tasks of the other.
+            let status = lock_plan(&mut tx, self.db.kind(), first.org_id, first.plan_id).await?;
+            if status != Some(PlanStatus::Active) {
+                return Ok(Inserted::Stale);
+            }
+            // idx_assessment_task_plan
+            let query = sql(format!(
+                "select count(*) from assessment_task where plan_id = ? and testee_id = ? and org_id = ? \
+                 and {LIVING} and deleted_at is null"
+            ));
+            let query = query.bind_all([first.plan_id, first.testee_id, first.org_id]);
+            if tx.read_one(query, Columns::count).await? > Some(0) {
+                return Ok(Inserted::Duplicate);
+            }
+            self.insert_tasks(tx, tasks, now).await
+        })
+        .await
+    }
+
+    async fn terminate(&self, org_id: i64, plan_id: i64, testee_id: i64, now: Timestamp) -> Answer<u64> {
+        let cancel = cancel(org_id, plan_id, &self.stamps.write(now));
+        verb("terminate", self.db.execute(cancel.push(" and testee_id = ?").bind(testee_id))).await
+    }
+
+    async fn enrolments(&self, org_id: i64, plan_id: i64) -> Answer<Vec<Enrolment>> {
+        // idx_assessment_task_plan, primary key
+        let query = sql("select t.testee_id, g.completed, t.seq, cast(t.planned_at as char) from \
+             (select max(id) as newest, max(case when status = 'completed' then seq else 0 end) as completed \
+             from assessment_task where plan_id = ? and org_id = ? and deleted_at is null group by testee_id) g \
+             join assessment_task t on t.id = g.newest order by t.testee_id");
+        let read = |columns: &mut Columns| {
+            Ok(Enrolment {
+                testee_id: columns.int()?,
+                completed: seq(columns)?,
+                last_seq: seq(columns)?,
+                last_planned_at: self.stamps.read(&columns.text()?)?,
+            })
+        };
+        verb("enrolments", self.db.read_all(query.bind_all([plan_id, org_id]), read)).await
+    }
+
+    async fn find_task(&self, org_id: i64, id: i64) -> Answer<Option<PlanTask>> {
+        // primary key
+        let query = sql(format!(
+            "select {COLUMNS} from assessment_task where id = ? and org_id = ? and deleted_at is null"
+        ));
+        let read = |columns: &mut Columns| task(columns, &self.stamps);
+        verb("find_task", self.db.read_one(query.bind_all([id, org_id]), read)).await
+    }
+
+    async fn tasks(&self, org_id: i64, filter: TaskFilter, page: Page) -> Answer<Paged<PlanTask>> {
+        verb("tasks", async {
+            let mut tx = self.db.snapshot().await?;
+            // idx_assessment_task_plan or idx_assessment_task_testee, else idx_assessment_task_due
+            let count = wanted("select count(*) from assessment_task", org_id, filter);
+            let total = tx.read_one(count, Columns::count).await?.unwrap_or_default();
+            let query = wanted(&format!("select {COLUMNS} from assessment_task"), org_id, filter)
+                .push(" order by planned_at, id limit ? offset ?")
+                .bind_all([page.size.into(), offset(page)]);
+            let items = tx.read_all(query, |columns| task(columns, &self.stamps)).await?;
+            Ok(Paged { items, total })
+        })
+        .await
+    }
+
+    async fn move_task(&self, from: TaskStatus, task: &PlanTask, now: Timestamp) -> Answer<Moved> {
+        verb("move_task", async {
+            let stamp = |at: Option<Timestamp>| at.map(|at| self.stamps.write(at));
+            // primary key
+            let query =
+                sql("update assessment_task set status = ?, open_at = ?, expire_at = ?, completed_at = ?, \
+                 assessment_id = ?, entry_token = ?, entry_url = ?, updated_at = ?, version = version + 1 \
+                 where id = ? and org_id = ? and status = ? and deleted_at is null")
+                .bind(task.status.as_str())
+                .bind_all([stamp(task.open_at), stamp(task.expire_at), stamp(task.completed_at)])
+                .bind(task.assessment_id)
+                .bind_all([task.entry_token.as_ref(), task.entry_url.as_ref()])
+                .bind(self.stamps.write(now))
+                .bind_all([task.id, task.org_id])
+                .bind(from.as_str());
+            match self.db.execute(query).await {
+                Ok(1) => Ok(Moved::Done),
+                Ok(_) => Ok(Moved::Stale),
+                // The only unique key beside the primary one.
+                Err(error) if is_taken(&error) => Ok(Moved::AssessmentTaken),
+                Err(error) => Err(error),
+            }
+        })
+        .await
+    }
+}
+
+impl SqlStore {
+    /// Inserts the tasks and ends the transaction; when one of their ids is taken, nothing is changed.
+    pub(super) async fn insert_tasks(
+        &self,
+        mut tx: Tx,
+        tasks: &[PlanTask],
+        now: Timestamp,
+    ) -> Result<Inserted, sqlx::Error> {
+        let now = self.stamps.write(now);
+        let row = |task: &PlanTask| {
+            vec![
+                task.id.into(),
+                task.plan_id.into(),
+                task.seq.into(),
+                task.org_id.into(),
+                task.testee_id.into(),
+                (&task.scale_code).into(),
+                self.stamps.write(task.planned_at).into(),
+                task.status.as_str().into(),
+                (&now).into(),
+                (&now).into(),
+            ]
+        };
+        let rows: Vec<Vec<Value>> = tasks.iter().map(row).collect();
+        match insert_rows(&mut tx, "assessment_task", &NEW_TASK, &rows).await {
+            Ok(()) => {}
+            Err(error) if is_taken(&error) => return Ok(Inserted::IdTaken),
+            Err(error) => return Err(error),
+        }
+        tx.commit().await?;
+        Ok(Inserted::Done)
+    }
+}
+
+/// Cancels what is not over of a plan; more conditions may follow.
+pub(super) fn cancel(org_id: i64, plan_id: i64, now: &str) -> Statement {
+    // idx_assessment_task_plan
+    sql(format!(
+        "update assessment_task set status = 'canceled', updated_at = ?, version = version + 1 \
+         where plan_id = ? and org_id = ? and {LIVING} and deleted_at is null"
+    ))
+    .bind(now)
+    .bind_all([plan_id, org_id])
+}
+
+fn wanted(select: &str, org_id: i64, filter: TaskFilter) -> Statement {
+    let mut query = sql(format!("{select} where org_id = ? and deleted_at is null")).bind(org_id);
+    if let Some(plan) = filter.plan_id {
+        query = query.push(" and plan_id = ?").bind(plan);
+    }
+    if let Some(testee) = filter.testee_id {
+        query = query.push(" and testee_id = ?").bind(testee);
+    }
+    if let Some(status) = filter.status {
+        query = query.push(" and status = ?").bind(status.as_str());
+    }
+    query
+}
+
+fn seq(columns: &mut Columns) -> Result<u32, CellError> {
+    let seq = columns.count()?;
+    u32::try_from(seq).map_err(|_| format!("no number of a task: {seq}"))
+}
+
+fn task(columns: &mut Columns, stamps: &Stamps) -> Result<PlanTask, CellError> {
+    let optional = |text: Option<String>| text.map(|text| stamps.read(&text)).transpose();
+    Ok(PlanTask {
+        id: columns.int()?,
+        plan_id: columns.int()?,
+        seq: seq(columns)?,
+        org_id: columns.int()?,
+        testee_id: columns.int()?,
+        scale_code: columns.text()?,
+        planned_at: stamps.read(&columns.text()?)?,
+        open_at: optional(columns.optional_text()?)?,
+        expire_at: optional(columns.optional_text()?)?,
+        completed_at: optional(columns.optional_text()?)?,
+        status: columns.parsed()?,
+        assessment_id: columns.optional_int()?,
+        entry_token: columns.optional_text()?,
+        entry_url: columns.optional_text()?,
+    })
+}
