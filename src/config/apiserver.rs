@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::auth::{self, Auth, DevIam, RateLimit};
 use super::load::Loaded;
 use super::problem::{ConfigError, Problem};
+use super::section::section;
 use super::server::{Database, Log, Redis, Server, USE_DEFAULT, at_least_a_second};
 use super::setting::{Setting, setting};
 use crate::domain::entry::EntryBase;
@@ -35,39 +36,25 @@ pub struct ApiserverConfig {
     pub log: Log,
 }
 
-/// Section `sync`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sync {
-    /// How long a sync holds its lease without a sign of life.
-    pub lease: Duration,
-    /// How long the records of syncs are kept.
-    pub keep_records: Duration,
-    /// How long the id of a counted event is remembered.
-    pub remember_events: Duration,
-}
-
-/// Section `plan`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
-    /// Where testees go to fill in an opened task.
-    pub entry_base_url: Option<String>,
-    /// How long an opened task can be filled in.
-    pub entry_ttl: Duration,
-}
-
-impl Default for Sync {
-    fn default() -> Self {
-        Self {
-            lease: Duration::from_secs(15),
-            keep_records: Duration::from_hours(90 * 24),
-            remember_events: Duration::from_hours(30 * 24),
-        }
+section! {
+    /// Section `sync`.
+    pub struct Sync {
+        /// How long a sync holds its lease without a sign of life.
+        pub lease: Duration = Duration::from_secs(15),
+        /// How long the records of syncs are kept.
+        pub keep_records: Duration = Duration::from_hours(90 * 24),
+        /// How long the id of a counted event is remembered.
+        pub remember_events: Duration = Duration::from_hours(30 * 24),
     }
 }
 
-impl Default for Plan {
-    fn default() -> Self {
-        Self { entry_base_url: None, entry_ttl: Duration::from_hours(7 * 24) }
+section! {
+    /// Section `plan`.
+    pub struct Plan {
+        /// Where testees go to fill in an opened task.
+        pub entry_base_url: Option<String>,
+        /// How long an opened task can be filled in.
+        pub entry_ttl: Duration = Duration::from_hours(7 * 24),
     }
 }
 

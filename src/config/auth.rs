@@ -9,97 +9,64 @@ use url::Url;
 use super::field::{Field, SecretText, UrlText, Value};
 use super::load::Loaded;
 use super::problem::Origin;
+use super::section::section;
 use super::server::{USE_DEFAULT, Wrong, at_least_a_second};
 use crate::domain::host::is_loopback;
 use crate::domain::word::words;
 
-/// Section `auth`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Auth {
-    /// The claim `iss`.
-    pub issuer: String,
-    /// Must be in the claim `aud`.
-    pub audience: String,
-    /// How far the clocks may differ.
-    pub leeway: Duration,
-    /// Signatures that are accepted.
-    pub algorithms: Vec<SignatureAlgorithm>,
-    /// Key set of the IAM; unset means the development IAM.
-    pub jwks_url: Option<UrlText>,
-    /// Older keys are fetched again.
-    pub jwks_refresh: Duration,
-    /// An unknown key id causes one fetch in this time.
-    pub jwks_cooldown: Duration,
-    /// Deadline of a fetch.
-    pub jwks_timeout: Duration,
-    /// How old keys may become while the IAM is down.
-    pub jwks_max_stale: Duration,
-    /// CAs that are trusted for `jwks_url` instead of the machine's.
-    pub ca_file: Option<PathBuf>,
-}
-
-/// Section `rate_limit`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RateLimit {
-    /// Requests a second of one caller; 0 is no limit.
-    pub per_second: u32,
-    /// Requests of one caller at once.
-    pub burst: u32,
-}
-
-/// Section `dev_iam`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct DevIam {
-    /// Whether it runs.
-    pub enabled: bool,
-    /// Account name.
-    pub username: String,
-    /// Password; unset, and no file, means a generated one.
-    pub password: Option<SecretText>,
-    /// File that holds the password.
-    pub password_file: Option<PathBuf>,
-    /// Life of a token.
-    pub ttl: Duration,
-    /// Wrong passwords in a row until the account is locked; 0 is never.
-    pub lockout_threshold: u32,
-    /// How long it stays locked.
-    pub lockout_duration: Duration,
-}
-
-impl Default for Auth {
-    fn default() -> Self {
-        Self {
-            issuer: "qs-dev-iam".to_owned(),
-            audience: "qs".to_owned(),
-            leeway: Duration::from_secs(30),
-            algorithms: vec![SignatureAlgorithm::Rs256, SignatureAlgorithm::Es256],
-            jwks_url: None,
-            jwks_refresh: Duration::from_mins(5),
-            jwks_cooldown: Duration::from_secs(30),
-            jwks_timeout: Duration::from_secs(5),
-            jwks_max_stale: Duration::from_hours(24),
-            ca_file: None,
-        }
+section! {
+    /// Section `auth`.
+    pub struct Auth {
+        /// The claim `iss`.
+        pub issuer: String = "qs-dev-iam".to_owned(),
+        /// Must be in the claim `aud`.
+        pub audience: String = "qs".to_owned(),
+        /// How far the clocks may differ.
+        pub leeway: Duration = Duration::from_secs(30),
+        /// Signatures that are accepted.
+        pub algorithms: Vec<SignatureAlgorithm> = vec![SignatureAlgorithm::Rs256, SignatureAlgorithm::Es256],
+        /// Key set of the IAM; unset means the development IAM.
+        pub jwks_url: Option<UrlText>,
+        /// Older keys are fetched again.
+        pub jwks_refresh: Duration = Duration::from_mins(5),
+        /// An unknown key id causes one fetch in this time.
+        pub jwks_cooldown: Duration = Duration::from_secs(30),
+        /// Deadline of a fetch.
+        pub jwks_timeout: Duration = Duration::from_secs(5),
+        /// How old keys may become while the IAM is down.
+        pub jwks_max_stale: Duration = Duration::from_hours(24),
+        /// CAs that are trusted for `jwks_url` instead of the machine's.
+        pub ca_file: Option<PathBuf>,
     }
 }
 
-impl Default for RateLimit {
-    fn default() -> Self {
-        Self { per_second: 100, burst: 200 }
+section! {
+    /// Section `rate_limit`.
+    pub struct RateLimit {
+        /// Requests a second of one caller; 0 is no limit.
+        pub per_second: u32 = 100,
+        /// Requests of one caller at once.
+        pub burst: u32 = 200,
     }
 }
 
-impl Default for DevIam {
-    fn default() -> Self {
-        Self {
-            enabled: false,
-            username: "dev".to_owned(),
-            password: None,
-            password_file: None,
-            ttl: Duration::from_mins(15),
-            lockout_threshold: 3,
-            lockout_duration: Duration::from_mins(15),
-        }
+section! {
+    /// Section `dev_iam`.
+    pub struct DevIam {
+        /// Whether it runs.
+        pub enabled: bool,
+        /// Account name.
+        pub username: String = "dev".to_owned(),
+        /// Password; unset, and no file, means a generated one.
+        pub password: Option<SecretText>,
+        /// File that holds the password.
+        pub password_file: Option<PathBuf>,
+        /// Life of a token.
+        pub ttl: Duration = Duration::from_mins(15),
+        /// Wrong passwords in a row until the account is locked; 0 is never.
+        pub lockout_threshold: u32 = 3,
+        /// How long it stays locked.
+        pub lockout_duration: Duration = Duration::from_mins(15),
     }
 }
 

@@ -9,6 +9,7 @@ mod field;
 mod file;
 mod load;
 mod problem;
+mod section;
 mod setting;
 
 #[cfg(feature = "server")]

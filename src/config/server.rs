@@ -7,21 +7,23 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use super::field::{Bytes, Field, SecretText, Value, word_fields};
+use super::section::section;
 use crate::domain::word::words;
 
-/// Section `server`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Server {
-    /// Address and port to listen on.
-    pub addr: SocketAddr,
-    /// How long running requests and syncs may go on after a signal.
-    pub shutdown_grace: Duration,
-    /// Deadline of a request.
-    pub request_timeout: Duration,
-    /// Largest request body.
-    pub max_body: Bytes,
-    /// Zone whose days are counted; unset means the zone of the machine.
-    pub timezone: Option<Zone>,
+section! {
+    /// Section `server`.
+    pub struct Server {
+        /// Address and port to listen on.
+        pub addr: SocketAddr = SocketAddr::from(([127, 0, 0, 1], 8080)),
+        /// How long running requests and syncs may go on after a signal.
+        pub shutdown_grace: Duration = Duration::from_secs(30),
+        /// Deadline of a request.
+        pub request_timeout: Duration = Duration::from_mins(5),
+        /// Largest request body.
+        pub max_body: Bytes = Bytes(1 << 20),
+        /// Zone whose days are counted; unset means the zone of the machine.
+        pub timezone: Option<Zone>,
+    }
 }
 
 impl Server {
@@ -31,56 +33,41 @@ impl Server {
     }
 }
 
-/// Section `database`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Database {
-    /// `sqlite:…` or `mysql:…`; it may carry a password, so it is never shown. Unset means a file in the state directory.
-    pub url: Option<SecretText>,
-    /// File that holds the URL.
-    pub url_file: Option<PathBuf>,
-    /// Zone whose wall clock the `DATETIME` columns show; unset means `server.timezone` on MySQL, UTC on SQLite.
-    pub timezone: Option<Zone>,
-    /// Connections at most.
-    pub connections: u32,
-    /// Whether `serve` takes schema changes that are missing.
-    pub migrate: bool,
-}
-
-/// Section `redis`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Redis {
-    /// `redis://…` or `rediss://…`; it may carry a password, so it is never shown. Unset means embedded counters.
-    pub url: Option<SecretText>,
-    /// File that holds the URL.
-    pub url_file: Option<PathBuf>,
-}
-
-/// Section `log`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Log {
-    /// What is written.
-    pub level: LogLevel,
-    /// Shape of a line.
-    pub format: LogShape,
-    /// Directory of the daily files; unset means stderr alone.
-    pub dir: Option<PathBuf>,
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            addr: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            shutdown_grace: Duration::from_secs(30),
-            request_timeout: Duration::from_mins(5),
-            max_body: Bytes(1 << 20),
-            timezone: None,
-        }
+section! {
+    /// Section `database`.
+    pub struct Database {
+        /// `sqlite:…` or `mysql:…`; it may carry a password, so it is never shown. Unset means a file in the state directory.
+        pub url: Option<SecretText>,
+        /// File that holds the URL.
+        pub url_file: Option<PathBuf>,
+        /// Zone whose wall clock the `DATETIME` columns show; unset means `server.timezone` on MySQL, UTC on SQLite.
+        pub timezone: Option<Zone>,
+        /// Connections at most.
+        pub connections: u32 = 8,
+        /// Whether `serve` takes schema changes that are missing.
+        pub migrate: bool = true,
     }
 }
 
-impl Default for Database {
-    fn default() -> Self {
-        Self { url: None, url_file: None, timezone: None, connections: 8, migrate: true }
+section! {
+    /// Section `redis`.
+    pub struct Redis {
+        /// `redis://…` or `rediss://…`; it may carry a password, so it is never shown. Unset means embedded counters.
+        pub url: Option<SecretText>,
+        /// File that holds the URL.
+        pub url_file: Option<PathBuf>,
+    }
+}
+
+section! {
+    /// Section `log`.
+    pub struct Log {
+        /// What is written.
+        pub level: LogLevel,
+        /// Shape of a line.
+        pub format: LogShape,
+        /// Directory of the daily files; unset means stderr alone.
+        pub dir: Option<PathBuf>,
     }
 }
 
