@@ -15,7 +15,7 @@ async fn readiness(server: &Signed) -> StatusCode {
 
 #[tokio::test]
 async fn a_killed_database_is_a_failure_with_true_counts() {
-    let Some(mut rig) = Rig::start("MariaDB is killed in mid-sync", "1s").await else { return };
+    let Some(mut rig) = Rig::start("MariaDB is killed in mid-sync", "2s").await else { return };
     rig.fill(1, MANY);
     let mut server = rig.server().await;
     assert_eq!(readiness(&server).await, StatusCode::OK);
