@@ -1,7 +1,7 @@
 //! qs-scheduler: a scheduled call that tells the truth.
 //!
 //! Three programs share this library: `qs-api-call` (the call that a crontab line makes), `qs-apiserver` (the business
-//! endpoints that are called) and `qs-scheduler` (the same crontab with history, retries and high availability).
+//! endpoints that are called) and `qs-scheduler` (today the demonstration; the daemon that runs the same crontab is to come).
 //!
 //! The folders are layers; a small test (`tests/it/layers`) keeps their imports to this table:
 //!
@@ -10,8 +10,8 @@
 //! | L0 | [`domain`], [`crontab`] | nothing of ours (`crontab` → `domain`) |
 //! | L1 | [`clock`], [`secret`], [`files`], [`config`] and, for the servers, `telemetry`, `metrics`, `sql`, `redis` | L0 (`config`, `sql`, `redis` → `secret`) |
 //! | L2 | [`client`], [`journal`], [`notify`] and, for the servers, `identity`, `store`, `lease`, `counters` | L0, L1; never each other |
-//! | L3 | [`deploy`] and, for the servers, `business` | L0, L1 and of L2 `client`, `journal`, `lease` and the traits of the others; never each other |
-//! | L4 | [`cli`], `http` (`http::edge` serves every program and sees none) | L0–L3 |
+//! | L3 | [`deploy`] and, for the servers, `business` | L0, L1 and of L2 `client`, `journal`, `lease` and the ports of `store`, `counters`, `notify`; never each other |
+//! | L4 | [`cli`], `http` | L0–L3; `http` never `store`, `http::edge` no program; `cli::call` only `client`, `journal`, `notify`, `deploy` |
 //! | L5 | [`app`] | everything: the only place that names a concrete adapter |
 
 #[cfg(feature = "server")]

@@ -1,6 +1,6 @@
 //! L1 · One Redis: connections, pipelines and scripts, and what its errors may say.
 //!
-//! Whoever uses a [`Link`] does not see how many servers stand behind the URL. [`address`] is the one place that does.
+//! Whoever uses a [`Link`] does not see how many servers stand behind the URL. `address` is the one place that does.
 
 mod address;
 mod error;
