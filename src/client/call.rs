@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use reqwest::Method;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -11,16 +10,17 @@ use super::judge::{Judgement, judge};
 use super::keeper::TokenKeeper;
 use super::reply::Reply;
 use super::request::{Request, RequestError};
+use super::retry;
 use super::token::TokenPolicy;
 use super::token_file::TokenFile;
 use super::transport::{Transport, TransportOptions};
 use crate::clock::SharedClock;
-use crate::config::call::{Call, CallConfig};
+use crate::config::call::CallConfig;
 use crate::crontab::invocation::Invocation;
 use crate::domain::duration::millis;
 use crate::domain::id::ExecutionId;
 use crate::domain::outcome::{CallOutcome, CallReport};
-use crate::domain::retry::{RetryPolicy, Verdict};
+use crate::domain::retry::Verdict;
 use crate::secret::Redactor;
 
 /// What a client needs to know.
@@ -40,8 +40,10 @@ pub struct ClientSettings {
 #[derive(Clone)]
 pub struct Client {
     pub(super) config: Arc<CallConfig>,
-    transport: Arc<Transport>,
-    tokens: Arc<TokenKeeper>,
+    /// What connects.
+    pub transport: Arc<Transport>,
+    /// What keeps the token.
+    pub tokens: Arc<TokenKeeper>,
     redactor: Arc<Redactor>,
     clock: SharedClock,
 }
@@ -67,16 +69,6 @@ impl Client {
             clock: clock.clone(),
         });
         Self { config, transport, tokens, redactor, clock }
-    }
-
-    /// What connects.
-    pub fn transport(&self) -> &Transport {
-        &self.transport
-    }
-
-    /// What keeps the token.
-    pub fn tokens(&self) -> &TokenKeeper {
-        &self.tokens
     }
 
     /// The request that `invocation` describes; `parent` is the `traceparent` that it continues.
@@ -110,7 +102,7 @@ impl Client {
     /// Sends until the answer stands: a rejected token is replaced once, a failure repeated as the policy allows.
     pub(super) async fn send(&self, request: &Request, deadline: Instant) -> CallReport {
         let call = &self.config.call;
-        let retry = retry_of(call, &request.method);
+        let retry = retry::of_call(call, &request.method);
         let mut report = CallReport::without_reply(CallOutcome::Unknown, "");
         let (mut held, mut rejected) = (None, None);
         let (mut failures, mut replaced) = (0, false);
@@ -154,11 +146,12 @@ impl Client {
                     tokio::time::sleep(wait).await;
                     held = Some((token, source));
                 }
-                Verdict::OutOfTime => {
-                    info!(event = "out_of_time", reason, "No time is left for another attempt");
+                verdict => {
+                    if verdict == Verdict::OutOfTime {
+                        info!(event = "out_of_time", reason, "No time is left for another attempt");
+                    }
                     return self.report(&report, &judgement, answer.ok());
                 }
-                Verdict::Stop => return self.report(&report, &judgement, answer.ok()),
             }
         }
     }
@@ -175,22 +168,5 @@ impl Client {
             token_source: so_far.token_source,
             ..CallReport::without_reply(judgement.outcome, clean(&judgement.message))
         }
-    }
-}
-
-/// When a call is repeated. Methods that RFC 9110 calls idempotent need no declaration.
-fn retry_of(call: &Call, method: &Method) -> RetryPolicy {
-    RetryPolicy { idempotent: call.idempotent || method.is_idempotent(), keyed: true, ..retry_policy(call) }
-}
-
-/// How a login is repeated. It always may be: it changes nothing but the clock of the lock-out, and only a rejection
-/// does that.
-pub(super) fn retry_policy(call: &Call) -> RetryPolicy {
-    RetryPolicy {
-        retries: call.retries,
-        base: call.retry_base,
-        cap: call.retry_cap,
-        idempotent: true,
-        keyed: false,
     }
 }

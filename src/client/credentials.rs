@@ -2,37 +2,12 @@
 //!
 //! There is no option that takes a secret: the command line of a process is public.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use thiserror::Error;
 
-use crate::config::SecretText;
 use crate::secret::Secret;
 use crate::secret::file::{SecretFileError, SecretFiles};
-
-/// One secret as it is configured.
-#[derive(Clone, Debug)]
-pub struct Credential {
-    /// What it is, and the name of its file in `$CREDENTIALS_DIRECTORY`: `iam-password`.
-    pub name: &'static str,
-    /// `$CREDENTIALS_DIRECTORY`.
-    pub directory: Option<PathBuf>,
-    /// The `*_file` setting.
-    pub file: Option<PathBuf>,
-    /// The value itself.
-    pub value: Option<SecretText>,
-    /// Accept files that others may read.
-    pub allow_insecure: bool,
-}
-
-/// Where a secret was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// In this file.
-    File(PathBuf),
-    /// In the environment or the configuration file.
-    Value,
-}
 
 /// Why a secret cannot be used. Nothing has been sent.
 #[derive(Debug, Error)]
@@ -56,24 +31,18 @@ fn explain(error: &SecretFileError) -> String {
     }
 }
 
-impl Credential {
-    /// Finds and reads the secret; `None` when it is not configured anywhere.
-    pub fn read(&self) -> Result<Option<(Secret, Found)>, CredentialError> {
-        if let Some(path) =
-            self.directory.as_ref().map(|dir| dir.join(self.name)).filter(|path| path.exists())
-        {
-            return self.read_file(&path).map(Some);
-        }
-        if let Some(path) = &self.file {
-            return self.read_file(path).map(Some);
-        }
-        Ok(self.value.as_ref().map(|value| (value.0.clone(), Found::Value)))
-    }
-
-    fn read_file(&self, path: &Path) -> Result<(Secret, Found), CredentialError> {
-        let files = SecretFiles { credentials: self.directory.clone(), allow_insecure: self.allow_insecure };
-        let secret = files.read(path).map_err(|source| CredentialError { name: self.name, source })?;
-        Ok((secret, Found::File(path.to_owned())))
+/// Finds and reads a secret; `None` when it is not configured anywhere. `name` says what it is and is the name of its
+/// file in `$CREDENTIALS_DIRECTORY`: `iam-password`. `file` is the `*_file` setting, `value` the value itself.
+pub fn read(
+    files: &SecretFiles,
+    name: &'static str,
+    file: Option<&Path>,
+    value: Option<Secret>,
+) -> Result<Option<Secret>, CredentialError> {
+    let given = files.credentials.as_ref().map(|dir| dir.join(name)).filter(|path| path.exists());
+    match given.as_deref().or(file) {
+        Some(path) => files.read(path).map(Some).map_err(|source| CredentialError { name, source }),
+        None => Ok(value),
     }
 }
 
@@ -92,42 +61,31 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("password.txt");
         write(&file, "from file\n", 0o600);
-        let mut credential = Credential {
-            name: "iam-password",
-            directory: Some(dir.path().to_owned()),
-            file: Some(file.clone()),
-            value: Some(SecretText(Secret::new("from value"))),
-            allow_insecure: false,
-        };
-        let (secret, found) = credential.read().unwrap().unwrap();
-        assert_eq!((secret.expose(), found), ("from file", Found::File(file)));
+        let named = SecretFiles { credentials: Some(dir.path().to_owned()), allow_insecure: false };
+        let value = Secret::new("from value");
+        let both = || read(&named, "iam-password", Some(&file), Some(value.clone())).unwrap().unwrap();
+        assert_eq!(both().expose(), "from file");
         write(&dir.path().join("iam-password"), " spaced \n\r\n", 0o400);
-        assert_eq!(credential.read().unwrap().unwrap().0.expose(), " spaced \n");
-        credential.directory = None;
-        credential.file = None;
-        assert_eq!(credential.read().unwrap().unwrap(), (Secret::new("from value"), Found::Value));
-        credential.value = None;
-        assert!(credential.read().unwrap().is_none());
+        assert_eq!(both().expose(), " spaced \n");
+        let none = SecretFiles::default();
+        assert_eq!(read(&none, "iam-password", None, Some(value.clone())).unwrap(), Some(value));
+        assert_eq!(read(&none, "iam-password", None, None).unwrap(), None);
     }
 
     #[test]
     fn a_file_that_is_missing_open_or_empty_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("p");
-        let mut credential = Credential {
-            name: "iam-password",
-            directory: None,
-            file: Some(path.clone()),
-            value: Some(SecretText(Secret::new("must not be used instead"))),
-            allow_insecure: false,
+        let read = |allow_insecure| {
+            let files = SecretFiles { credentials: None, allow_insecure };
+            read(&files, "iam-password", Some(&path), Some(Secret::new("must not be used instead")))
         };
-        assert!(credential.read().unwrap_err().source.is_missing());
+        assert!(read(false).unwrap_err().source.is_missing());
         write(&path, "hunter2", 0o644);
-        let error = credential.read().unwrap_err();
+        let error = read(false).unwrap_err();
         assert!(matches!(error.source, SecretFileError::Insecure { mode: 0o644, .. }), "{error}");
-        credential.allow_insecure = true;
-        assert_eq!(credential.read().unwrap().unwrap().0.expose(), "hunter2");
+        assert_eq!(read(true).unwrap().unwrap().expose(), "hunter2");
         write(&path, "\n", 0o600);
-        assert!(credential.read().unwrap_err().source.is_invalid());
+        assert!(read(true).unwrap_err().source.is_invalid());
     }
 }

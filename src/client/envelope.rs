@@ -46,14 +46,15 @@ impl Envelope {
         };
         let text = |key: &str| object.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
         let nested = object.get("error").and_then(|error| error.get("message")).and_then(Value::as_str);
-        let message = text("message")
-            .or_else(|| text("msg"))
-            .or_else(|| text("error_description"))
-            .or_else(|| text("error"))
-            .or(nested)
-            .or_else(|| text("detail"))
-            .map(str::to_owned);
-        Self { code, message }
+        let message = ["message", "msg", "error_description", "error"].into_iter().find_map(text);
+        Self { code, message: message.or(nested).or_else(|| text("detail")).map(str::to_owned) }
+    }
+
+    /// `what`, followed by the code and the message when there are any.
+    pub fn behind(&self, what: &str) -> String {
+        let code = self.code.as_ref().map(|code| format!(", code {code}")).unwrap_or_default();
+        let message = self.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+        format!("{what}{code}{message}")
     }
 
     /// Whether the code, if any, is one of `accepted`.

@@ -131,12 +131,7 @@ impl Login {
 pub fn read(reply: &Reply, now: Timestamp) -> LoginReply {
     let json = reply.json();
     let envelope = json.as_ref().ok().and_then(Option::as_ref).map(Envelope::of).unwrap_or_default();
-    let said = || {
-        let status = format!("HTTP {}", reply.status);
-        let code = envelope.code.as_ref().map(|code| format!(", code {code}")).unwrap_or_default();
-        let message = envelope.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
-        format!("{status}{code}{message}")
-    };
+    let said = || envelope.behind(&format!("HTTP {}", reply.status));
     match reply.status {
         200..=299 => {}
         400 | 401 | 403 | 423 => return LoginReply::Rejected(said()),

@@ -5,6 +5,7 @@ use super::reply::{BodyEnd, Reply};
 use super::transport::SendFailure;
 use crate::domain::outcome::CallOutcome;
 use crate::domain::retry::FailureClass;
+use crate::domain::size;
 
 /// The verdict on one attempt.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,117 +32,82 @@ pub fn judge(answer: &Result<Reply, SendFailure>, accepted: &[i64], repeatable: 
 }
 
 fn judge_failure(failure: &SendFailure, repeatable: bool) -> Judgement {
-    let (outcome, class) = match (failure.sent, repeatable) {
-        (false, _) => (CallOutcome::TryLater, FailureClass::NeverSent),
-        (true, true) => (CallOutcome::TryLater, FailureClass::Unanswered),
-        (true, false) => (CallOutcome::Unknown, FailureClass::Unanswered),
-    };
+    let (outcome, class) =
+        if failure.sent { unanswered(repeatable) } else { (CallOutcome::TryLater, FailureClass::NeverSent) };
     Judgement { outcome, class, token_rejected: false, code: None, message: failure.to_string() }
 }
 
+/// What a request comes to that left and has no whole answer.
+fn unanswered(repeatable: bool) -> (CallOutcome, FailureClass) {
+    let outcome = if repeatable { CallOutcome::TryLater } else { CallOutcome::Unknown };
+    (outcome, FailureClass::Unanswered)
+}
+
 fn judge_reply(reply: &Reply, accepted: &[i64], repeatable: bool) -> Judgement {
+    use CallOutcome::{Accepted, Failed, Protocol, Success, TryLater, Unauthenticated};
+    use FailureClass::{Final, Refused};
     let json = reply.json();
     let envelope = json.as_ref().ok().and_then(Option::as_ref).map(Envelope::of).unwrap_or_default();
-    let judged = Judged { reply, envelope: &envelope };
-    match reply.status {
-        200..=299 => judged.of_success_status(json.as_ref().err(), accepted, repeatable),
-        300..=399 => judged.is(CallOutcome::Protocol, FailureClass::Final, &judged.redirect()),
-        401 => judged.rejected_token("HTTP 401"),
-        403 => judged.is(CallOutcome::Unauthenticated, FailureClass::Final, "HTTP 403, not allowed"),
-        409 if envelope.is_in_progress() => {
-            judged.is(CallOutcome::TryLater, FailureClass::Refused, "HTTP 409, already in progress")
+    let status = show(reply.status);
+    if (200..300).contains(&reply.status)
+        && let Some((outcome, class, flaw)) = flaw(reply, json.as_ref().err(), repeatable)
+    {
+        let message = format!("{status}, but {flaw}");
+        return Judgement { outcome, class, token_rejected: false, code: envelope.code, message };
+    }
+    let (outcome, class, what) = match reply.status {
+        200..=299 if envelope.rejects_token() => (Unauthenticated, Final, status),
+        200..=299 if !envelope.succeeds(accepted) => (Failed, Final, status),
+        202 => (Accepted, Final, status),
+        200..=299 => (Success, Final, status),
+        300..=399 => (Protocol, Final, format!("{status}: {}", redirect(reply))),
+        401 => (Unauthenticated, Final, "HTTP 401".to_owned()),
+        403 => (Unauthenticated, Final, "HTTP 403, not allowed".to_owned()),
+        409 if envelope.is_in_progress() => (TryLater, Refused, "HTTP 409, already in progress".to_owned()),
+        423 => (TryLater, Final, "HTTP 423, locked".to_owned()),
+        408 | 425 | 429 | 502 | 503 | 504 => (TryLater, Refused, status),
+        100..=199 => (Protocol, Final, status),
+        _ => (Failed, Final, status),
+    };
+    let token_rejected = outcome == Unauthenticated && reply.status != 403;
+    Judgement { outcome, class, token_rejected, message: envelope.behind(&what), code: envelope.code }
+}
+
+/// Why a reply is no success although its status is: a 2xx counts only if the whole reply agrees.
+fn flaw(
+    reply: &Reply,
+    broken_json: Option<&String>,
+    repeatable: bool,
+) -> Option<(CallOutcome, FailureClass, String)> {
+    let html = matches!(reply.content_type.as_deref(), Some("text/html" | "application/xhtml+xml"));
+    let broken_promise = match (&reply.end, broken_json) {
+        (BodyEnd::Cut(how), _) => {
+            let (outcome, class) = unanswered(repeatable);
+            return Some((outcome, class, format!("the reply was cut: {how}")));
         }
-        423 => judged.is(CallOutcome::TryLater, FailureClass::Final, "HTTP 423, locked"),
-        408 | 425 | 429 | 502 | 503 | 504 => {
-            judged.is(CallOutcome::TryLater, FailureClass::Refused, &judged.status())
+        (BodyEnd::OverCap(cap), _) => {
+            format!("the reply is longer than {} (hint: --max-body)", size::show(*cap))
         }
-        100..=199 => judged.is(CallOutcome::Protocol, FailureClass::Final, &judged.status()),
-        _ => judged.is(CallOutcome::Failed, FailureClass::Final, &judged.status()),
+        (BodyEnd::Whole, Some(error)) => format!("its JSON cannot be read: {error}"),
+        (BodyEnd::Whole, None) if html && !reply.body.is_empty() => "the reply is a web page".to_owned(),
+        (BodyEnd::Whole, None) => return None,
+    };
+    Some((CallOutcome::Protocol, FailureClass::Final, broken_promise))
+}
+
+/// The status, with the reason that HTTP gives for it when it is no success.
+fn show(status: u16) -> String {
+    match reqwest::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()) {
+        Some(reason) if status >= 300 => format!("HTTP {status} {reason}"),
+        _ => format!("HTTP {status}"),
     }
 }
 
-/// A reply that is being judged.
-struct Judged<'a> {
-    reply: &'a Reply,
-    envelope: &'a Envelope,
-}
-
-impl Judged<'_> {
-    /// A 2xx status is a success only if the whole reply agrees.
-    fn of_success_status(
-        &self,
-        broken_json: Option<&String>,
-        accepted: &[i64],
-        repeatable: bool,
-    ) -> Judgement {
-        match &self.reply.end {
-            BodyEnd::Cut(how) => {
-                let outcome = if repeatable { CallOutcome::TryLater } else { CallOutcome::Unknown };
-                let message = format!("{}, but the reply was cut: {how}", self.status());
-                return self.says(outcome, FailureClass::Unanswered, message);
-            }
-            BodyEnd::OverCap(cap) => {
-                let cap = crate::domain::size::show(*cap);
-                let message =
-                    format!("{}, but the reply is longer than {cap} (hint: --max-body)", self.status());
-                return self.says(CallOutcome::Protocol, FailureClass::Final, message);
-            }
-            BodyEnd::Whole => {}
-        }
-        if let Some(error) = broken_json {
-            let message = format!("{}, but its JSON cannot be read: {error}", self.status());
-            return self.says(CallOutcome::Protocol, FailureClass::Final, message);
-        }
-        let html = matches!(self.reply.content_type.as_deref(), Some("text/html" | "application/xhtml+xml"));
-        if html && !self.reply.body.is_empty() {
-            let message = format!("{}, but the reply is a web page", self.status());
-            return self.says(CallOutcome::Protocol, FailureClass::Final, message);
-        }
-        if self.envelope.rejects_token() {
-            return self.rejected_token(&self.status());
-        }
-        if !self.envelope.succeeds(accepted) {
-            return self.is(CallOutcome::Failed, FailureClass::Final, &self.status());
-        }
-        let outcome = if self.reply.status == 202 { CallOutcome::Accepted } else { CallOutcome::Success };
-        self.is(outcome, FailureClass::Final, &self.status())
-    }
-
-    fn rejected_token(&self, what: &str) -> Judgement {
-        let judgement = self.is(CallOutcome::Unauthenticated, FailureClass::Final, what);
-        Judgement { token_rejected: true, ..judgement }
-    }
-
-    /// `what`, followed by the envelope's code and message when they add something.
-    fn is(&self, outcome: CallOutcome, class: FailureClass, what: &str) -> Judgement {
-        let mut message = what.to_owned();
-        if let Some(code) = &self.envelope.code {
-            message = format!("{message}, code {code}");
-        }
-        if let Some(text) = &self.envelope.message {
-            message = format!("{message}: {text}");
-        }
-        self.says(outcome, class, message)
-    }
-
-    fn says(&self, outcome: CallOutcome, class: FailureClass, message: String) -> Judgement {
-        Judgement { outcome, class, token_rejected: false, code: self.envelope.code.clone(), message }
-    }
-
-    fn status(&self) -> String {
-        let status = self.reply.status;
-        match reqwest::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()) {
-            Some(reason) if status >= 300 => format!("HTTP {status} {reason}"),
-            _ => format!("HTTP {status}"),
-        }
-    }
-
-    /// The target is shown without its query: that may carry a ticket.
-    fn redirect(&self) -> String {
-        let target = self.reply.location.as_deref().unwrap_or("nowhere");
-        let target = target.split(['?', '#']).next().unwrap_or_default();
-        format!("{}: redirects to {target} are not followed", self.status())
-    }
+/// The target is shown without its query: that may carry a ticket.
+fn redirect(reply: &Reply) -> String {
+    let target = reply.location.as_deref().unwrap_or("nowhere");
+    let target = target.split(['?', '#']).next().unwrap_or_default();
+    format!("redirects to {target} are not followed")
 }
 
 #[cfg(test)]

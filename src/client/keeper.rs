@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::call::retry_policy;
 use super::iam::{self, Login, LoginReply};
 use super::login_memory::{LoginMemory, Unavailable};
+use super::retry;
 use super::token::{Token, TokenPolicy};
 use super::token_file::{InsecureToken, Stored, TokenFile};
 use super::transport::Transport;
@@ -60,8 +59,10 @@ impl NoToken {
 /// Hands out tokens. The login is configured only when a token must be obtained: a valid file needs no IAM.
 pub struct TokenKeeper {
     pub(super) config: Arc<CallConfig>,
-    pub(super) file: TokenFile,
-    pub(super) policy: TokenPolicy,
+    /// The token file.
+    pub file: TokenFile,
+    /// When tokens are renewed.
+    pub policy: TokenPolicy,
     pub(super) credentials_directory: Option<PathBuf>,
     pub(super) force_login: bool,
     pub(super) transport: Arc<Transport>,
@@ -70,22 +71,12 @@ pub struct TokenKeeper {
 }
 
 impl TokenKeeper {
-    /// The token file.
-    pub fn file(&self) -> &TokenFile {
-        &self.file
-    }
-
     /// Where and as whom a token is obtained.
     ///
     /// # Errors
     /// What is missing or unsafe.
     pub fn login_settings(&self) -> Result<Login, NoToken> {
         Login::configured(&self.config, self.credentials_directory.as_deref())
-    }
-
-    /// When tokens are renewed.
-    pub fn policy(&self) -> &TokenPolicy {
-        &self.policy
     }
 
     /// Whether a token is good for a call now.
@@ -123,7 +114,7 @@ impl TokenKeeper {
 
     /// A new token, whatever the file holds.
     pub async fn refresh(&self, deadline: Instant) -> Result<Token, NoToken> {
-        let _lock = self.lock(deadline, self.clock.now()).await?;
+        let _lock = self.lock(deadline).await?;
         self.login(deadline).await
     }
 
@@ -145,20 +136,19 @@ impl TokenKeeper {
         rejected: Option<&Token>,
         deadline: Instant,
     ) -> Result<(Token, TokenSource), NoToken> {
-        let lock = self.lock(deadline, self.clock.now()).await?;
+        let _lock = self.lock(deadline).await?;
         if let Some(token) = self.usable(rejected)? {
             return Ok((token, TokenSource::File));
         }
-        let token = self.login(deadline).await?;
-        drop(lock);
-        Ok((token, TokenSource::Login))
+        Ok((self.login(deadline).await?, TokenSource::Login))
     }
 
     /// The lock of the login, or `None` when it cannot exist (a read-only file system): then the login goes on
     /// without it. A waiter whose predecessor found the IAM unavailable shares that result.
-    async fn lock(&self, deadline: Instant, since: Timestamp) -> Result<Option<FileLock>, NoToken> {
+    async fn lock(&self, deadline: Instant) -> Result<Option<FileLock>, NoToken> {
+        let since = self.clock.now();
         let patience = deadline.min(Instant::now() + self.config.token.lock_wait);
-        if let Err(error) = files::create_dir(files::parent(self.file.path()), 0o700) {
+        if let Err(error) = files::create_dir(files::parent(&self.file.path), 0o700) {
             warn!(event = "token_not_kept", error = %error, "The directory of the token file cannot be created");
             return Ok(None);
         }
@@ -193,12 +183,12 @@ impl TokenKeeper {
         match self.file.read().map_err(NoToken::Insecure)? {
             Stored::Token(token) => {
                 self.redactor.add(&token.secret);
-                debug!(path = %self.file.path().display(), ends_at = %token.ends_at(&self.policy), "Token file read");
+                debug!(path = %self.file.path.display(), ends_at = %token.ends_at(&self.policy), "Token file read");
                 Ok(Some(token))
             }
             Stored::Missing => Ok(None),
             Stored::Broken(reason) => {
-                warn!(event = "token_broken", path = %self.file.path().display(), "Token file is not usable: {reason}");
+                warn!(event = "token_broken", path = %self.file.path.display(), "Token file is not usable: {reason}");
                 Ok(None)
             }
         }
@@ -240,7 +230,7 @@ impl TokenKeeper {
 
     /// Asks the IAM, and again while it cannot answer and the policy allows.
     async fn ask(&self, login: &Login, deadline: Instant) -> Result<Token, NoToken> {
-        let retry = retry_policy(&self.config.call);
+        let retry = retry::of_login(&self.config.call);
         let mut attempt = 1;
         loop {
             let patience = deadline.min(Instant::now() + self.config.iam.timeout);

@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::address;
-use super::credentials::Credential;
 use super::iam::{Login, login_path};
 use super::keeper::NoToken;
-use crate::config::SecretText;
+use super::{address, credentials};
 use crate::config::call::{CallConfig, LoginDialect};
 use crate::files::host_name;
 use crate::secret::Secret;
+use crate::secret::file::SecretFiles;
 
 impl Login {
     /// The login, if it is configured; `directory` is `$CREDENTIALS_DIRECTORY`.
@@ -18,19 +17,16 @@ impl Login {
     /// What is missing or unsafe.
     pub fn configured(config: &CallConfig, directory: Option<&Path>) -> Result<Self, NoToken> {
         let iam = &config.iam;
+        let files = SecretFiles {
+            credentials: directory.map(Path::to_owned),
+            allow_insecure: config.token.allow_insecure_permissions,
+        };
         let secret_of = |name, file: &Option<PathBuf>, value| {
-            let credential = Credential {
-                name,
-                directory: directory.map(Path::to_owned),
-                file: file.clone(),
-                value,
-                allow_insecure: config.token.allow_insecure_permissions,
-            };
-            match credential.read() {
-                Ok(found) => Ok(found.map(|(secret, _)| secret)),
-                Err(error) if error.source.is_missing() => Err(NoToken::NoInput(error.to_string())),
-                Err(error) => Err(NoToken::Misconfigured(error.to_string())),
-            }
+            credentials::read(&files, name, file.as_deref(), value).map_err(|error| {
+                let refused =
+                    if error.source.is_missing() { NoToken::NoInput } else { NoToken::Misconfigured };
+                refused(error.to_string())
+            })
         };
         let missing = |what: &str, hint: &str| NoToken::Misconfigured(format!("{what} (hint: {hint})"));
         let text = match (&iam.login_url, &iam.base_url) {
@@ -43,35 +39,28 @@ impl Login {
         };
         let url = address::base(&text, config.call.allow_plaintext)
             .map_err(|error| NoToken::Misconfigured(format!("iam: {error}")))?;
-        let oauth2 = iam.dialect == LoginDialect::OAuth2ClientCredentials;
-        let account = if oauth2 {
-            iam.client_id.clone()
-        } else {
-            let given = iam.username.clone().map(|name| SecretText(Secret::new(name)));
-            secret_of("iam-username", &iam.username_file, given)?.map(|secret| secret.expose().to_owned())
-        };
-        let account = account.ok_or_else(|| {
-            if oauth2 {
+        let (account, secret) = if iam.dialect == LoginDialect::OAuth2ClientCredentials {
+            let account = iam.client_id.clone().ok_or_else(|| {
                 missing("no OAuth 2 client is configured", "set IAM_CLIENT_ID or iam.client_id")
-            } else {
-                missing("IAM_USERNAME is not set", "set it, iam.username, or iam.username_file")
-            }
-        })?;
-        let secret = if oauth2 {
-            secret_of("iam-client-secret", &iam.client_secret_file, iam.client_secret.clone())?
+            })?;
+            let value = iam.client_secret.clone().map(|secret| secret.0);
+            let secret =
+                secret_of("iam-client-secret", &iam.client_secret_file, value)?.ok_or_else(|| {
+                    let hint = "set IAM_CLIENT_SECRET_FILE or iam.client_secret_file";
+                    missing("no client secret is configured", hint)
+                })?;
+            (account, secret)
         } else {
-            secret_of("iam-password", &iam.password_file, iam.password.clone())?
-        };
-        let secret = secret.ok_or_else(|| {
-            if oauth2 {
-                missing(
-                    "no client secret is configured",
-                    "set IAM_CLIENT_SECRET_FILE or iam.client_secret_file",
-                )
-            } else {
+            let value = iam.username.clone().map(Secret::new);
+            let account = secret_of("iam-username", &iam.username_file, value)?.ok_or_else(|| {
+                missing("IAM_USERNAME is not set", "set it, iam.username, or iam.username_file")
+            })?;
+            let value = iam.password.clone().map(|secret| secret.0);
+            let secret = secret_of("iam-password", &iam.password_file, value)?.ok_or_else(|| {
                 missing("IAM_PASSWORD is not set", "prefer IAM_PASSWORD_FILE or iam.password_file, mode 0600")
-            }
-        })?;
+            })?;
+            (account.expose().to_owned(), secret)
+        };
         Ok(Self {
             url,
             dialect: iam.dialect,

@@ -2,7 +2,6 @@
 //! the account is locked, and so that a queue of waiting processes does not ask a dead IAM one after the other.
 
 use std::path::Path;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use ring::digest;
@@ -12,9 +11,9 @@ use crate::domain::hex::hex;
 use crate::files::{self, Durability, PRIVATE};
 
 /// How long a first rejection is remembered; it doubles with each further one.
-const FIRST: Duration = Duration::from_mins(15);
+const FIRST: SignedDuration = SignedDuration::from_mins(15);
 /// The longest that a rejection is remembered.
-const LONGEST: Duration = Duration::from_hours(6);
+const LONGEST: SignedDuration = SignedDuration::from_hours(6);
 
 /// The memory of one token file. An unreadable memory is an empty one: the worst it costs is one login too many.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,8 +80,7 @@ impl LoginMemory {
             .filter(|last| last.fingerprint == fingerprint(&last.salt, identity))
             .map_or(1, |last| last.streak.saturating_add(1));
         let pause = FIRST.saturating_mul(1 << streak.saturating_sub(1).min(16)).min(LONGEST);
-        let until =
-            SignedDuration::try_from(pause).ok().and_then(|pause| now.checked_add(pause).ok()).unwrap_or(now);
+        let until = now.checked_add(pause).unwrap_or(now);
         let fingerprint = fingerprint(&salt, identity);
         self.rejection = Some(Rejection { reason, at: now, until, streak, fingerprint, salt });
         self.unavailable = None;

@@ -14,6 +14,7 @@ mod login;
 pub mod login_memory;
 pub mod reply;
 pub mod request;
+mod retry;
 pub mod token;
 pub mod token_file;
 pub mod transport;

@@ -32,9 +32,11 @@ pub struct TokenPolicy {
 impl Token {
     /// The token from the IAM's reply or from a file; `stated` is the expiry that somebody else knows.
     pub fn new(secret: Secret, obtained_at: Timestamp, stated: Option<Timestamp>) -> Self {
-        let claims = Claims::of(&secret);
-        let expires_at = [stated, claims.expires_at].into_iter().flatten().min();
-        let obtained_at = claims.issued_at.map_or(obtained_at, |issued| obtained_at.max(issued));
+        let claims = claims(&secret).unwrap_or_default();
+        // A `NumericDate`: seconds, perhaps with a fraction.
+        let time = |name: &str| Timestamp::from_second(whole(claims.get(name)?)?).ok();
+        let expires_at = [stated, time("exp")].into_iter().flatten().min();
+        let obtained_at = time("iat").map_or(obtained_at, |issued| obtained_at.max(issued));
         Self { secret, obtained_at, expires_at }
     }
 
@@ -67,45 +69,23 @@ fn add(at: Timestamp, by: Duration) -> Timestamp {
     SignedDuration::try_from(by).ok().and_then(|by| at.checked_add(by).ok()).unwrap_or(Timestamp::MAX)
 }
 
-/// The times in a JWT, read without verification: the IAM that issued it is the one that checks it.
-#[derive(Default)]
-struct Claims {
-    issued_at: Option<Timestamp>,
-    expires_at: Option<Timestamp>,
+/// The claims of a JWT, read without verification: the IAM that issued it is the one that checks it.
+fn claims(secret: &Secret) -> Option<Value> {
+    let mut parts = secret.expose().split('.');
+    let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?).ok()
 }
 
-impl Claims {
-    fn of(secret: &Secret) -> Self {
-        Self::decode(secret.expose()).unwrap_or_default()
-    }
-
-    fn decode(token: &str) -> Option<Self> {
-        let mut parts = token.split('.');
-        let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
-        let bytes = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-        let claims: Value = serde_json::from_slice(&bytes).ok()?;
-        let time = |name: &str| claims.get(name).and_then(numeric_date);
-        Some(Self { issued_at: time("iat"), expires_at: time("exp") })
-    }
-}
-
-/// A JWT `NumericDate`: seconds, perhaps with a fraction.
-fn numeric_date(value: &Value) -> Option<Timestamp> {
-    let seconds = value.as_i64().or_else(|| {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a fraction of a second is dropped; the range is checked below"
-        )]
-        value.as_f64().map(|seconds| seconds as i64)
-    })?;
-    Timestamp::from_second(seconds).ok()
+/// A number without its fraction.
+fn whole(value: &Value) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "a fraction of a second is dropped")]
+    let truncated = |number: f64| number as i64;
+    value.as_i64().or_else(|| value.as_f64().map(truncated))
 }
 
 /// A number, or a text that is one.
 pub(super) fn number(value: &Value) -> Option<i64> {
-    #[expect(clippy::cast_possible_truncation, reason = "a fraction of a second is dropped")]
-    let whole = |number: f64| number as i64;
-    value.as_i64().or_else(|| value.as_f64().map(whole)).or_else(|| value.as_str()?.trim().parse().ok())
+    whole(value).or_else(|| value.as_str()?.trim().parse().ok())
 }
 
 /// A moment: seconds or milliseconds since 1970, RFC 3339, or RFC 1123.

@@ -1,7 +1,7 @@
 //! The token on disk: the bare token in one file, as other tools `cat` it, and what is known about it beside it.
 
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use jiff::Timestamp;
 use ring::digest;
@@ -20,7 +20,8 @@ const LONGEST: u64 = 16 * 1024;
 /// A token file with its sidecar `<file>.meta.json` and its lock `<file>.lock`.
 #[derive(Clone, Debug)]
 pub struct TokenFile {
-    path: PathBuf,
+    /// Where it is.
+    pub path: PathBuf,
     allow_insecure: bool,
 }
 
@@ -67,11 +68,6 @@ impl TokenFile {
     /// The token file at `path`.
     pub fn new(path: impl Into<PathBuf>, allow_insecure: bool) -> Self {
         Self { path: path.into(), allow_insecure }
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// The lock that a process holds while it logs in. It lives beside the token, in the same private directory.
@@ -183,7 +179,7 @@ mod tests {
         let token = Token::new(Secret::new("abc"), at(1_000), Some(at(1_900)));
         file.write(&token, "https://iam").unwrap();
         assert_eq!(file.read(), Ok(Stored::Token(token)));
-        assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "abc\n");
+        assert_eq!(std::fs::read_to_string(&file.path).unwrap(), "abc\n");
         assert!(file.clear().unwrap() && !file.clear().unwrap());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
@@ -193,7 +189,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = TokenFile::new(dir.path().join("token"), false);
         file.write(&Token::new(Secret::new("old"), at(1_000), Some(at(1_900))), "i").unwrap();
-        files::replace(file.path(), b"new", PRIVATE, Durability::Rename).unwrap();
+        files::replace(&file.path, b"new", PRIVATE, Durability::Rename).unwrap();
         let Stored::Token(token) = file.read().unwrap() else { panic!("a token") };
         assert_eq!((token.secret.expose(), token.expires_at), ("new", None));
     }
@@ -202,7 +198,7 @@ mod tests {
     fn a_sidecar_that_another_tool_wrote_is_understood() {
         let dir = tempfile::tempdir().unwrap();
         let file = TokenFile::new(dir.path().join("token"), true);
-        std::fs::write(file.path(), "abc").unwrap();
+        std::fs::write(&file.path, "abc").unwrap();
         let digest = sha256(&Secret::new("abc"));
         for (expires_at, expected) in
             [("1900", Some(at(1_900))), ("\"1970-01-01T00:31:40Z\"", Some(at(1_900))), ("null", None)]

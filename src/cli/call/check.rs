@@ -65,18 +65,18 @@ pub(super) async fn run(
     let client = settings.client(false, clock);
     let mut checks = Checks { items: Vec::new() };
     configuration(&mut checks, settings);
-    places(&mut checks, settings, client.tokens());
+    places(&mut checks, settings, &client.tokens);
     let config = settings.config();
     let api = address::base(&config.api.base_url.0, config.call.allow_plaintext);
     match &api {
         Ok(url) => reach(&mut checks, "api", url, &client, settings).await,
         Err(error) => checks.add("api", Mark::Bad(Exit::Config), format!("api.base_url: {error}")),
     }
-    match client.tokens().login_settings() {
+    match client.tokens.login_settings() {
         Ok(login) => reach(&mut checks, "iam", &login.url, &client, settings).await,
         Err(error) => checks.of("iam", Err(error.into())),
     }
-    let token = login(&mut checks, settings, client.tokens()).await;
+    let token = login(&mut checks, settings, &client.tokens).await;
     if let (Some(endpoint), Ok(base), Some(token)) = (&args.target, &api, &token) {
         checks.of("endpoint", endpoint_exists(base, endpoint, token, &client, settings).await);
     }
@@ -117,7 +117,7 @@ fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) {
             result.map_err(|error| Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display()))),
         );
     }
-    match tokens.file().read() {
+    match tokens.file.read() {
         Ok(Stored::Broken(reason)) => {
             checks.add("token", Mark::Warning, format!("{}: {reason}", settings.token_path.display()));
         }
@@ -136,7 +136,7 @@ fn writable(dir: &Path) -> std::io::Result<()> {
 /// Name, connection and certificate of a server: any HTTP answer proves all three.
 async fn reach(checks: &mut Checks, what: &'static str, url: &Url, client: &Client, settings: &Settings) {
     let host = url.host_str().unwrap_or_default().to_owned();
-    let transport = client.transport();
+    let transport = &client.transport;
     if let Err(error) = transport.client(url).await {
         checks.of(what, Err(error.into()));
         return;
@@ -178,7 +178,7 @@ async fn login(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) -
             checks.add(
                 "login",
                 Mark::Good,
-                format!("a token {how}, good until {}", token.ends_at(tokens.policy())),
+                format!("a token {how}, good until {}", token.ends_at(&tokens.policy)),
             );
             Some(token)
         }
@@ -203,28 +203,22 @@ async fn endpoint_exists(
     authorize(&mut headers, &token.secret);
     let outgoing = Outgoing { method: Method::OPTIONS, url, headers, body: None };
     let reply = client
-        .transport()
+        .transport
         .send(outgoing, Instant::now() + patience(settings))
         .await
         .map_err(|failure| Failure::new(Exit::TryLater, format!("{endpoint}: {failure}")))?;
-    match reply.status {
-        404 | 410 => Err(Failure::new(
-            Exit::Failed,
-            format!("{endpoint}: the server does not know it (HTTP {})", reply.status),
-        )),
-        401 | 403 => Err(Failure::new(
-            Exit::Auth,
-            format!("{endpoint}: the server refuses the token (HTTP {})", reply.status),
-        )),
-        300..=399 => Err(Failure::new(
-            Exit::Protocol,
-            format!("{endpoint}: redirects are not followed (HTTP {})", reply.status),
-        )),
-        500.. => Err(Failure::new(Exit::TryLater, format!("{endpoint}: HTTP {}", reply.status))),
-        status => {
-            Ok(format!("{endpoint}: the server knows it (OPTIONS answered HTTP {status}); it was not called"))
+    let status = reply.status;
+    let (exit, reason) = match status {
+        404 | 410 => (Exit::Failed, format!("the server does not know it (HTTP {status})")),
+        401 | 403 => (Exit::Auth, format!("the server refuses the token (HTTP {status})")),
+        300..=399 => (Exit::Protocol, format!("redirects are not followed (HTTP {status})")),
+        500.. => (Exit::TryLater, format!("HTTP {status}")),
+        _ => {
+            let knows = format!("the server knows it (OPTIONS answered HTTP {status})");
+            return Ok(format!("{endpoint}: {knows}; it was not called"));
         }
-    }
+    };
+    Err(Failure::new(exit, format!("{endpoint}: {reason}")))
 }
 
 fn report(checks: &Checks, as_json: bool, output: Output) -> Result<(), Failure> {
@@ -251,14 +245,10 @@ fn report(checks: &Checks, as_json: bool, output: Output) -> Result<(), Failure>
             Mark::Good | Mark::Warning => None,
         })
         .collect();
-    match bad.first() {
-        None => Ok(()),
-        Some((what, exit, text)) if bad.len() == 1 => {
-            Err(Failure::new(*exit, format!("check: {what}: {text}")))
-        }
-        Some((what, exit, text)) => Err(Failure::new(
-            *exit,
-            format!("check: {} items are bad, the first is {what}: {text}", bad.len()),
-        )),
-    }
+    let Some((what, exit, text)) = bad.first() else { return Ok(()) };
+    let several = match bad.len() {
+        1 => String::new(),
+        count => format!("{count} items are bad, the first is "),
+    };
+    Err(Failure::new(*exit, format!("check: {several}{what}: {text}")))
 }

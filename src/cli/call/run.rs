@@ -134,7 +134,7 @@ async fn wait_jitter(call: &call::Call, task: &str) {
 async fn ping(client: &Client, ping: &call::Ping, run_id: ExecutionId) -> Option<Ping> {
     let secret = &ping.url.as_ref()?.0;
     let connection = match url::Url::parse(secret.expose()) {
-        Ok(url) => client.transport().client(&url).await.map_err(|error| error.to_string()),
+        Ok(url) => client.transport.client(&url).await.map_err(|error| error.to_string()),
         Err(_) => Err("ping.url is no URL".to_owned()),
     };
     match connection {

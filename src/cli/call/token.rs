@@ -26,13 +26,13 @@ pub(super) async fn run(
     let path = settings.token_path.display();
     match command {
         TokenCommand::Status(args) => {
-            let status = status(client(false).tokens(), &*clock)?;
+            let status = status(&client(false).tokens, &*clock)?;
             if args.json { output.json(&status) } else { output.data(&table(&status)) }
         }
         TokenCommand::Clear => {
             let cleared = client(false)
-                .tokens()
-                .file()
+                .tokens
+                .file
                 .clear()
                 .map_err(|error| Failure::new(Exit::Io, format!("{path}: {error}")))?;
             let what = if cleared { "removed" } else { "there was no token at" };
@@ -43,7 +43,7 @@ pub(super) async fn run(
             output.data(&format!("new token in {path}, good until {expires}"))
         }
         TokenCommand::Print => {
-            let (token, _) = client(false).tokens().current(deadline).await?;
+            let (token, _) = client(false).tokens.current(deadline).await?;
             output.data(token.secret.expose())
         }
     }
@@ -51,16 +51,16 @@ pub(super) async fn run(
 
 /// Logs in and replaces the token; returns when it ends.
 pub(super) async fn refresh(client: &Client, deadline: Instant) -> Result<Timestamp, Failure> {
-    let token = client.tokens().refresh(deadline).await?;
-    Ok(token.ends_at(client.tokens().policy()))
+    let token = client.tokens.refresh(deadline).await?;
+    Ok(token.ends_at(&client.tokens.policy))
 }
 
 fn status(tokens: &TokenKeeper, clock: &dyn Clock) -> Result<Value, Failure> {
-    let (now, file, policy) = (clock.now(), tokens.file(), tokens.policy());
+    let (now, file, policy) = (clock.now(), &tokens.file, &tokens.policy);
     let stored = file.read().map_err(|insecure| Failure::new(Exit::Config, insecure.to_string()))?;
     let memory = LoginMemory::read(&file.memory_path());
     let rejection = memory.rejection.filter(|rejection| now < rejection.until);
-    let mut status = json!({"file": file.path().display().to_string()});
+    let mut status = json!({"file": file.path.display().to_string()});
     let state = match &stored {
         Stored::Missing => "missing",
         Stored::Broken(_) => "broken",

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Frame;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, NoProxy, Proxy};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -160,15 +160,9 @@ impl Transport {
     }
 
     async fn read(&self, mut response: reqwest::Response, deadline: Instant) -> Reply {
-        let text = |name| {
-            response
-                .headers()
-                .get(name)
-                .and_then(|value: &HeaderValue| value.to_str().ok())
-                .map(str::to_owned)
-        };
+        let text = |name: HeaderName| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let content_type = text(CONTENT_TYPE)
-            .map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+            .map(|value: String| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
         let (location, retry_after) = (text(LOCATION), text(RETRY_AFTER));
         let mut body = Vec::new();
         let end = loop {
