@@ -1,50 +1,65 @@
 //! One event as one line, whatever is in it.
 
-use std::fmt::Write;
+use std::fmt::{Debug, Write};
 
 use jiff::Zoned;
 use serde_json::{Map, Value};
-use tracing::Level;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata};
 
 use crate::config::call::LogFormat;
 
 /// Longest message of a line, in bytes.
 const LONGEST_MESSAGE: usize = 2048;
 
+/// Events of other crates are not ours to log: they could show what we hide.
+pub fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
+}
+
 /// An event: a message that reads alone, and fields.
 #[derive(Clone, Debug)]
-pub struct Line<'a> {
-    /// When, in the zone of the machine.
-    pub at: &'a Zoned,
+pub struct Line {
     /// How bad.
     pub level: Level,
     /// What happened.
-    pub message: &'a str,
-    /// Fields in order.
-    pub fields: &'a [(String, Value)],
+    pub message: String,
+    /// Everything else, in order.
+    pub fields: Vec<(String, Value)>,
 }
 
-impl Line<'_> {
-    /// The line with its line break.
-    pub fn render(&self, format: LogFormat) -> String {
+impl Line {
+    /// One of this project's events; `None` for one of others, or one that is finer than `finest`.
+    pub fn of(event: &Event<'_>, finest: Level) -> Option<Self> {
+        let level = *event.metadata().level();
+        if !is_ours(event.metadata()) || level > finest {
+            return None;
+        }
+        let mut line = Self { level, message: String::new(), fields: Vec::new() };
+        event.record(&mut line);
+        Some(line)
+    }
+
+    /// The line with its line break; `at` is in the zone of the machine.
+    pub fn render(&self, at: &Zoned, format: LogFormat) -> String {
         let mut line = match format {
-            LogFormat::Text => self.text(),
-            LogFormat::Json => self.json(),
+            LogFormat::Text => self.text(at),
+            LogFormat::Json => self.json(at),
         };
         line.push('\n');
         line
     }
 
     /// The scripts' form, `[2026-11-20 23:00:00] ERROR: message`, followed by `key=value` fields.
-    fn text(&self) -> String {
-        let mut line = self.at.strftime("[%Y-%m-%d %H:%M:%S] ").to_string();
+    fn text(&self, at: &Zoned) -> String {
+        let mut line = at.strftime("[%Y-%m-%d %H:%M:%S] ").to_string();
         line.push_str(match self.level {
             Level::ERROR => "ERROR: ",
             Level::WARN => "WARN: ",
             _ => "",
         });
-        escape_into(&mut line, truncate(self.message, LONGEST_MESSAGE), false);
-        for (key, value) in self.fields {
+        escape_into(&mut line, truncate(&self.message, LONGEST_MESSAGE), false);
+        for (key, value) in &self.fields {
             line.push(' ');
             line.push_str(key);
             line.push('=');
@@ -61,15 +76,43 @@ impl Line<'_> {
         line
     }
 
-    fn json(&self) -> String {
-        let mut object = Map::new();
-        object.insert("ts".to_owned(), self.at.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string().into());
-        object.insert("level".to_owned(), self.level.as_str().to_ascii_lowercase().into());
-        object.insert("message".to_owned(), truncate(self.message, LONGEST_MESSAGE).into());
-        for (key, value) in self.fields {
-            object.insert(key.clone(), value.clone());
+    fn json(&self, at: &Zoned) -> String {
+        let head = [
+            ("ts", at.strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()),
+            ("level", self.level.as_str().to_ascii_lowercase()),
+            ("message", truncate(&self.message, LONGEST_MESSAGE).to_owned()),
+        ];
+        let head = head.map(|(key, text)| (key.to_owned(), text.into()));
+        Value::Object(head.into_iter().chain(self.fields.iter().cloned()).collect::<Map<_, _>>()).to_string()
+    }
+
+    fn put(&mut self, field: &Field, value: impl Into<Value>) {
+        self.fields.push((field.name().to_owned(), value.into()));
+    }
+}
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => value.clone_into(&mut self.message),
+            _ => self.put(field, value),
         }
-        Value::Object(object).to_string()
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.record_str(field, &format!("{value:?}"));
     }
 }
 
@@ -117,8 +160,8 @@ mod tests {
 
     fn render(format: LogFormat, level: Level, message: &str, fields: &[(&str, Value)]) -> String {
         let at: Zoned = "2026-11-20T23:00:00[Asia/Shanghai]".parse().unwrap();
-        let fields: Vec<_> = fields.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
-        Line { at: &at, level, message, fields: &fields }.render(format)
+        let fields = fields.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        Line { level, message: message.to_owned(), fields }.render(&at, format)
     }
 
     #[test]

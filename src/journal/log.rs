@@ -12,13 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use serde_json::Value;
-use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Span, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-use super::line::Line;
+use super::line::{Line, is_ours};
 use super::rotation::{LOG_MODE, Rotation};
 use crate::clock::{SharedClock, local_zone};
 use crate::config::call::LogFormat;
@@ -30,15 +29,16 @@ pub struct LogFile {
     rotation: Rotation,
     file: File,
     begun: Option<Timestamp>,
+    /// The first line that could not be appended.
+    failure: Option<io::Error>,
 }
 
 impl LogFile {
     /// Opens the log, creating it and its directory.
     pub fn open(path: &Path, rotation: Rotation) -> io::Result<Self> {
         files::create_dir(files::parent(path), 0o750)?;
-        let file = append_to(path)?;
-        let begun = if rotation.age.is_zero() { None } else { begun_at(path) };
-        Ok(Self { path: path.to_owned(), rotation, file, begun })
+        let (file, begun) = append_to(path, &rotation)?;
+        Ok(Self { path: path.to_owned(), rotation, file, begun, failure: None })
     }
 
     /// Appends one line in one write, rotating first when it is due. The lock keeps a line from being written to a
@@ -49,15 +49,11 @@ impl LogFile {
         let due = self.rotation.is_due(length, self.begun, now, line.len() as u64);
         if due {
             Rotation::rotate(&self.path, now)?;
-            self.file = append_to(&self.path)?;
-            self.begun = Some(now);
+            (self.file, self.begun) = (append_to(&self.path, &self.rotation)?.0, Some(now));
         }
-        if !due && files::ends_torn(&self.file, length)? {
-            // What a killed process began stays readable, on a line of its own.
-            self.file.write_all(format!("\n{line}").as_bytes())?;
-        } else {
-            self.file.write_all(line.as_bytes())?;
-        }
+        // What a killed process began stays readable, on a line of its own.
+        let line_break = if !due && files::ends_torn(&self.file, length)? { "\n" } else { "" };
+        self.file.write_all(format!("{line_break}{line}").as_bytes())?;
         drop(lock);
         if due { self.rotation.tidy(&self.path) } else { Ok(()) }
     }
@@ -74,14 +70,15 @@ impl LogFile {
         if named.is_ok_and(|named| (named.dev(), named.ino()) == (mine.dev(), mine.ino())) {
             return Ok(mine.len());
         }
-        self.file = append_to(&self.path)?;
-        self.begun = if self.rotation.age.is_zero() { None } else { begun_at(&self.path) };
+        (self.file, self.begun) = append_to(&self.path, &self.rotation)?;
         Ok(self.file.metadata()?.len())
     }
 }
 
-fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).create(true).mode(LOG_MODE).open(path)
+/// Opens a log, and tells when it was begun where its age counts.
+fn append_to(path: &Path, rotation: &Rotation) -> io::Result<(File, Option<Timestamp>)> {
+    let file = OpenOptions::new().read(true).append(true).create(true).mode(LOG_MODE).open(path)?;
+    Ok((file, if rotation.age.is_zero() { None } else { begun_at(path) }))
 }
 
 /// When the log's first line was written, as the line itself says.
@@ -107,14 +104,12 @@ struct Inner {
     /// Fields of every line: task, run id.
     context: Vec<(String, Value)>,
     clock: SharedClock,
-    failure: Mutex<Option<io::Error>>,
 }
 
 impl RunLog {
     /// A log in `file`, with `context` on every line.
     pub fn new(file: LogFile, format: LogFormat, context: Vec<(String, Value)>, clock: SharedClock) -> Self {
-        let (file, failure) = (Mutex::new(file), Mutex::new(None));
-        Self(Arc::new(Inner { file, format, context, clock, failure }))
+        Self(Arc::new(Inner { file: Mutex::new(file), format, context, clock }))
     }
 
     /// The span of the run, for the process's [`LogLayer`]: any number of runs may have theirs at once.
@@ -131,19 +126,18 @@ impl RunLog {
 
     /// The first line that could not be written, if any: an event cannot return its error itself.
     pub fn failure(&self) -> Option<io::Error> {
-        self.0.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.file.lock().unwrap_or_else(PoisonError::into_inner).failure.take()
     }
 
     /// Appends an event: `event` first, then who it is about, then the rest.
-    fn write(&self, level: Level, Fields { message, fields }: Fields) {
+    fn write(&self, mut line: Line) {
         let log = &*self.0;
-        let (name, rest): (Vec<_>, Vec<_>) = fields.into_iter().partition(|(key, _)| key == "event");
-        let fields: Vec<_> = name.into_iter().chain(log.context.iter().cloned()).chain(rest).collect();
+        let (name, rest): (Vec<_>, Vec<_>) = line.fields.into_iter().partition(|(key, _)| key == "event");
+        line.fields = name.into_iter().chain(log.context.iter().cloned()).chain(rest).collect();
         let at = log.clock.local();
-        let line = Line { at: &at, level, message: &message, fields: &fields }.render(log.format);
         let mut file = log.file.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = file.append(&line, at.timestamp()) {
-            log.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        if let Err(error) = file.append(&line.render(&at, log.format), at.timestamp()) {
+            file.failure.get_or_insert(error);
         }
     }
 }
@@ -189,11 +183,6 @@ thread_local! {
     static ENTERED: RefCell<Vec<RunLog>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Events of other crates are not ours to log: they could show what we hide.
-pub fn is_ours(metadata: &Metadata<'_>) -> bool {
-    metadata.target().starts_with(env!("CARGO_CRATE_NAME"))
-}
-
 impl<S: Subscriber> Layer<S> for LogLayer {
     /// A span inside a run's belongs to that run.
     fn on_new_span(&self, _: &Attributes<'_>, id: &Id, _: Context<'_, S>) {
@@ -219,55 +208,11 @@ impl<S: Subscriber> Layer<S> for LogLayer {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let metadata = event.metadata();
-        if !is_ours(metadata) || *metadata.level() > Level::INFO {
-            return;
+        if let Some(line) = Line::of(event, Level::INFO)
+            && let Some(log) = ENTERED.with_borrow(|entered| entered.last().cloned())
+        {
+            log.write(line);
         }
-        if let Some(log) = ENTERED.with_borrow(|entered| entered.last().cloned()) {
-            let mut fields = Fields::default();
-            event.record(&mut fields);
-            log.write(*metadata.level(), fields);
-        }
-    }
-}
-
-/// The message and fields of an event, in order.
-#[derive(Default)]
-pub struct Fields {
-    /// The message.
-    pub message: String,
-    /// Everything else.
-    pub fields: Vec<(String, Value)>,
-}
-
-impl Fields {
-    fn put(&mut self, field: &Field, value: Value) {
-        self.fields.push((field.name().to_owned(), value));
-    }
-}
-
-impl Visit for Fields {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        match field.name() {
-            "message" => value.clone_into(&mut self.message),
-            _ => self.put(field, value.into()),
-        }
-    }
-
-    fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, value.into());
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, value.into());
-    }
-
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, value.into());
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.record_str(field, &format!("{value:?}"));
     }
 }
 

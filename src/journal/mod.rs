@@ -9,4 +9,4 @@ pub mod rotation;
 mod run;
 pub mod textfile;
 
-pub use run::{CannotCreate, ExecutionInfo, Journal, JournalSettings, LeftBehind};
+pub use run::{CannotCreate, ExecutionInfo, Journal, JournalSettings};

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::domain::outcome::{CallOutcome, CallReport};
 use crate::domain::overlap::Overlap;
-use crate::files::{self, FileLock};
+use crate::files::FileLock;
 
 /// Most bytes of a lock file that are read or written over.
 const LONGEST: usize = 4096;
@@ -30,7 +30,7 @@ pub struct Holder {
 #[derive(Debug)]
 pub enum Claim {
     /// This run may go on; the lock, if the policy takes one, is held until this is dropped.
-    Mine(Option<OverlapLock>),
+    Mine(Option<FileLock>),
     /// The previous run is still going; who it is, as far as it is known.
     Busy(Option<Holder>),
 }
@@ -41,57 +41,35 @@ impl Claim {
         let who = who.map_or_else(String::new, |who| {
             format!(" (run {}, process {}, since {})", who.run_id, who.pid, who.since)
         });
-        let going = format!("the previous run is still going{who}");
-        match policy {
-            Overlap::Fail => CallReport::without_reply(CallOutcome::TryLater, going),
-            Overlap::Sequential => CallReport::without_reply(
-                CallOutcome::TryLater,
-                format!("the previous run did not end within the budget{who}"),
-            ),
-            Overlap::Skip | Overlap::Parallel => CallReport::without_reply(CallOutcome::Skipped, going),
-        }
-    }
-}
-
-/// The held lock.
-#[derive(Debug)]
-pub struct OverlapLock(#[expect(dead_code, reason = "held for its drop")] FileLock);
-
-/// The overlap locks in a directory, one file a task.
-#[derive(Clone, Debug)]
-pub struct OverlapLocks {
-    dir: PathBuf,
-}
-
-impl OverlapLocks {
-    /// The locks in `dir`, which is created when missing.
-    pub fn open(dir: impl Into<PathBuf>) -> io::Result<Self> {
-        let dir = dir.into();
-        files::create_dir(&dir, 0o700)?;
-        Ok(Self { dir })
-    }
-
-    /// Asks for the lock of `task` on behalf of `holder`; `deadline` bounds the wait of [`Overlap::Sequential`].
-    pub async fn claim(
-        &self,
-        task: &str,
-        policy: Overlap,
-        holder: &Holder,
-        deadline: Instant,
-    ) -> io::Result<Claim> {
-        let path = self.dir.join(format!("{task}.lock"));
-        let lock = match policy {
-            Overlap::Parallel => return Ok(Claim::Mine(None)),
-            Overlap::Skip | Overlap::Fail => FileLock::try_take(&path)?,
-            Overlap::Sequential => FileLock::take_before(&path, deadline).await?,
+        let (outcome, what) = match policy {
+            Overlap::Fail => (CallOutcome::TryLater, "is still going"),
+            Overlap::Sequential => (CallOutcome::TryLater, "did not end within the budget"),
+            Overlap::Skip | Overlap::Parallel => (CallOutcome::Skipped, "is still going"),
         };
-        match lock {
-            Some(lock) => {
-                note(&lock, holder)?;
-                Ok(Claim::Mine(Some(OverlapLock(lock))))
-            }
-            None => Ok(Claim::Busy(read(&path))),
+        CallReport::without_reply(outcome, format!("the previous run {what}{who}"))
+    }
+}
+
+/// Asks for the lock of `task` in `dir` on behalf of `holder`; `deadline` bounds the wait of [`Overlap::Sequential`].
+pub async fn claim(
+    dir: &Path,
+    task: &str,
+    policy: Overlap,
+    holder: &Holder,
+    deadline: Instant,
+) -> io::Result<Claim> {
+    let path = dir.join(format!("{task}.lock"));
+    let lock = match policy {
+        Overlap::Parallel => return Ok(Claim::Mine(None)),
+        Overlap::Skip | Overlap::Fail => FileLock::try_take(&path)?,
+        Overlap::Sequential => FileLock::take_before(&path, deadline).await?,
+    };
+    match lock {
+        Some(lock) => {
+            note(&lock, holder)?;
+            Ok(Claim::Mine(Some(lock)))
         }
+        None => Ok(Claim::Busy(read(&path))),
     }
 }
 
@@ -123,35 +101,37 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_policy_meets_a_running_task() {
         let dir = tempfile::tempdir().unwrap();
-        let locks = OverlapLocks::open(dir.path().join("locks")).unwrap();
-        let deadline = || Instant::now() + Duration::from_secs(3);
-        let claim = |task: &'static str, policy| {
-            let locks = locks.clone();
-            async move { locks.claim(task, policy, &holder("second"), deadline()).await.unwrap() }
+        let claim = async |task, policy, run_id| {
+            let deadline = Instant::now() + Duration::from_secs(3);
+            super::claim(dir.path(), task, policy, &holder(run_id), deadline).await.unwrap()
         };
-        let first = locks.claim("a", Overlap::Skip, &holder("first"), deadline()).await.unwrap();
+        let first = claim("a", Overlap::Skip, "first").await;
         for policy in [Overlap::Skip, Overlap::Fail, Overlap::Sequential] {
-            let Claim::Busy(who) = claim("a", policy).await else { panic!("{policy} got a held lock") };
+            let Claim::Busy(who) = claim("a", policy, "second").await else {
+                panic!("{policy} got a held lock")
+            };
             assert_eq!(who, Some(holder("first")));
         }
-        assert!(matches!(claim("a", Overlap::Parallel).await, Claim::Mine(None)));
+        assert!(matches!(claim("a", Overlap::Parallel, "second").await, Claim::Mine(None)));
         assert!(
-            matches!(claim("b", Overlap::Skip).await, Claim::Mine(Some(_))),
+            matches!(claim("b", Overlap::Skip, "second").await, Claim::Mine(Some(_))),
             "another task is another lock"
         );
         drop(first);
-        assert!(matches!(claim("a", Overlap::Skip).await, Claim::Mine(Some(_))));
+        assert!(matches!(claim("a", Overlap::Skip, "second").await, Claim::Mine(Some(_))));
     }
 
     #[tokio::test]
     async fn a_shorter_holder_covers_a_longer_one() {
         let dir = tempfile::tempdir().unwrap();
-        let locks = OverlapLocks::open(dir.path()).unwrap();
+        let claim = async |run_id| {
+            super::claim(dir.path(), "a", Overlap::Skip, &holder(run_id), Instant::now()).await.unwrap()
+        };
         for run_id in ["a-long-first-name", "short", "a-much-longer-third-name"] {
-            let claim = locks.claim("a", Overlap::Skip, &holder(run_id), Instant::now()).await.unwrap();
-            let busy = locks.claim("a", Overlap::Skip, &holder("other"), Instant::now()).await.unwrap();
+            let first = claim(run_id).await;
+            let busy = claim("other").await;
             assert!(matches!(busy, Claim::Busy(Some(who)) if who == holder(run_id)), "{run_id}");
-            drop(claim);
+            drop(first);
         }
     }
 }

@@ -79,25 +79,14 @@ pub struct Totals {
 
 impl Totals {
     /// How many runs count as `status`.
-    pub fn of(&self, status: CallStatus) -> u64 {
+    pub fn of_mut(&mut self, status: CallStatus) -> &mut u64 {
         match status {
-            CallStatus::Success => self.success,
-            CallStatus::Accepted => self.accepted,
-            CallStatus::Skipped => self.skipped,
-            CallStatus::Failed => self.failed,
-            CallStatus::Unknown => self.unknown,
-        }
-    }
-
-    fn add(&mut self, status: CallStatus) {
-        let total = match status {
             CallStatus::Success => &mut self.success,
             CallStatus::Accepted => &mut self.accepted,
             CallStatus::Skipped => &mut self.skipped,
             CallStatus::Failed => &mut self.failed,
             CallStatus::Unknown => &mut self.unknown,
-        };
-        *total += 1;
+        }
     }
 
     /// Share of the runs that were made and succeeded or were accepted, in percent; `None` before the first.
@@ -118,7 +107,7 @@ impl TaskRecord {
             last_success_at: None,
             history_lines: 0,
         });
-        record.totals.add(entry.status);
+        *record.totals.of_mut(entry.status) += 1;
         match entry.status {
             CallStatus::Success | CallStatus::Accepted => {
                 record.consecutive_failures = 0;
@@ -131,15 +120,6 @@ impl TaskRecord {
         record.history_lines += 1;
         record
     }
-}
-
-/// A run that was added; no other run of the task is added before this is dropped.
-#[derive(Debug)]
-pub struct Added {
-    /// The sum with this run.
-    pub record: TaskRecord,
-    #[expect(dead_code, reason = "held for its drop")]
-    lock: FileLock,
 }
 
 /// The records in a directory: `<task>.history.jsonl`.
@@ -163,7 +143,8 @@ impl Records {
     }
 
     /// Adds a run, in one append. What a killed process left of its own line is removed: that run was never recorded.
-    pub fn add(&self, entry: &RunEntry) -> io::Result<Added> {
+    /// Returns the sum with this run; no other run of the task is added before the lock is dropped.
+    pub fn add(&self, entry: &RunEntry) -> io::Result<(TaskRecord, FileLock)> {
         let lock = FileLock::take(&self.dir.join(format!(".{}.lock", entry.task)))?;
         let path = self.history_path(&entry.task);
         let mut file = OpenOptions::new().read(true).append(true).create(true).mode(PRIVATE).open(&path)?;
@@ -182,27 +163,19 @@ impl Records {
         if is_long {
             self.trim(&path)?;
         }
-        Ok(Added { record, lock })
+        Ok((record, lock))
     }
 
     /// The sum of a task; `None` before its first run.
     pub fn read(&self, task: &str) -> io::Result<Option<TaskRecord>> {
-        match File::open(self.history_path(task)) {
-            Ok(file) => Ok(LastLine::of(&file)?.record()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let Some(file) = files::if_there(File::open(self.history_path(task)))? else { return Ok(None) };
+        Ok(LastLine::of(&file)?.record())
     }
 
     /// Every task with a record, in order of name.
     pub fn tasks(&self) -> io::Result<Vec<String>> {
-        let entries = match std::fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
         let mut tasks = Vec::new();
-        for entry in entries {
+        for entry in files::if_there(std::fs::read_dir(&self.dir))?.into_iter().flatten() {
             let name = entry?.file_name().to_string_lossy().into_owned();
             if let Some(task) = name.strip_suffix(HISTORY).filter(|task| !task.starts_with('.')) {
                 tasks.push(task.to_owned());
@@ -214,11 +187,7 @@ impl Records {
 
     /// The last `n` runs of a task, oldest first. Lines that cannot be read are left out and counted.
     pub fn history(&self, task: &str, n: usize) -> io::Result<(Vec<RunEntry>, usize)> {
-        let text = match std::fs::read_to_string(self.history_path(task)) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
-            Err(error) => return Err(error),
-        };
+        let text = files::if_there(std::fs::read_to_string(self.history_path(task)))?.unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
         let last = &lines[lines.len().saturating_sub(n)..];
         let entries: Vec<RunEntry> = last.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -312,7 +281,7 @@ mod tests {
         assert_eq!(record.last_success_at, Some(Timestamp::UNIX_EPOCH));
         assert_eq!(record.totals.success_rate(), Some(25.0));
         assert_eq!(record.last.run_id, "run-4");
-        let record = records.add(&sample("a", 9, Accepted)).unwrap().record;
+        let record = records.add(&sample("a", 9, Accepted)).unwrap().0;
         assert_eq!((record.consecutive_failures, record.totals.accepted), (0, 1));
         assert_eq!(records.tasks().unwrap(), ["a"]);
         assert_eq!(Totals::default().success_rate(), None);
@@ -346,7 +315,7 @@ mod tests {
         let whole = std::fs::read_to_string(&history).unwrap();
         std::fs::write(&history, format!("{whole}{}", &whole[..40])).unwrap();
         assert_eq!(records.read("a").unwrap().unwrap().totals.success, 1);
-        assert_eq!(records.add(&sample("a", 2, Success)).unwrap().record.totals.success, 2);
+        assert_eq!(records.add(&sample("a", 2, Success)).unwrap().0.totals.success, 2);
         let (runs, broken) = records.history("a", 9).unwrap();
         assert_eq!((runs.len(), broken), (2, 0));
     }
@@ -363,7 +332,7 @@ mod tests {
         assert_eq!(records.read("a").unwrap().unwrap().consecutive_failures, 3);
         std::fs::write(dir.path().join("a.history.jsonl"), "torn").unwrap();
         assert_eq!(records.read("a").unwrap(), None);
-        assert_eq!(records.add(&sample("a", 9, Success)).unwrap().record.totals.success, 1);
+        assert_eq!(records.add(&sample("a", 9, Success)).unwrap().0.totals.success, 1);
         assert_eq!(records.history("a", 9).unwrap().0.len(), 1);
     }
 

@@ -74,32 +74,24 @@ pub fn rotated_files(log: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(files::parent(log))? {
         let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.strip_prefix(&prefix).is_some_and(is_stamp) {
-            found.push(path);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if let Some(stamp) = name.strip_prefix(&prefix).and_then(stamp) {
+            found.push((stamp, path));
         }
     }
-    found.sort_by_key(|path| order(path));
-    Ok(found)
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Whether `text` is `20261120T230000Z`, perhaps with `.1` and `.gz`: only such files are ever removed.
-fn is_stamp(text: &str) -> bool {
+/// Reads `20261120T230000Z`, perhaps with `.1` and `.gz`, as what it is sorted by: the time, then the counter as a
+/// number. Only such files are ever removed.
+fn stamp(text: &str) -> Option<(String, u32)> {
     let text = text.strip_suffix(".gz").unwrap_or(text);
-    let (stamp, counter) = text.split_once('.').map_or((text, "0"), |(stamp, counter)| (stamp, counter));
+    let (stamp, counter) = text.split_once('.').unwrap_or((text, "0"));
+    let (date, time) = stamp.strip_suffix('Z')?.split_once('T')?;
     let digits = |text: &str, n: usize| text.len() == n && text.bytes().all(|b| b.is_ascii_digit());
-    let time = stamp.strip_suffix('Z').and_then(|stamp| stamp.split_once('T'));
-    time.is_some_and(|(date, time)| digits(date, 8) && digits(time, 6)) && counter.parse::<u32>().is_ok()
-}
-
-/// Sort key: the stamp, then the counter as a number.
-fn order(path: &Path) -> (String, u32) {
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let name = name.strip_suffix(".gz").unwrap_or(&name);
-    match name.rsplit_once("Z.").and_then(|(stamp, counter)| Some((stamp, counter.parse().ok()?))) {
-        Some((stamp, counter)) => (format!("{stamp}Z"), counter),
-        None => (name.to_owned(), 0),
-    }
+    let counter = counter.parse().ok()?;
+    (digits(date, 8) && digits(time, 6)).then(|| (stamp.to_owned(), counter))
 }
 
 fn is_compressed(path: &Path) -> bool {
@@ -109,11 +101,7 @@ fn is_compressed(path: &Path) -> bool {
 /// Compresses one rotated file: the `.gz` appears whole, then the original goes. A file that another process is
 /// compressing is left to it.
 fn compress(path: &Path) -> io::Result<()> {
-    let source = match File::open(path) {
-        Ok(source) => source,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
+    let Some(source) = files::if_there(File::open(path))? else { return Ok(()) };
     if source.try_lock().is_err() {
         return Ok(());
     }

@@ -9,7 +9,7 @@ use tracing::{Span, error, info, warn};
 
 use super::line::truncate;
 use super::log::{LogFile, RunLog};
-use super::overlap::{Claim, Holder, OverlapLocks};
+use super::overlap::{self, Claim, Holder};
 use super::record::{Records, RunEntry};
 use super::rotation::Rotation;
 use super::textfile;
@@ -20,6 +20,7 @@ use crate::domain::exit::Exit;
 use crate::domain::id::ExecutionId;
 use crate::domain::outcome::{CallReport, CallStatus, TokenSource};
 use crate::domain::overlap::Overlap;
+use crate::files;
 
 /// Longest message in a record, in bytes.
 const LONGEST_MESSAGE: usize = 1000;
@@ -68,23 +69,14 @@ pub struct CannotCreate {
     pub source: io::Error,
 }
 
-/// What was written about a run, and what could not be.
-#[derive(Clone, Debug)]
-pub struct LeftBehind {
-    /// The run as its record has it.
-    pub entry: RunEntry,
-    /// What could not be written, and why.
-    pub trouble: Vec<String>,
-}
-
 /// The journal of one run.
 #[derive(Clone)]
 pub struct Journal {
-    execution: ExecutionInfo,
+    /// Which run it is.
+    pub execution: ExecutionInfo,
     settings: JournalSettings,
     log: RunLog,
     records: Records,
-    locks: OverlapLocks,
     clock: SharedClock,
 }
 
@@ -129,23 +121,18 @@ impl Journal {
         let file = LogFile::open(&settings.log_path, settings.rotation).map_err(at(&settings.log_path))?;
         let records =
             Records::open(&settings.records_dir, settings.history).map_err(at(&settings.records_dir))?;
-        let locks = OverlapLocks::open(&settings.locks_dir).map_err(at(&settings.locks_dir))?;
+        files::create_dir(&settings.locks_dir, 0o700).map_err(at(&settings.locks_dir))?;
         let context = vec![
             ("task".to_owned(), execution.task.as_str().into()),
             ("run_id".to_owned(), execution.run_id.to_string().into()),
         ];
         let log = RunLog::new(file, settings.format, context, clock.clone());
-        Ok(Self { execution, settings, log, records, locks, clock })
+        Ok(Self { execution, settings, log, records, clock })
     }
 
     /// The span whose events are the lines of this run's log.
     pub fn span(&self) -> Span {
         self.log.span()
-    }
-
-    /// Which run it is.
-    pub fn execution(&self) -> &ExecutionInfo {
-        &self.execution
     }
 
     /// Asks for the lock of the task; `deadline` bounds the wait of [`Overlap::Sequential`].
@@ -158,11 +145,12 @@ impl Journal {
             pid: std::process::id(),
             since: self.clock.now(),
         };
-        self.locks.claim(&self.execution.task, policy, &holder, deadline).await
+        overlap::claim(&self.settings.locks_dir, &self.execution.task, policy, &holder, deadline).await
     }
 
-    /// Writes the last line of the log, the run record and the metrics. To be called in the run's span.
-    pub fn leave_behind(&self, report: &CallReport) -> LeftBehind {
+    /// Writes the last line of the log, the run record and the metrics. To be called in the run's span. Returns the run as
+    /// its record has it, and what could not be written.
+    pub fn leave_behind(&self, report: &CallReport) -> (RunEntry, Vec<String>) {
         self.log_end(report);
         let entry = self.entry(report);
         let recorded = self.record(&entry);
@@ -171,7 +159,7 @@ impl Journal {
         }
         let unlogged =
             self.log.failure().map(|error| format!("log {}: {error}", self.settings.log_path.display()));
-        LeftBehind { entry, trouble: recorded.err().into_iter().chain(unlogged).collect() }
+        (entry, recorded.err().into_iter().chain(unlogged).collect())
     }
 
     fn log_end(&self, report: &CallReport) {
@@ -212,11 +200,10 @@ impl Journal {
     /// The record, then the metrics under its lock: the last run's are the last to be written.
     fn record(&self, entry: &RunEntry) -> Result<(), String> {
         let (records, metrics) = (&self.settings.records_dir, &self.settings.metrics_dir);
-        let added = self
-            .records
-            .add(entry)
-            .map_err(|error| format!("run record in {}: {error}", records.display()))?;
-        textfile::write(metrics, &added.record)
+        let added = self.records.add(entry);
+        let (record, _lock) =
+            added.map_err(|error| format!("run record in {}: {error}", records.display()))?;
+        textfile::write(metrics, &record)
             .map_err(|error| format!("metrics in {}: {error}", metrics.display()))
     }
 }

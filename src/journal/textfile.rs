@@ -1,8 +1,9 @@
 //! The metrics of a task for Prometheus's textfile collector: one file a task, replaced as a whole.
 
-use std::fmt::Write;
 use std::io;
 use std::path::Path;
+
+use jiff::Timestamp;
 
 use super::record::TaskRecord;
 use crate::domain::outcome::CallStatus;
@@ -18,51 +19,37 @@ pub fn write(dir: &Path, record: &TaskRecord) -> io::Result<()> {
 
 /// The metrics as text. Labels are the task and the status: both bounded.
 fn render(record: &TaskRecord) -> String {
-    let mut text = String::new();
-    let task = &record.last.task;
-    let mut metric = |name: &str, kind: &str, help: &str, samples: &[(&str, f64)]| {
-        // Writing to a String cannot fail.
-        let _infallible =
-            writeln!(text, "# HELP qs_api_call_{name} {help}\n# TYPE qs_api_call_{name} {kind}");
-        for (labels, value) in samples {
-            let _infallible = writeln!(text, "qs_api_call_{name}{{task=\"{task}\"{labels}}} {value}");
+    #[expect(clippy::cast_precision_loss, reason = "Prometheus knows doubles only")]
+    let seconds = |milliseconds: i64| (milliseconds as f64 / 1000.0).to_string();
+    let moment = |at: Timestamp| seconds(at.as_millisecond());
+    let (last, task) = (&record.last, &record.last.task);
+    let duration = seconds(i64::try_from(last.duration_ms).unwrap_or(i64::MAX));
+    let failures = record.consecutive_failures.to_string();
+    let success = record.last_success_at.map(moment);
+    let mut text = Vec::new();
+    for (name, help, value) in [
+        ("last_run_timestamp_seconds", "When the last run began.", Some(moment(last.started_at))),
+        ("last_success_timestamp_seconds", "When the last run that succeeded began.", success),
+        ("last_duration_seconds", "How long the last run took.", Some(duration)),
+        ("last_exit_code", "Exit code of the last run.", Some(last.exit_code.to_string())),
+        ("consecutive_failures", "Runs that failed since the last success.", Some(failures)),
+    ] {
+        if let Some(value) = value {
+            text.push(head(name, "gauge", help));
+            text.push(format!("qs_api_call_{name}{{task=\"{task}\"}} {value}\n"));
         }
-    };
-    #[expect(clippy::cast_precision_loss, reason = "Prometheus knows doubles only")]
-    let seconds = |at: jiff::Timestamp| at.as_millisecond() as f64 / 1000.0;
-    #[expect(clippy::cast_precision_loss, reason = "Prometheus knows doubles only")]
-    let number = |n: u64| n as f64;
-    metric(
-        "last_run_timestamp_seconds",
-        "gauge",
-        "When the last run began.",
-        &[("", seconds(record.last.started_at))],
-    );
-    if let Some(at) = record.last_success_at {
-        metric(
-            "last_success_timestamp_seconds",
-            "gauge",
-            "When the last run that succeeded began.",
-            &[("", seconds(at))],
-        );
     }
-    let duration = number(record.last.duration_ms) / 1000.0;
-    metric("last_duration_seconds", "gauge", "How long the last run took.", &[("", duration)]);
-    metric(
-        "last_exit_code",
-        "gauge",
-        "Exit code of the last run.",
-        &[("", f64::from(record.last.exit_code))],
-    );
-    let failures = number(record.consecutive_failures);
-    metric("consecutive_failures", "gauge", "Runs that failed since the last success.", &[("", failures)]);
-    let totals = CallStatus::ALL
-        .iter()
-        .map(|status| (format!(",status=\"{status}\""), number(record.totals.of(*status))))
-        .collect::<Vec<_>>();
-    let totals: Vec<(&str, f64)> = totals.iter().map(|(labels, total)| (labels.as_str(), *total)).collect();
-    metric("runs_total", "counter", "Runs by status.", &totals);
-    text
+    text.push(head("runs_total", "counter", "Runs by status."));
+    let mut totals = record.totals.clone();
+    for status in CallStatus::ALL {
+        let total = totals.of_mut(*status);
+        text.push(format!("qs_api_call_runs_total{{task=\"{task}\",status=\"{status}\"}} {total}\n"));
+    }
+    text.concat()
+}
+
+fn head(name: &str, kind: &str, help: &str) -> String {
+    format!("# HELP qs_api_call_{name} {help}\n# TYPE qs_api_call_{name} {kind}\n")
 }
 
 #[cfg(test)]
@@ -73,11 +60,11 @@ mod tests {
     #[test]
     fn every_metric_has_its_help_and_its_task() {
         let dir = tempfile::tempdir().unwrap();
-        let record = Records::open(dir.path(), 5)
+        let (record, _lock) = Records::open(dir.path(), 5)
             .unwrap()
             .add(&sample("sync-daily", 90, CallStatus::Success))
             .unwrap();
-        insta::assert_snapshot!(render(&record.record), @r#"
+        insta::assert_snapshot!(render(&record), @r#"
         # HELP qs_api_call_last_run_timestamp_seconds When the last run began.
         # TYPE qs_api_call_last_run_timestamp_seconds gauge
         qs_api_call_last_run_timestamp_seconds{task="sync-daily"} 90

@@ -87,13 +87,13 @@ fn journal(number: usize, dir: &Path) -> Journal {
 /// One call of one task, from its line to what it leaves behind.
 async fn call(client: Client, journal: Journal) -> (Journal, CallReport) {
     let span = journal.span();
-    let run = journal.execution().clone();
+    let run = journal.execution.clone();
     let invocation = Invocation { endpoint: Some(run.endpoint), ..Invocation::default() };
     let request = client.request(&invocation, run.run_id, None).expect("a line that can be called");
     let deadline = Instant::now() + Duration::from_secs(60);
     let report = client.perform(&request, deadline).instrument(span.clone()).await;
-    let left = span.in_scope(|| journal.leave_behind(&report));
-    assert!(left.trouble.is_empty(), "{:?}", left.trouble);
+    let (_, trouble) = span.in_scope(|| journal.leave_behind(&report));
+    assert!(trouble.is_empty(), "{trouble:?}");
     (journal, report)
 }
 
@@ -117,7 +117,7 @@ async fn fifty_calls_at_once_leave_fifty_logs_records_and_metrics_and_no_secret(
     assert_eq!(server.count("/authn/login"), 1, "one login for all of them");
     let records = Records::at(dir.path().join("tasks"), 10);
     for (journal, report) in &ended {
-        let (task, run_id) = (&journal.execution().task, journal.execution().run_id.to_string());
+        let (task, run_id) = (&journal.execution.task, journal.execution.run_id.to_string());
         assert_eq!(report.outcome.status(), CallStatus::Success, "{report:?}");
         let log = std::fs::read_to_string(dir.path().join(format!("{task}.log"))).unwrap();
         let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

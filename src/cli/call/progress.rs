@@ -5,19 +5,20 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use crate::cli::output::Output;
+use crate::clock::SharedClock;
+use crate::config::call::LogFormat;
 use crate::journal::line::Line;
-use crate::journal::log::{Fields, is_ours};
 
 /// Shows this project's events as lines on standard error.
 pub(super) struct Progress {
     output: Output,
     level: Level,
-    clock: crate::clock::SharedClock,
+    clock: SharedClock,
 }
 
 impl Progress {
     /// `verbose` is how often `-v` was given; a terminal alone shows as much as one.
-    pub(super) fn new(output: Output, verbose: u8, clock: crate::clock::SharedClock) -> Option<Self> {
+    pub(super) fn new(output: Output, verbose: u8, clock: SharedClock) -> Option<Self> {
         let level = match verbose {
             0 if !output.stderr_is_terminal => return None,
             0 | 1 => Level::INFO,
@@ -29,21 +30,10 @@ impl Progress {
 
 impl<S: Subscriber> Layer<S> for Progress {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let metadata = event.metadata();
-        if !is_ours(metadata) || *metadata.level() > self.level {
-            return;
-        }
-        let mut fields = Fields::default();
-        event.record(&mut fields);
+        let Some(mut line) = Line::of(event, self.level) else { return };
         // The reply is data and goes to standard output; the failure has its own line.
-        fields.fields.retain(|(key, _)| !matches!(key.as_str(), "event" | "response"));
-        let line = Line {
-            at: &self.clock.local(),
-            level: *metadata.level(),
-            message: &fields.message,
-            fields: &fields.fields,
-        };
-        let text = line.render(crate::config::call::LogFormat::Text);
+        line.fields.retain(|(key, _)| !matches!(key.as_str(), "event" | "response"));
+        let text = line.render(&self.clock.local(), LogFormat::Text);
         let (dim, reset) = if self.output.colour { ("\x1b[2m", "\x1b[0m") } else { ("", "") };
         self.output.note(&format!("{dim}{}{reset}", text.trim_end()));
     }

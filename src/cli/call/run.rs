@@ -91,7 +91,7 @@ async fn under_lock(
     config: &call::CallConfig,
 ) -> CallReport {
     let call = &config.call;
-    wait_jitter(call, &journal.execution().task).await;
+    wait_jitter(call, &journal.execution.task).await;
     let began = Instant::now();
     let deadline = began + call.timeout;
     let mut report = match journal.claim(call.overlap, deadline).await {
@@ -181,16 +181,15 @@ fn finish(
     options: &CallOptions,
     output: Output,
 ) -> Result<(), Failure> {
-    let mut left = journal.leave_behind(report);
+    let (entry, mut trouble) = journal.leave_behind(report);
     // No trouble with the output changes what the call came to.
-    left.trouble.extend(print(report, &left.entry, options, output).err().map(|failure| failure.message));
-    let (exit, trouble) = (report.outcome.exit(), left.trouble.join("; "));
-    let task = &left.entry.task;
+    trouble.extend(print(report, &entry, options, output).err().map(|failure| failure.message));
+    let (exit, trouble, task) = (report.outcome.exit(), trouble.join("; "), &entry.task);
     let line = format!("{task}: {} [{} {}]", report.message, exit.code(), exit.name());
     match (exit, trouble.is_empty()) {
         (Exit::Ok, true) => Ok(()),
         (Exit::Ok, false) => {
-            let status = left.entry.status;
+            let status = entry.status;
             let line =
                 format!("{task}: the call ended with {status}, but not everything was written: {trouble}");
             Err(Failure::new(Exit::Io, line))
