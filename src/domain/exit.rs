@@ -3,41 +3,46 @@
 //! Numbers from 64 to 78 keep the meaning of BSD's `sysexits.h`; 124 is what `timeout(1)` uses for "no answer in
 //! time"; 128+n is a signal. They are stable: a number never changes its meaning.
 
-/// How a run of the program ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Exit {
-    /// The call succeeded, was accepted, or was skipped because the last one still runs.
-    Ok,
-    /// The server answered, and its answer is no.
-    Failed,
-    /// The command line is wrong.
-    Usage,
-    /// A file that must be there is not: credentials, configuration, request body.
-    NoInput,
-    /// A defect of this program.
-    Internal,
-    /// The log or the state directory cannot be created.
-    CannotCreate,
-    /// Reading or writing failed on the way.
-    Io,
-    /// Nothing was done; the same call may succeed later.
-    TryLater,
-    /// The answer is not what the protocol promises.
-    Protocol,
-    /// The credentials or the token are not accepted.
-    Auth,
-    /// The configuration is wrong or unsafe.
-    Config,
-    /// The request was sent and no whole answer came back: it may or may not have been done.
-    Unknown,
-    /// Stopped by SIGINT.
-    Interrupted,
-    /// Stopped by SIGTERM.
-    Terminated,
+use serde::Serialize;
+
+use super::word::words;
+
+words! {
+    /// How a run of the program ended.
+    pub enum Exit: "exit" {
+        /// The call succeeded, was accepted, or was skipped because the last one still runs.
+        Ok = "ok",
+        /// The server answered, and its answer is no.
+        Failed = "failed",
+        /// The command line is wrong.
+        Usage = "usage",
+        /// A file that must be there is not: credentials, configuration, request body.
+        NoInput = "no_input",
+        /// A defect of this program.
+        Internal = "internal",
+        /// The log or the state directory cannot be created.
+        CannotCreate = "cannot_create",
+        /// Reading or writing failed on the way.
+        Io = "io",
+        /// Nothing was done; the same call may succeed later.
+        TryLater = "try_later",
+        /// The answer is not what the protocol promises.
+        Protocol = "protocol",
+        /// The credentials or the token are not accepted.
+        Auth = "auth",
+        /// The configuration is wrong or unsafe.
+        Config = "config",
+        /// The request was sent and no whole answer came back: it may or may not have been done.
+        Unknown = "unknown",
+        /// Stopped by SIGINT.
+        Interrupted = "interrupted",
+        /// Stopped by SIGTERM.
+        Terminated = "terminated",
+    }
 }
 
 /// One row of the published table.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub struct ExitInfo {
     /// The number that the process returns.
     pub code: u8,
@@ -50,95 +55,65 @@ pub struct ExitInfo {
 }
 
 impl Exit {
-    /// Every way to end, in the order of their codes.
-    pub const ALL: [Exit; 14] = [
-        Exit::Ok,
-        Exit::Failed,
-        Exit::Usage,
-        Exit::NoInput,
-        Exit::Internal,
-        Exit::CannotCreate,
-        Exit::Io,
-        Exit::TryLater,
-        Exit::Protocol,
-        Exit::Auth,
-        Exit::Config,
-        Exit::Unknown,
-        Exit::Interrupted,
-        Exit::Terminated,
-    ];
-
     /// The row of the table.
     pub fn info(self) -> ExitInfo {
-        let (code, name, meaning, advice) = match self {
+        let (code, meaning, advice) = match self {
             Exit::Ok => (
                 0,
-                "ok",
                 "the call succeeded, was accepted (202), or was skipped because the last one still runs",
                 "nothing to do; `qs-api-call status` tells the three apart",
             ),
             Exit::Failed => (
                 1,
-                "failed",
                 "the server answered and its answer is no: 4xx, 500, 501, 505, or an envelope with a failing code",
                 "read the message in the log; the endpoint or its input needs attention",
             ),
-            Exit::Usage => (64, "usage", "the command line is wrong", "see `qs-api-call --help`"),
+            Exit::Usage => (64, "the command line is wrong", "see `qs-api-call --help`"),
             Exit::NoInput => (
                 66,
-                "no_input",
                 "a file that must be there is not: credentials, configuration or request body",
                 "create the file that the message names, or correct its path",
             ),
-            Exit::Internal => {
-                (70, "internal", "a defect of this program", "please report it with the log line")
-            }
+            Exit::Internal => (70, "a defect of this program", "please report it with the log line"),
             Exit::CannotCreate => (
                 73,
-                "cannot_create",
                 "the log or the state directory cannot be created; nothing was sent",
                 "create the directory that the message names, or choose another with --state-dir or the log argument",
             ),
             Exit::Io => (
                 74,
-                "io",
                 "reading or writing failed on the way, for example because the disk is full",
                 "free space or repair the file that the message names",
             ),
             Exit::TryLater => (
                 75,
-                "try_later",
                 "nothing was done and the same call may succeed later: never sent, 408, 409 in progress, 423, 425, 429, 502, 503, 504, IAM down, lock not free",
                 "let the next run do it, or raise --retries and --timeout",
             ),
             Exit::Protocol => (
                 76,
-                "protocol",
                 "the answer is not what was promised: a redirect, HTML, broken JSON, a login without a token",
                 "check the base URL and whatever stands between here and the server",
             ),
             Exit::Auth => (
                 77,
-                "auth",
                 "not accepted: login rejected or locked, 401 after a fresh token, 403",
                 "check the account and its roles; after a change run `qs-api-call token refresh`",
             ),
             Exit::Config => (
                 78,
-                "config",
                 "the configuration is wrong or unsafe; nothing was sent",
                 "correct the key that the message names; `qs-api-call check` shows the whole picture",
             ),
             Exit::Unknown => (
                 124,
-                "unknown",
                 "the request was sent and no whole answer came back: it may or may not have been done",
                 "look at the server before repeating it; an idempotent call may carry --idempotent",
             ),
-            Exit::Interrupted => (130, "interrupted", "stopped by SIGINT", "run it again"),
-            Exit::Terminated => (143, "terminated", "stopped by SIGTERM", "run it again"),
+            Exit::Interrupted => (130, "stopped by SIGINT", "run it again"),
+            Exit::Terminated => (143, "stopped by SIGTERM", "run it again"),
         };
-        ExitInfo { code, name, meaning, advice }
+        ExitInfo { code, name: self.as_str(), meaning, advice }
     }
 
     /// The number that the process returns.
@@ -146,14 +121,9 @@ impl Exit {
         self.info().code
     }
 
-    /// The stable name.
-    pub fn name(self) -> &'static str {
-        self.info().name
-    }
-
     /// The way to end that has this number.
     pub fn from_code(code: u8) -> Option<Exit> {
-        Self::ALL.into_iter().find(|exit| exit.code() == code)
+        Self::ALL.iter().copied().find(|exit| exit.code() == code)
     }
 }
 
@@ -163,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_published_numbers_do_not_move() {
-        let table: Vec<(u8, &str)> = Exit::ALL.iter().map(|exit| (exit.code(), exit.name())).collect();
+        let table: Vec<(u8, &str)> = Exit::ALL.iter().map(|exit| (exit.code(), exit.as_str())).collect();
         assert_eq!(
             table,
             [
@@ -184,7 +154,7 @@ mod tests {
             ]
         );
         for exit in Exit::ALL {
-            assert_eq!(Exit::from_code(exit.code()), Some(exit));
+            assert_eq!(Exit::from_code(exit.code()), Some(*exit));
         }
         assert_eq!(Exit::from_code(2), None);
     }

@@ -91,27 +91,23 @@ mod tests {
     #[test]
     fn a_class_decides_who_may_repeat() {
         use FailureClass::{Final, NeverSent, Refused, Unanswered};
-        for (class, idempotent, repeats) in [
-            (NeverSent, false, true),
-            (NeverSent, true, true),
-            (Refused, false, false),
-            (Refused, true, true),
-            (Unanswered, false, false),
-            (Unanswered, true, true),
-            (Final, false, false),
-            (Final, true, false),
+        for (class, idempotent, keyed, repeats) in [
+            (NeverSent, false, false, true),
+            (NeverSent, true, false, true),
+            (Refused, false, false, false),
+            (Refused, true, false, true),
+            (Refused, false, true, true),
+            (Unanswered, false, false, false),
+            (Unanswered, true, false, true),
+            // The key makes a refusal repeatable; alone it is no proof.
+            (Unanswered, false, true, false),
+            (Final, false, false, false),
+            (Final, true, false, false),
         ] {
-            let policy = RetryPolicy { idempotent, ..POLICY };
+            let policy = RetryPolicy { idempotent, keyed, ..POLICY };
             let verdict = policy.decide(1, class, None, LONG, 0.5);
-            assert_eq!(verdict != Verdict::Stop, repeats, "{class:?} idempotent={idempotent}");
+            assert_eq!(verdict != Verdict::Stop, repeats, "{class:?} idempotent={idempotent} keyed={keyed}");
         }
-        let keyed = RetryPolicy { keyed: true, ..POLICY };
-        assert_ne!(
-            keyed.decide(1, Refused, None, LONG, 0.5),
-            Verdict::Stop,
-            "the key makes a refusal repeatable"
-        );
-        assert_eq!(keyed.decide(1, Unanswered, None, LONG, 0.5), Verdict::Stop, "the key alone is no proof");
     }
 
     #[test]

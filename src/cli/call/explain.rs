@@ -1,6 +1,6 @@
 //! `explain`: the published exit codes in words.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::args::ExplainArgs;
 use crate::cli::output::{Failure, Output};
@@ -13,7 +13,7 @@ pub(super) fn run(args: &ExplainArgs, output: Output) -> Result<(), Failure> {
         Some(text) => vec![find(text)?],
     };
     if args.json {
-        return output.json(&chosen.iter().map(|exit| object(*exit)).collect::<Vec<Value>>().into());
+        return output.json(&json!(chosen.iter().map(|exit| exit.info()).collect::<Vec<_>>()));
     }
     let texts: Vec<String> = chosen
         .iter()
@@ -27,13 +27,8 @@ pub(super) fn run(args: &ExplainArgs, output: Output) -> Result<(), Failure> {
 
 fn find(text: &str) -> Result<Exit, Failure> {
     let by_code = text.parse::<u8>().ok().and_then(Exit::from_code);
-    by_code.or_else(|| Exit::ALL.into_iter().find(|exit| exit.name() == text)).ok_or_else(|| {
+    by_code.or_else(|| text.parse().ok()).ok_or_else(|| {
         Failure::new(Exit::Usage, format!("{text:?} is no exit code of qs-api-call"))
             .with_hint("`qs-api-call explain` lists them all")
     })
-}
-
-fn object(exit: Exit) -> Value {
-    let info = exit.info();
-    json!({"code": info.code, "name": info.name, "meaning": info.meaning, "advice": info.advice})
 }

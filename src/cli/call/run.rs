@@ -53,7 +53,7 @@ pub(super) async fn run(
     let started_at = clock.now();
     let run_id = ExecutionId::new(started_at, std::array::from_fn(|_| fastrand::u8(..)));
     let client = settings.client(options.force_login, clock.clone());
-    let request = match client.request(invocation, run_id, settings.traceparent()) {
+    let request = match client.request(invocation, run_id, settings.traceparent.as_deref()) {
         Ok(request) if options.dry_run => return show(&request, settings, output),
         // A mistyped command line is no run of a task.
         Err(error) if options.dry_run || error.outcome() == CallOutcome::Usage => return Err(error.into()),
@@ -185,7 +185,7 @@ fn finish(
     // No trouble with the output changes what the call came to.
     trouble.extend(print(report, &entry, options, output).err().map(|failure| failure.message));
     let (exit, trouble, task) = (report.outcome.exit(), trouble.join("; "), &entry.task);
-    let line = format!("{task}: {} [{} {}]", report.message, exit.code(), exit.name());
+    let line = format!("{task}: {} [{} {}]", report.message, exit.code(), exit.as_str());
     match (exit, trouble.is_empty()) {
         (Exit::Ok, true) => Ok(()),
         (Exit::Ok, false) => {

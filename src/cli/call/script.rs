@@ -84,7 +84,7 @@ async fn refresh_token(env: &Env) -> Result<(), Failure> {
                 info!(event = "finished", expires_at = %expires, "Token saved to {}", settings.token_path.display());
             }
             Err(failure) => {
-                error!(event = "finished", exit_name = failure.exit.name(), "{}", failure.message);
+                error!(event = "finished", exit_name = failure.exit.as_str(), "{}", failure.message);
             }
         }
         result

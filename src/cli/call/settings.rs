@@ -38,7 +38,8 @@ pub(super) struct Settings {
     /// The log.
     pub log_path: PathBuf,
     transport: TransportOptions,
-    traceparent: Option<String>,
+    /// The caller's trace, if any.
+    pub traceparent: Option<String>,
 }
 
 impl Settings {
@@ -90,11 +91,6 @@ impl Settings {
     /// The values.
     pub(super) fn config(&self) -> &CallConfig {
         &self.loaded.config
-    }
-
-    /// The caller's trace, if any.
-    pub(super) fn traceparent(&self) -> Option<&str> {
-        self.traceparent.as_deref()
     }
 
     /// Directory of the metrics textfiles.
