@@ -25,7 +25,6 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
-use utoipa::Modify;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::identity::Verifier;
@@ -64,9 +63,10 @@ where
 {
     let mut document = routes.get_openapi().clone();
     document.merge(own_routes().into_openapi());
-    openapi::Completion { open }.modify(&mut document);
     // Maps with texts as their keys: they always have a JSON form.
-    serde_json::to_value(document).unwrap_or_default()
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    openapi::complete(&mut document, open);
+    document
 }
 
 /// The whole API of a program: its routes and those that every program has.
