@@ -32,7 +32,6 @@ use crate::http::business::{self as routes, Api};
 use crate::http::edge::{Edge, RateLimiter};
 use crate::metrics::sync::SyncMetrics;
 use crate::metrics::{self, Metrics};
-use crate::secret::Secret;
 
 /// How often the house is kept at least.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
@@ -87,9 +86,16 @@ async fn start(config: &ApiserverConfig, env: &Env, output: Output, signals: Sig
     let generated = callers.generated.take();
     let stores = stores::open(config, &secrets).await?;
     let (listener, addr) = server::listen(config.server.addr).await?;
-    let (api, runs) = compose(config, &clock, &stores, callers, addr);
-    let housekeeper = housekeeper(config, &stores, &runs);
-    announce(output, &config.dev_iam.username, generated.as_ref(), addr)?;
+    let api = compose(config, &clock, &stores, callers, addr);
+    let (runs, counters) = (Arc::clone(&api.runs), Arc::clone(&stores.counters));
+    let retention = Retention { records: config.sync.keep_records, events: config.sync.remember_events };
+    let housekeeper = Housekeeper::new(Arc::clone(&stores.store), counters, Arc::clone(&runs), retention);
+    // The lines that scripts wait for.
+    if let Some(password) = generated {
+        let username = &config.dev_iam.username;
+        output.data(&format!("dev-iam username={username} password={}", password.expose()))?;
+    }
+    server::announce(output, addr)?;
     // A lease that has run out is noticed one lease later at most: the record of a killed server's sync does not say
     // for long that it is running.
     let every = HOUSEKEEPING.min(config.sync.lease);
@@ -100,19 +106,6 @@ async fn start(config: &ApiserverConfig, env: &Env, output: Output, signals: Sig
     ended
 }
 
-/// The lines that scripts wait for.
-fn announce(
-    output: Output,
-    username: &str,
-    generated: Option<&Secret>,
-    addr: SocketAddr,
-) -> Result<(), Failure> {
-    if let Some(password) = generated {
-        output.data(&format!("dev-iam username={username} password={}", password.expose()))?;
-    }
-    server::announce(output, addr)
-}
-
 /// Services and the state of the routes.
 fn compose(
     config: &ApiserverConfig,
@@ -120,7 +113,7 @@ fn compose(
     stores: &Stores,
     callers: Callers,
     addr: SocketAddr,
-) -> (Api, Arc<SyncRuns>) {
+) -> Api {
     let (store, counters) = (Arc::clone(&stores.store), Arc::clone(&stores.counters));
     let mut registry = metrics::registry();
     let syncs = SyncMetrics::new(&mut registry);
@@ -154,15 +147,14 @@ fn compose(
         request_timeout: config.server.request_timeout,
         max_body: usize::try_from(config.server.max_body.0).unwrap_or(usize::MAX),
     };
-    let api = Api {
+    Api {
         statistics: Arc::new(statistics),
         plans: Arc::new(Plans::new(store, Arc::clone(clock), config.server.business_zone())),
         due_tasks: Arc::new(due_tasks),
-        runs: Arc::clone(&runs),
+        runs,
         dev_iam: callers.dev_iam,
         edge: Arc::new(edge),
-    };
-    (api, runs)
+    }
 }
 
 /// Where testees go: as configured; with the development IAM, to this server.
@@ -170,12 +162,6 @@ fn entry_base(config: &ApiserverConfig, addr: SocketAddr) -> Option<EntryBase> {
     let here = config.dev_iam.enabled.then(|| format!("http://{addr}/entry"));
     // What is configured was checked at the start, and the address of a listener makes a URL.
     EntryBase::new(&config.plan.entry_base_url.clone().or(here)?).ok()
-}
-
-fn housekeeper(config: &ApiserverConfig, stores: &Stores, runs: &Arc<SyncRuns>) -> Housekeeper {
-    let retention = Retention { records: config.sync.keep_records, events: config.sync.remember_events };
-    let (store, counters) = (Arc::clone(&stores.store), Arc::clone(&stores.counters));
-    Housekeeper::new(store, counters, Arc::clone(runs), retention)
 }
 
 fn log_housekeeping(outcome: Result<Cleaned, String>) {

@@ -1,6 +1,6 @@
 //! Who may call `qs-apiserver`: the IAM whose tokens count, and what verifies them.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use url::Url;
@@ -70,10 +70,11 @@ fn algorithm(setting: SignatureAlgorithm) -> Algorithm {
 fn remote(config: &ApiserverConfig, url: &UrlText, clock: &SharedClock) -> Result<RemoteKeys, Failure> {
     let auth = &config.auth;
     let url = Url::parse(&url.0).map_err(|error| stop(Exit::Config, format!("auth.jwks_url: {error}")))?;
-    let authority = match &auth.ca_file {
-        Some(path) => Some(std::fs::read(path).map_err(|error| unreadable("auth.ca_file", path, &error))?),
-        None => None,
+    let read = |path: &PathBuf| {
+        let unreadable = |error| format!("auth.ca_file: cannot read {}: {error}", path.display());
+        std::fs::read(path).map_err(|error| stop(Exit::NoInput, unreadable(error)))
     };
+    let authority = auth.ca_file.as_ref().map(read).transpose()?;
     let fetch =
         HttpFetch::new(url, auth.jwks_timeout, authority.as_deref()).map_err(|error| match error {
             ClientError::Authority => stop(Exit::Config, format!("auth.ca_file: {error}")),
@@ -114,8 +115,4 @@ fn development(
     };
     let iam = DevIam::new(account, rules(config), Arc::clone(clock)).map_err(internal)?;
     Ok((Arc::new(iam), generated))
-}
-
-fn unreadable(key: &str, path: &Path, error: &std::io::Error) -> Failure {
-    stop(Exit::NoInput, format!("{key}: cannot read {}: {error}", path.display()))
 }

@@ -13,7 +13,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::stop;
 use crate::cli::output::{Failure, Output};
-use crate::config::server::{Log, LogLevel, LogShape};
+use crate::config::server::{Log, LogShape};
 use crate::domain::exit::Exit;
 use crate::telemetry::{self, Telemetry};
 
@@ -29,7 +29,8 @@ pub(super) fn run<F: Future<Output = Result<(), Failure>>>(
 ) -> Result<(), Failure> {
     let telemetry = Telemetry {
         program,
-        level: level(log.level),
+        // The words of the setting are those of the filter.
+        level: log.level.as_str().parse().unwrap_or(LevelFilter::INFO),
         json: log.format == LogShape::Json,
         color: output.colour,
         dir: log.dir.clone(),
@@ -105,16 +106,6 @@ pub(super) async fn serve(
         return Err(stop(Exit::Internal, "the server ended by itself; the log says why"));
     }
     Ok(())
-}
-
-fn level(level: LogLevel) -> LevelFilter {
-    match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
-    }
 }
 
 /// The signals that ask for an end.

@@ -91,33 +91,18 @@ fn optional_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>
     Option::<Id>::deserialize(deserializer)?.map(Id::number).transpose()
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Seconds {
-    Whole(i64),
-    Fraction(f64),
-}
-
-impl Seconds {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the fraction is dropped; what is too large saturates"
-    )]
-    fn whole(self) -> i64 {
-        match self {
-            Seconds::Whole(seconds) => seconds,
-            Seconds::Fraction(seconds) => seconds.floor() as i64,
-        }
-    }
-}
-
 /// A `NumericDate` (RFC 7519), which may have a fraction.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    Seconds::deserialize(deserializer).map(Seconds::whole)
+    f64::deserialize(deserializer).map(whole)
 }
 
 fn optional_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
-    Ok(Option::<Seconds>::deserialize(deserializer)?.map(Seconds::whole))
+    Ok(Option::<f64>::deserialize(deserializer)?.map(whole))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the fraction is dropped; what is too large saturates")]
+fn whole(seconds: f64) -> i64 {
+    seconds.floor() as i64
 }
 
 #[derive(Deserialize)]

@@ -13,9 +13,10 @@ use jiff::{SignedDuration, Timestamp};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::Serialize;
+use serde_json::{Value, json};
 use thiserror::Error;
 
-use super::keys::{KeyError, PublicJwk, SigningKey};
+use super::keys::{KeyError, SigningKey};
 use super::verify::Rules;
 use crate::clock::SharedClock;
 use crate::secret::Secret;
@@ -68,12 +69,6 @@ pub struct Granted {
     pub access_token: Secret,
     /// Its life in seconds.
     pub expires_in: u64,
-}
-
-/// The public keys as RFC 7517 writes them.
-#[derive(Clone, Debug, Serialize)]
-pub struct Jwks {
-    keys: Vec<PublicJwk>,
 }
 
 /// What its tokens say, in the form of the real IAM.
@@ -130,9 +125,9 @@ impl DevIam {
         Arc::clone(&self.key)
     }
 
-    /// Its public keys.
-    pub fn jwks(&self) -> Jwks {
-        Jwks { keys: vec![self.key.public()] }
+    /// Its public keys, as RFC 7517 writes them.
+    pub fn jwks(&self) -> Value {
+        json!({ "keys": [self.key.public()] })
     }
 
     /// Checks the credentials and grants a token.

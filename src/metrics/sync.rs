@@ -1,6 +1,5 @@
 //! What is counted of syncs that ended.
 
-use std::fmt;
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::metrics::counter::Counter;
@@ -19,6 +18,7 @@ const DURATIONS: [f64; 10] = [0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0,
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// The syncs that ended.
+#[derive(Debug)]
 pub struct SyncMetrics {
     runs: Family<Labels<2>, Counter>,
     items: Family<Labels<2>, Counter>,
@@ -66,12 +66,6 @@ impl SyncMetrics {
         if run.status == SyncStatus::Succeeded {
             self.success.get_or_create(&[("kind", kind)]).set(ended.as_duration().as_secs_f64());
         }
-    }
-}
-
-impl fmt::Debug for SyncMetrics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SyncMetrics").finish_non_exhaustive()
     }
 }
 

@@ -19,17 +19,8 @@ const REDIS: &str = "QS_DEMO_REDIS_URL";
 pub(super) enum Backing {
     /// A SQLite file in the directory of the demonstration.
     Embedded,
-    /// A database of its own on a MySQL server, and a Redis that was empty.
-    Servers(Servers),
-}
-
-/// The database, and what was written into Redis.
-pub(super) struct Servers {
-    server: Secret,
-    database: String,
-    redis: Secret,
-    /// Everything in them is ours.
-    made: bool,
+    /// A database of its own on a MySQL server, and a Redis that was empty. Once `made`, everything in them is ours.
+    Servers { mysql: Secret, database: String, redis: Secret, made: bool },
 }
 
 impl Backing {
@@ -37,12 +28,12 @@ impl Backing {
     pub(super) fn of(env: &Env) -> Result<Self, Failure> {
         match (env.get(MYSQL), env.get(REDIS)) {
             (None, None) => Ok(Self::Embedded),
-            (Some(mysql), Some(redis)) => Ok(Self::Servers(Servers {
-                server: Secret::new(mysql.trim_end_matches('/')),
+            (Some(mysql), Some(redis)) => Ok(Self::Servers {
+                mysql: Secret::new(mysql.trim_end_matches('/')),
                 database: format!("qs_demo_{:08x}", fastrand::u32(..)),
                 redis: Secret::new(redis),
                 made: false,
-            })),
+            }),
             (Some(_), None) => Err(wrong(format!("{REDIS} is required together with {MYSQL}"))),
             (None, Some(_)) => Err(wrong(format!("{MYSQL} is required together with {REDIS}"))),
         }
@@ -50,24 +41,24 @@ impl Backing {
 
     /// Makes the database.
     pub(super) async fn make(&mut self) -> Result<(), Failure> {
-        let Self::Servers(servers) = self else { return Ok(()) };
-        let mut connection = connect(&servers.redis).await?;
+        let Self::Servers { mysql, database, redis, made } = self else { return Ok(()) };
+        let mut connection = connect(redis).await?;
         let keys: i64 =
             redis::cmd("DBSIZE").query_async(&mut connection).await.map_err(|e| unreachable(REDIS, &e))?;
         if keys > 0 {
             let hint = "name an empty one, such as redis://HOST/15";
             return Err(wrong(format!("{REDIS}: that database holds {keys} keys; {hint}")));
         }
-        servers.made = true;
-        administer(&servers.server, &format!("create database {}", servers.database)).await
+        *made = true;
+        administer(mysql, &format!("create database {database}")).await
     }
 
     /// What is told about it.
     pub(super) fn describe(&self, dir: &Path) -> String {
         match self {
             Self::Embedded => format!("embedded data in {}", dir.display()),
-            Self::Servers(servers) => {
-                format!("the database {} on MySQL and counters in Redis", servers.database)
+            Self::Servers { database, .. } => {
+                format!("the database {database} on MySQL and counters in Redis")
             }
         }
     }
@@ -78,8 +69,7 @@ impl Backing {
             Self::Embedded => {
                 server.env("QS_DATABASE__URL", format!("sqlite:{}", dir.join("qs.db").display()));
             }
-            Self::Servers(servers) => {
-                let Servers { server: mysql, database, redis, .. } = servers;
+            Self::Servers { mysql, database, redis, .. } => {
                 server.env("QS_DATABASE__URL", format!("{}/{database}", mysql.expose()));
                 server.env("QS_REDIS__URL", redis.expose());
             }
@@ -88,8 +78,8 @@ impl Backing {
 
     /// Removes what was written into servers, and tells of whatever is left; files go with their directory.
     pub(super) async fn remove(&self) -> Result<(), Failure> {
-        let Self::Servers(Servers { server, database, redis, made: true }) = self else { return Ok(()) };
-        let dropped = administer(server, &format!("drop database if exists {database}")).await.err();
+        let Self::Servers { mysql, database, redis, made: true } = self else { return Ok(()) };
+        let dropped = administer(mysql, &format!("drop database if exists {database}")).await.err();
         let flushed = flush(redis).await.err();
         let wrong: Vec<String> = [dropped, flushed].into_iter().flatten().map(|one| one.message).collect();
         if wrong.is_empty() {
@@ -105,7 +95,7 @@ impl Backing {
 async fn flush(redis: &Secret) -> Result<(), Failure> {
     let mut connection = connect(redis).await?;
     let flushed: Result<String, _> = redis::cmd("FLUSHDB").query_async(&mut connection).await;
-    flushed.map(|_| ()).map_err(|error| unreachable(REDIS, &error))
+    flushed.map(drop).map_err(|error| unreachable(REDIS, &error))
 }
 
 async fn connect(redis: &Secret) -> Result<redis::aio::MultiplexedConnection, Failure> {
@@ -119,7 +109,7 @@ async fn administer(server: &Secret, statement: &str) -> Result<(), Failure> {
     let db = db.map_err(|error| unreachable(MYSQL, &error))?;
     let done = db.execute(sql(statement)).await;
     db.close().await;
-    done.map(|_| ()).map_err(|error| unreachable(MYSQL, &error))
+    done.map(drop).map_err(|error| unreachable(MYSQL, &error))
 }
 
 fn wrong(message: String) -> Failure {

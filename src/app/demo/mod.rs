@@ -1,7 +1,6 @@
 //! The demonstration: a real server, the crontab's own entries through the real `qs-api-call`, and things that break.
 
 mod backing;
-mod broken;
 mod crontab;
 mod programs;
 mod setup;

@@ -5,13 +5,15 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use serde_json::Value;
+use axum::{Json, Router};
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant};
 
 use super::backing::Backing;
-use super::broken::BrokenGateway;
 use super::crontab::CrontabCall;
 use super::programs::Programs;
 use crate::cli::output::Failure;
@@ -89,20 +91,15 @@ impl Setup {
         let Some(mut lines) = stdout else {
             return Err(Failure::new(Exit::Internal, "qs-apiserver has no output"));
         };
+        let late = |_| Failure::new(Exit::Failed, "qs-apiserver did not start in time");
         loop {
-            let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
-            match line {
-                Ok(Ok(Some(line))) => {
-                    if let Some(url) = line.strip_prefix("listening on ") {
-                        url.clone_into(&mut self.url);
-                        return Ok(());
-                    }
-                }
-                Ok(Ok(None)) => {
-                    return Err(Failure::new(Exit::Failed, "qs-apiserver ended at once; its error is above"));
-                }
-                Ok(Err(error)) => return Err(failed("qs-apiserver", &error)),
-                Err(_) => return Err(Failure::new(Exit::Failed, "qs-apiserver did not start in time")),
+            let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.map_err(late)?;
+            let Some(line) = line.map_err(|error| failed("qs-apiserver", &error))? else {
+                return Err(Failure::new(Exit::Failed, "qs-apiserver ended at once; its error is above"));
+            };
+            if let Some(url) = line.strip_prefix("listening on ") {
+                url.clone_into(&mut self.url);
+                return Ok(());
             }
         }
     }
@@ -150,11 +147,16 @@ impl Setup {
         self.run(self.entry_command(entry)).await
     }
 
-    /// The same entry against a gateway that lies.
+    /// The same entry against a gateway that lies: whatever is asked, it answers HTTP 200 with an error inside.
     pub(super) async fn against_broken_gateway(&self, entry: &CrontabCall) -> Result<CallResult, Failure> {
-        let gateway = BrokenGateway::start().await.map_err(|error| failed("gateway", &error))?;
+        let cannot = |error| failed("gateway", &error);
+        let listener = TcpListener::bind("127.0.0.1:0").await.map_err(cannot)?;
         let mut command = self.entry_command(entry);
-        command.env("API_BASE_URL", &gateway.url);
+        command.env("API_BASE_URL", format!("http://{}", listener.local_addr().map_err(cannot)?));
+        let lie = || async { Json(json!({"code": 100_101, "message": "Database error"})) };
+        let mut gateway = JoinSet::new();
+        gateway.spawn(axum::serve(listener, Router::new().fallback(lie)).into_future());
+        // The gateway stops when it is dropped.
         self.run(command).await
     }
 
@@ -197,9 +199,8 @@ impl Setup {
     }
 
     fn entry_command(&self, entry: &CrontabCall) -> Command {
-        let log = self.dir.join("log").join(&entry.log);
         let mut command = self.command(&["--json"]);
-        command.args(&entry.args).arg(log);
+        command.args(&entry.args).arg(self.dir.join("log").join(&entry.log));
         command
     }
 

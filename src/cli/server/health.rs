@@ -170,24 +170,16 @@ fn judge(reply: &Reply, program: &str) -> Found {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::reply::BodyEnd;
 
-    fn reply(status: u16, body: &str) -> Reply {
-        Reply {
-            status,
-            content_type: Some("application/json".to_owned()),
-            location: None,
-            retry_after: None,
-            body: body.as_bytes().to_vec(),
-            end: BodyEnd::Whole,
-        }
+    fn reason(status: u16, body: &str) -> Option<String> {
+        judge(&Reply::of(status, "application/json", body), "qs-apiserver").reason
     }
 
     #[test]
     fn ready_is_only_what_says_so() {
         let ok = r#"{"status":"ready","checks":{"store":"ok","counters":"ok"}}"#;
-        assert_eq!(judge(&reply(200, ok), "qs-apiserver").reason, None);
-        for (status, body, reason) in [
+        assert_eq!(reason(200, ok), None);
+        for (status, body, expected) in [
             (503, ok, "not ready: HTTP 503, ready"),
             (
                 503,
@@ -203,11 +195,7 @@ mod tests {
             (200, "<html>Welcome to nginx!</html>", "HTTP 200 without the answer of qs-apiserver"),
             (404, "", "HTTP 404 without the answer of qs-apiserver"),
         ] {
-            assert_eq!(
-                judge(&reply(status, body), "qs-apiserver").reason.as_deref(),
-                Some(reason),
-                "{status} {body}"
-            );
+            assert_eq!(reason(status, body).as_deref(), Some(expected), "{status} {body}");
         }
     }
 

@@ -1,7 +1,6 @@
 //! How often one caller may ask: a token bucket each, so that one of them cannot take the server from the others.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,38 +24,24 @@ impl Limit {
         let interval = Duration::from_secs(1).checked_div(per_second)?;
         Some(Self { interval, capacity: interval * burst })
     }
-}
 
-/// A token bucket, as the one instant at which it will be full. Whole nanoseconds, so nothing is lost by rounding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Bucket {
-    full_at: Instant,
-}
-
-impl Bucket {
-    fn full(now: Instant) -> Self {
-        Self { full_at: now }
-    }
-
-    fn is_full(self, now: Instant) -> bool {
-        self.full_at <= now
-    }
-
-    /// Takes one token, or tells when there will be one.
-    fn take(&mut self, limit: Limit, now: Instant) -> Result<(), Duration> {
-        let full_at = self.full_at.max(now) + limit.interval;
-        let missing = full_at.saturating_duration_since(now);
-        if missing > limit.capacity {
-            return Err(missing.saturating_sub(limit.capacity));
+    /// Takes one token from the bucket that will be full then, or tells when there will be one.
+    fn take(self, full_at: &mut Instant, now: Instant) -> Result<(), Duration> {
+        let full_then = (*full_at).max(now) + self.interval;
+        let missing = full_then.saturating_duration_since(now);
+        if missing > self.capacity {
+            return Err(missing.saturating_sub(self.capacity));
         }
-        self.full_at = full_at;
+        *full_at = full_then;
         Ok(())
     }
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Callers {
-    buckets: HashMap<(i64, String), Bucket>,
+    /// A token bucket each, as the one instant at which it will be full. Whole nanoseconds, so nothing is lost by
+    /// rounding.
+    buckets: HashMap<(i64, String), Instant>,
     sweep_at: usize,
 }
 
@@ -66,7 +51,7 @@ impl Callers {
         if self.buckets.len() < self.sweep_at.max(FIRST_SWEEP) {
             return;
         }
-        self.buckets.retain(|_, bucket| !bucket.is_full(now));
+        self.buckets.retain(|_, full_at| *full_at > now);
         if self.buckets.len() >= MAX_CALLERS {
             // So many at once are no callers that a bucket each could hold back.
             self.buckets.clear();
@@ -76,6 +61,7 @@ impl Callers {
 }
 
 /// The limit for every caller.
+#[derive(Debug)]
 pub struct RateLimiter {
     limit: Option<Limit>,
     callers: Mutex<Callers>,
@@ -100,13 +86,7 @@ impl RateLimiter {
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         callers.make_room(now);
         let key = (org_id, subject.to_owned());
-        callers.buckets.entry(key).or_insert_with(|| Bucket::full(now)).take(limit, now)
-    }
-}
-
-impl fmt::Debug for RateLimiter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RateLimiter").field("limit", &self.limit).finish_non_exhaustive()
+        limit.take(callers.buckets.entry(key).or_insert(now), now)
     }
 }
 
@@ -120,7 +100,7 @@ mod tests {
     fn a_bucket_gives_its_burst_and_then_its_rate() {
         let limit = Limit::new(10, 3).unwrap();
         let start = Instant::now();
-        let mut bucket = Bucket::full(start);
+        let mut full_at = start;
         for (at_ms, expected) in [
             (0, Ok(())),
             (0, Ok(())),
@@ -140,7 +120,7 @@ mod tests {
             (60_000, Ok(())),
             (60_000, Err(100)),
         ] {
-            let taken = bucket.take(limit, start + MS * at_ms);
+            let taken = limit.take(&mut full_at, start + MS * at_ms);
             assert_eq!(taken, expected.map_err(|ms: u32| MS * ms), "{at_ms} ms");
         }
     }
