@@ -2,7 +2,6 @@
 //!
 //! Callers need no exclusive right: every batch claims its rows, so each task is changed by one of them.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -46,6 +45,7 @@ pub struct DueRequest {
 }
 
 /// The scheduled work of every organisation.
+#[derive(Clone)]
 pub struct DueTasks {
     store: Arc<dyn Store>,
     runs: Arc<SyncRuns>,
@@ -72,10 +72,7 @@ impl DueTasks {
     /// Why nothing was started.
     pub async fn schedule(&self, sync: SyncCaller, request: DueRequest) -> Result<Started, StartError> {
         let work = DueSweep {
-            store: Arc::clone(&self.store),
-            clock: Arc::clone(&self.clock),
-            entries: self.entries.clone(),
-            ttl: self.ttl,
+            tasks: self.clone(),
             limit: request.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT),
             request,
         };
@@ -83,18 +80,9 @@ impl DueTasks {
     }
 }
 
-impl fmt::Debug for DueTasks {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DueTasks").field("ttl", &self.ttl).finish_non_exhaustive()
-    }
-}
-
 /// One request for the scheduled work.
 struct DueSweep {
-    store: Arc<dyn Store>,
-    clock: SharedClock,
-    entries: Option<EntryBase>,
-    ttl: Duration,
+    tasks: DueTasks,
     limit: u32,
     request: DueRequest,
 }
@@ -118,7 +106,7 @@ impl SyncWork for DueSweep {
     }
 
     async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), SyncStopped> {
-        let now = self.clock.now();
+        let now = self.tasks.clock.now();
         let due = Due {
             before: self.request.before.unwrap_or(now),
             now,
@@ -174,7 +162,7 @@ impl DueSweep {
         if self.request.dry_run {
             return self.count(tally).await;
         }
-        let Some(entries) = &self.entries else {
+        let Some(entries) = &self.tasks.entries else {
             let missing =
                 "plan.entry_base_url is not set: a task cannot be opened without the address of its entry";
             return Err(missing.to_owned());
@@ -183,7 +171,7 @@ impl DueSweep {
         for sweep in [Sweep::Cancel, Sweep::Expire, Sweep::Open] {
             self.sweep(tally, sweep, entries).await?;
         }
-        let pending = self.store.count_due(tally.org_id, Sweep::Open, &tally.due).await;
+        let pending = self.tasks.store.count_due(tally.org_id, Sweep::Open, &tally.due).await;
         tally.pending =
             Some(pending.map_err(|error| format!("what is still due could not be counted: {error}"))?);
         Ok(())
@@ -207,7 +195,7 @@ impl DueSweep {
 
     async fn count(&self, tally: &mut Tally<'_>) -> Result<(), String> {
         for sweep in [Sweep::Cancel, Sweep::Expire, Sweep::Open] {
-            let count = self.store.count_due(tally.org_id, sweep, &tally.due).await;
+            let count = self.tasks.store.count_due(tally.org_id, sweep, &tally.due).await;
             let count = count.map_err(|error| error.to_string())?;
             tally.of(sweep).done = count;
             tally.progress.scanned += count;
@@ -255,11 +243,11 @@ impl DueSweep {
         batch: Batch<'_>,
         entries: &EntryBase,
     ) -> Result<u64, StoreError> {
-        let ttl = SignedDuration::try_from(self.ttl).unwrap_or(SignedDuration::MAX);
+        let ttl = SignedDuration::try_from(self.tasks.ttl).unwrap_or(SignedDuration::MAX);
         let expire_at = batch.due.now.checked_add(ttl).unwrap_or(Timestamp::MAX);
         let entry = |id| entries.entry(id, uuid::Uuid::new_v4().to_string());
         let opening = Opening { expire_at, entry: &entry };
-        let store = &self.store;
+        let store = &self.tasks.store;
         let changed = match sweep {
             Sweep::Cancel => retry(|| store.cancel_of_inactive(org_id, batch)).await,
             Sweep::Expire => retry(|| store.expire_overdue(org_id, batch)).await,
@@ -277,7 +265,7 @@ impl DueSweep {
         batch: Batch<'_>,
         error: &StoreError,
     ) -> Result<Option<(Position, u64)>, String> {
-        let tasks = self.store.batch(tally.org_id, sweep, batch).await;
+        let tasks = self.tasks.store.batch(tally.org_id, sweep, batch).await;
         let tasks = tasks.map_err(|unread| format!("{error}; {unread}"))?;
         let (Some(first), Some(last)) = (tasks.first().copied(), tasks.last().copied()) else {
             return Ok(None);

@@ -76,12 +76,6 @@ impl Periodic for Housekeeper {
     }
 }
 
-impl std::fmt::Debug for Housekeeper {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Housekeeper").field("retention", &self.retention).finish_non_exhaustive()
-    }
-}
-
 fn before(now: Timestamp, age: Duration) -> Timestamp {
     SignedDuration::try_from(age).ok().and_then(|age| now.checked_sub(age).ok()).unwrap_or(Timestamp::MIN)
 }

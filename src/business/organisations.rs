@@ -28,9 +28,3 @@ impl Organisations {
         Ok(all)
     }
 }
-
-impl std::fmt::Debug for Organisations {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Organisations").finish_non_exhaustive()
-    }
-}

@@ -37,31 +37,21 @@ pub enum CountersError {
 }
 
 /// Says during which verb something failed.
-trait During<T, E>: Sized {
+trait During<T>: Sized {
     /// The backend did not do it.
-    fn during(self, verb: &'static str) -> Result<T, CountersError>
-    where
-        E: Into<Box<dyn Error + Send + Sync>>;
+    fn during(self, verb: &'static str) -> Result<T, CountersError>;
 
     /// What was found is no counter.
-    fn corrupt(self, verb: &'static str) -> Result<T, CountersError>
-    where
-        E: ToString;
+    fn corrupt(self, verb: &'static str) -> Result<T, CountersError>;
 }
 
-impl<T, E> During<T, E> for Result<T, E> {
-    fn during(self, verb: &'static str) -> Result<T, CountersError>
-    where
-        E: Into<Box<dyn Error + Send + Sync>>,
-    {
+impl<T, E: Into<Box<dyn Error + Send + Sync>>> During<T> for Result<T, E> {
+    fn during(self, verb: &'static str) -> Result<T, CountersError> {
         self.map_err(|source| CountersError::Backend { verb, source: source.into() })
     }
 
-    fn corrupt(self, verb: &'static str) -> Result<T, CountersError>
-    where
-        E: ToString,
-    {
-        self.map_err(|found| CountersError::Corrupt { verb, found: found.to_string() })
+    fn corrupt(self, verb: &'static str) -> Result<T, CountersError> {
+        self.map_err(|found| CountersError::Corrupt { verb, found: found.into().to_string() })
     }
 }
 

@@ -11,7 +11,10 @@ pub fn is_contended(error: &sqlx::Error) -> bool {
     matches!(error.code().as_deref(), Some("5" | "261" | "517"))
 }
 
-/// Whether the key of a row exists already.
-pub fn is_taken(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation)
+/// What a write answered; nothing, when the key of a row exists already.
+pub fn unless_taken<T>(written: Result<T, sqlx::Error>) -> Result<Option<T>, sqlx::Error> {
+    match written {
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(None),
+        written => written.map(Some),
+    }
 }

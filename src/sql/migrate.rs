@@ -100,6 +100,17 @@ impl Migrations {
         }
     }
 
+    /// Whether no step is missing.
+    ///
+    /// # Errors
+    /// When one is, the history cannot be read, or the schema is a newer program's.
+    pub async fn check(&self, db: &Db) -> Result<(), MigrationError> {
+        match self.pending(db).await? {
+            0 => Ok(()),
+            steps => Err(MigrationError::Pending { steps }),
+        }
+    }
+
     fn migrator(&self, kind: DatabaseKind) -> Migrator {
         let migration = |(index, step): (usize, &SchemaChange)| {
             let text = match kind {

@@ -13,14 +13,12 @@ mod statement;
 mod upsert;
 mod value;
 
-use std::fmt;
-
 use sqlx::{MySql, MySqlPool, Sqlite, SqlitePool, Transaction};
 
 use statement::Runs;
 
 pub use connect::{Address, ConnectError};
-pub use error::{is_contended, is_taken};
+pub use error::{is_contended, unless_taken};
 pub use migrate::{MigrationError, Migrations, SchemaChange};
 pub use row::{CellError, Columns, Row};
 pub use rows::insert_rows;
@@ -66,6 +64,7 @@ pub enum Db {
 }
 
 /// A transaction that is rolled back unless it is committed.
+#[derive(Debug)]
 pub enum Tx {
     /// On SQLite, with its write lock taken.
     Sqlite(Transaction<'static, Sqlite>),
@@ -195,14 +194,5 @@ impl Tx {
     /// Undoes its changes and frees its locks now. A transaction that is only dropped does so at some later moment.
     pub async fn rollback(self) -> Result<(), sqlx::Error> {
         on!(self, tx => tx.rollback().await)
-    }
-}
-
-impl fmt::Debug for Tx {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Sqlite(_) => "Tx::Sqlite",
-            Self::MySql(_) => "Tx::MySql",
-        })
     }
 }

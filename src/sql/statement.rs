@@ -42,6 +42,15 @@ impl Statement {
         self
     }
 
+    /// More text with one value, if there is one.
+    #[must_use]
+    pub fn push_some(self, text: &str, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.push(text).bind(value),
+            None => self,
+        }
+    }
+
     /// `(?, ?)` with these values: the right side of an `in`. At least one value is needed.
     #[must_use]
     pub fn push_list(self, values: impl IntoIterator<Item = impl Into<Value>>) -> Self {

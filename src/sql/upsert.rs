@@ -11,7 +11,8 @@ use super::{DatabaseKind, Db, Tx};
 /// Rows of a sample that tells whether looking is worth its time.
 const SAMPLE: usize = 16;
 
-/// The rows of one table that an upsert writes.
+/// The rows of one table that an upsert writes. Beside the columns that are named here the table has `created_at`, kept
+/// when a row is changed, `deleted_at`, for a row that is written is not deleted, and `version`, which counts the changes.
 #[derive(Clone, Copy, Debug)]
 pub struct Upsert {
     /// The table.
@@ -22,20 +23,17 @@ pub struct Upsert {
     pub facts: &'static [&'static str],
     /// The columns that say when: written with every change, never a reason for one.
     pub stamps: &'static [&'static str],
-    /// The column that says when the row was made; kept when it is changed.
-    pub created: &'static str,
-    /// The column that says when the row was deleted. A row that is written is not deleted.
-    pub deleted: &'static str,
-    /// The column that counts the changes of the row.
-    pub version: &'static str,
 }
 
 impl Upsert {
-    /// Writes the rows, each with the values of `key`, `facts`, `stamps` and `created` in this order and no key twice, in
-    /// one transaction. Answers how many were inserted or changed.
-    pub async fn run(&self, db: &Db, mut rows: Vec<Vec<Value>>) -> Result<u64, sqlx::Error> {
+    /// Writes the rows, each with the values of `key` and `facts` in this order and no key twice, in one transaction; the
+    /// stamps of all say `now`. Answers how many were inserted or changed.
+    pub async fn run(&self, db: &Db, mut rows: Vec<Vec<Value>>, now: &str) -> Result<u64, sqlx::Error> {
         if rows.is_empty() {
             return Ok(0);
+        }
+        for row in &mut rows {
+            row.resize(self.columns().len(), now.into());
         }
         let mut tx = db.begin().await?;
         if db.kind() == DatabaseKind::MySql {
@@ -80,10 +78,9 @@ impl Upsert {
         let (common, own) = (self.key[0], &self.key[1..]);
         let tuple = format!("({})", vec!["?"; own.len()].join(", "));
         let text = format!(
-            "select {} from {} where {common} = ? and {} is null and ({}) in ({})",
+            "select {} from {} where {common} = ? and deleted_at is null and ({}) in ({})",
             join(columns, ", "),
             self.table,
-            self.deleted,
             own.join(", "),
             vec![tuple; rows.len()].join(", "),
         );
@@ -94,12 +91,11 @@ impl Upsert {
 
     /// The condition leaves equal rows alone, so the number of affected rows is the number of changes.
     async fn sqlite(&self, tx: &mut Tx, rows: &[Vec<Value>]) -> Result<u64, sqlx::Error> {
-        let Self { deleted, version, .. } = self;
         let assign = |column: &&str| format!("{column} = excluded.{column}");
         let differs = |column: &&str| format!("{column} is not excluded.{column}");
         let text = format!(
-            "{} on conflict ({}) do update set {}, {deleted} = null, {version} = {version} + 1 \
-             where {} or {deleted} is not null",
+            "{} on conflict ({}) do update set {}, deleted_at = null, version = version + 1 \
+             where {} or deleted_at is not null",
             insert("insert into", self.table, &self.columns(), rows.len()),
             self.key.join(", "),
             join(self.facts.iter().chain(self.stamps).map(assign), ", "),
@@ -112,23 +108,23 @@ impl Upsert {
     /// first inserts what is missing and counts just that; the second, if anything was there, counts a changed row
     /// twice and every other one once.
     async fn mysql(&self, tx: &mut Tx, rows: &[Vec<Value>]) -> Result<u64, sqlx::Error> {
-        let Self { table, deleted, version, .. } = self;
         let (columns, count) = (self.columns(), rows.len());
         // `ignore` also turns values that do not fit into warnings; the adapters check lengths and words before.
-        let inserted = tx.execute_rows(insert("insert ignore into", table, &columns, count), rows).await?;
+        let inserted =
+            tx.execute_rows(insert("insert ignore into", self.table, &columns, count), rows).await?;
         if inserted == count as u64 {
             return Ok(inserted);
         }
         let equal = join(self.facts.iter().map(|c| format!("{c} <=> values({c})")), " and ");
-        let differs = format!("not ({equal} and {deleted} is null)");
+        let differs = format!("not ({equal} and deleted_at is null)");
         // Assignments are made from left to right: those that depend on the old values come first.
-        let first = [format!("{version} = {version} + if({differs}, 1, 0)")]
+        let first = [format!("version = version + if({differs}, 1, 0)")]
             .into_iter()
             .chain(self.stamps.iter().map(|c| format!("{c} = if({differs}, values({c}), {c})")));
         let then = self.facts.iter().map(|c| format!("{c} = values({c})"));
         let text = format!(
-            "{} on duplicate key update {}, {}, {deleted} = null",
-            insert("insert into", table, &columns, count),
+            "{} on duplicate key update {}, {}, deleted_at = null",
+            insert("insert into", self.table, &columns, count),
             join(first, ", "),
             join(then, ", "),
         );
@@ -139,7 +135,7 @@ impl Upsert {
     /// The columns in the order of a row's values.
     fn columns(&self) -> Vec<&'static str> {
         let named = self.key.iter().chain(self.facts).chain(self.stamps).copied();
-        named.chain([self.created]).collect()
+        named.chain(["created_at"]).collect()
     }
 }
 

@@ -11,41 +11,24 @@ pub enum Value {
     Text(String),
 }
 
-impl From<i64> for Value {
-    fn from(number: i64) -> Self {
-        Self::Int(number)
-    }
+macro_rules! from {
+    ($($given:ident: $type:ty => $value:expr;)+) => {$(
+        impl From<$type> for Value {
+            fn from($given: $type) -> Self {
+                $value
+            }
+        }
+    )+};
 }
 
-impl From<u32> for Value {
-    fn from(number: u32) -> Self {
-        Self::Int(number.into())
-    }
-}
-
-/// Databases count in signed numbers: what does not fit is as good as infinite.
-impl From<u64> for Value {
-    fn from(number: u64) -> Self {
-        Self::Int(i64::try_from(number).unwrap_or(i64::MAX))
-    }
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<&String> for Value {
-    fn from(text: &String) -> Self {
-        Self::Text(text.clone())
-    }
+from! {
+    number: i64 => Value::Int(number);
+    number: u32 => Value::Int(number.into());
+    // Databases count in signed numbers: what does not fit is as good as infinite.
+    number: u64 => Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
+    text: &str => Value::Text(text.to_owned());
+    text: String => Value::Text(text);
+    text: &String => Value::Text(text.clone());
 }
 
 impl<T: Into<Value>> From<Option<T>> for Value {

@@ -3,7 +3,6 @@
 mod enrolment;
 mod tasks;
 
-use std::fmt;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -145,12 +144,6 @@ impl Plans {
 
     fn new_id(&self) -> RowId {
         RowId::new(self.clock.now(), fastrand::u32(..))
-    }
-}
-
-impl fmt::Debug for Plans {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Plans").finish_non_exhaustive()
     }
 }
 

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::Context;
 use super::batch::{Batches, span};
+use super::context::Context;
 use crate::business::sync_run::{Progress, SyncStopped, SyncWork};
 use crate::domain::statistics::{Accumulated, DailyKey, DayRange};
 use crate::domain::sync_run::SyncKind;

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::batch::{Batches, span};
-use super::{Context, lost};
+use super::context::{Context, lost};
 use crate::business::sync_run::{Progress, SyncStopped, SyncWork};
 use crate::counters::{CountersError, Mark, Page, Touched};
 use crate::domain::statistics::{DailyCount, DayRange, Days};

@@ -3,7 +3,8 @@
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Statistics, StatisticsError, invalid};
+use super::{Statistics, StatisticsError};
+use crate::domain::invalid::Invalid;
 use crate::domain::statistics::{EventType, MAX_KEY, StatisticType, StatisticsEvent, Subject, check_key};
 
 /// Longest origin and risk level, in characters.
@@ -57,11 +58,11 @@ impl Statistics {
     fn event(&self, input: EventInput, now: Timestamp) -> Result<StatisticsEvent, StatisticsError> {
         let occurred_at = input.occurred_at.unwrap_or(now);
         if occurred_at.duration_since(now) > MAX_AHEAD {
-            return Err(invalid("occurred_at", "lies more than a day in the future"));
+            return Err(Invalid::new("occurred_at", "lies more than a day in the future").into());
         }
         let date = self.context.day(occurred_at);
         if date.year() < 1000 {
-            return Err(invalid("occurred_at", "lies before the year 1000"));
+            return Err(Invalid::new("occurred_at", "lies before the year 1000").into());
         }
         let subjects: Vec<Subject> = [
             (StatisticType::Questionnaire, "questionnaire_code", input.questionnaire_code),
@@ -71,9 +72,9 @@ impl Statistics {
         .into_iter()
         .filter_map(|(statistic, field, key)| Some((statistic, field, key?)))
         .map(|(statistic, field, key)| Ok(Subject { statistic, key: check_text(field, key, MAX_KEY)? }))
-        .collect::<Result<_, StatisticsError>>()?;
+        .collect::<Result<_, Invalid>>()?;
         if subjects.is_empty() {
-            return Err(invalid("subject", "expected questionnaire_code, testee_id or plan_id"));
+            return Err(Invalid::new("subject", "expected questionnaire_code, testee_id or plan_id").into());
         }
         let word =
             |field, word: Option<String>| word.map(|word| check_text(field, word, MAX_WORD)).transpose();
@@ -89,7 +90,7 @@ impl Statistics {
     }
 }
 
-fn check_text(field: &'static str, text: String, longest: usize) -> Result<String, StatisticsError> {
-    check_key(&text, longest).map_err(|reason| invalid(field, reason))?;
+fn check_text(field: &'static str, text: String, longest: usize) -> Result<String, Invalid> {
+    check_key(&text, longest).map_err(|reason| Invalid::new(field, reason))?;
     Ok(text)
 }

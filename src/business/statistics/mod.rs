@@ -3,46 +3,41 @@
 
 mod accumulated;
 mod batch;
+mod context;
 mod daily;
 mod events;
 mod plan;
 mod read;
 mod validate;
 
-use std::fmt;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use self::accumulated::AccumulatedSync;
+use self::context::Context;
 use self::daily::DailySync;
 use self::plan::PlanSync;
 use self::validate::Validation;
 use super::sync_run::{Scope, StartError, Started, SyncCaller, SyncRuns};
 use crate::clock::SharedClock;
-use crate::counters::{Counters, CountersError, Mark};
+use crate::counters::{Counters, CountersError};
+use crate::domain::invalid::Invalid;
 use crate::domain::statistics::DayRange;
-use crate::domain::sync_run::{SyncKind, SyncRun};
 use crate::store::StoreError;
 use crate::store::business::Store;
 
 pub use events::{Counted, EventInput};
-pub use read::{QuestionnaireStatistics, SystemStatistics, TesteeStatistics};
+pub use read::{QuestionnaireStatistics, SystemStatistics};
 pub use validate::Mode;
 
 /// Why nothing was done.
 #[derive(Debug, thiserror::Error)]
 pub enum StatisticsError {
     /// The input makes no sense.
-    #[error("{field}: {reason}")]
-    Invalid {
-        /// The field.
-        field: &'static str,
-        /// What is wrong with it.
-        reason: String,
-    },
+    #[error("{0}")]
+    Invalid(#[from] Invalid),
     /// What is asked for does not exist.
     #[error("not found: {what}")]
     NotFound {
@@ -58,53 +53,6 @@ pub enum StatisticsError {
     /// No sync was started.
     #[error("{0}")]
     Start(#[from] StartError),
-}
-
-fn invalid(field: &'static str, reason: impl Into<String>) -> StatisticsError {
-    StatisticsError::Invalid { field, reason: reason.into() }
-}
-
-/// What every part of the statistics needs.
-pub(super) struct Context {
-    store: Arc<dyn Store>,
-    counters: Arc<dyn Counters>,
-    clock: SharedClock,
-    zone: TimeZone,
-}
-
-impl Context {
-    fn day(&self, at: Timestamp) -> Date {
-        at.to_zoned(self.zone.clone()).date()
-    }
-
-    fn today(&self) -> Date {
-        self.day(self.clock.now())
-    }
-
-    /// How far the counters were carried by the last sync of all due days, or given back by a repair.
-    async fn last_mark(&self, org_id: i64) -> Result<Option<Mark>, String> {
-        let kinds = [SyncKind::Daily, SyncKind::Validate];
-        let run = self.store.last_marked(org_id, &kinds).await.map_err(|error| error.to_string())?;
-        run.and_then(|run| run.progress.mark).map(|mark| mark.parse()).transpose()
-    }
-
-    /// The last sync of this kind that covered everything, and when it began to read.
-    async fn last_began(&self, org_id: i64, kind: SyncKind) -> Result<Option<(SyncRun, Timestamp)>, String> {
-        let run = self.store.last_marked(org_id, &[kind]).await.map_err(|error| error.to_string())?;
-        let began = |run: SyncRun| {
-            let mark = run.progress.mark.as_deref().unwrap_or_default();
-            let began = mark.parse().map_err(|_| format!("no mark of a sync: {mark:?}"))?;
-            Ok((run, began))
-        };
-        run.map(began).transpose()
-    }
-}
-
-/// What is said when the counters do not continue those of the last sync.
-fn lost() -> String {
-    "the counters were emptied or replaced since the last sync, so the tables know more than they do: POST \
-     statistics/validate with mode=repair gives them back what the tables know"
-        .to_owned()
 }
 
 /// The statistics of every organisation.
@@ -168,7 +116,7 @@ impl Statistics {
     /// A sync of a plan that does not exist could only fail, so none is started.
     async fn check_plan(&self, scope: Scope, plan: i64) -> Result<(), StatisticsError> {
         let Scope::Organisation(org_id) = scope else {
-            return Err(invalid("plan_id", "belongs to one organisation, so org cannot be all"));
+            return Err(Invalid::new("plan_id", "belongs to one organisation, so org cannot be all").into());
         };
         if self.context.store.plan_totals(org_id, Some(plan), None, 1).await?.is_empty() {
             return Err(StatisticsError::NotFound { what: format!("plan {plan}") });
@@ -186,19 +134,13 @@ impl Statistics {
     }
 }
 
-impl fmt::Debug for Statistics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Statistics").field("zone", &self.context.zone).finish_non_exhaustive()
-    }
-}
-
-fn check_window(window: (Option<Date>, Option<Date>)) -> Result<Option<DayRange>, StatisticsError> {
+fn check_window(window: (Option<Date>, Option<Date>)) -> Result<Option<DayRange>, Invalid> {
     match window {
         (None, None) => Ok(None),
         (Some(start), Some(end)) if start <= end => Ok(Some(DayRange { start, end })),
-        (Some(_), Some(_)) => Err(invalid("end_date", "lies before start_date")),
-        (Some(_), None) => Err(invalid("end_date", "is required together with start_date")),
-        (None, Some(_)) => Err(invalid("start_date", "is required together with end_date")),
+        (Some(_), Some(_)) => Err(Invalid::new("end_date", "lies before start_date")),
+        (Some(_), None) => Err(Invalid::new("end_date", "is required together with start_date")),
+        (None, Some(_)) => Err(Invalid::new("start_date", "is required together with end_date")),
     }
 }
 

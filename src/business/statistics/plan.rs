@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::Context;
 use super::batch::{Batches, span};
+use super::context::Context;
 use crate::business::sync_run::{Progress, SyncStopped, SyncWork};
 use crate::domain::statistics::PlanCounts;
 use crate::domain::sync_run::SyncKind;

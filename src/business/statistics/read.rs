@@ -33,13 +33,6 @@ pub struct QuestionnaireStatistics {
     pub trend: Vec<(Date, i64)>,
 }
 
-/// Of one person, as of the last syncs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TesteeStatistics {
-    /// Its totals.
-    pub total: Accumulated,
-}
-
 impl Statistics {
     /// An organisation's; all zero before the first sync.
     ///
@@ -73,13 +66,13 @@ impl Statistics {
         Ok(Some(QuestionnaireStatistics { total, trend }))
     }
 
-    /// A person's, if anything was ever synced for it.
+    /// A person's totals, if anything was ever synced for it.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn testee(&self, org_id: i64, id: &str) -> Result<Option<TesteeStatistics>, StatisticsError> {
+    pub async fn testee(&self, org_id: i64, id: &str) -> Result<Option<Accumulated>, StatisticsError> {
         let subject = Subject { statistic: StatisticType::Testee, key: id.to_owned() };
-        Ok(self.total(org_id, &subject).await?.map(|total| TesteeStatistics { total }))
+        self.total(org_id, &subject).await
     }
 
     /// A plan's, if it was ever synced.

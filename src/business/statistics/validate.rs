@@ -14,11 +14,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde_json::json;
 
-use super::Context;
+use super::context::Context;
 use crate::business::sync_run::{Progress, SyncStopped, SyncWork};
 use crate::domain::sync_run::SyncKind;
 use crate::domain::word::words;
 use crate::store::StoreError;
+use crate::store::contention::retry;
 
 words! {
     /// What is done about a difference.
@@ -125,9 +126,16 @@ impl Comparison<'_> {
         }
     }
 
-    /// Rows that were to be repaired: written, or still different.
-    fn repaired(&mut self, table: &'static str, rows: u64, outcome: Result<u64, StoreError>) {
-        match outcome {
+    /// Writes rows that are to be repaired, in repair mode; they are then right, or still different.
+    async fn repair<F>(&mut self, table: &'static str, rows: usize, write: impl FnMut() -> F)
+    where
+        F: Future<Output = Result<u64, StoreError>>,
+    {
+        if !self.repairs() || rows == 0 {
+            return;
+        }
+        let rows = rows as u64;
+        match retry(write).await {
             Ok(changed) => {
                 self.progress.written += changed;
                 // Somebody else was quicker with the others.

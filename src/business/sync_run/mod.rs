@@ -10,7 +10,6 @@ mod progress;
 mod run;
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +20,6 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use self::every::EveryOrganisation;
 use super::organisations::Organisations;
 use crate::clock::SharedClock;
 use crate::domain::id::ExecutionId;
@@ -196,10 +194,6 @@ impl SyncRuns {
         work: Arc<dyn SyncWork>,
         taken: Instant,
     ) -> Running {
-        let work = match scope {
-            Scope::Organisation(_) => work,
-            Scope::Every => Arc::new(EveryOrganisation { runs: Arc::clone(self), id: id.clone(), work }),
-        };
         let progress = Progress::new();
         self.running().insert(id.clone(), progress.noted());
         let (send, ended) = oneshot::channel();
@@ -207,7 +201,7 @@ impl SyncRuns {
         // A child of the request that asked: its lines tell the same trace.
         let span = tracing::error_span!("sync", run_id);
         let task = async move {
-            let ended = runs.run(&run_id, scope.org_id(), work, taken, progress).await;
+            let ended = runs.run(&run_id, scope, work, taken, progress).await;
             if let Err(error) = &ended {
                 tracing::error!(run_id, %error, "the end of a sync could not be recorded");
             }
@@ -273,11 +267,5 @@ impl SyncRuns {
 
     fn tasks(&self) -> MutexGuard<'_, JoinSet<()>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl fmt::Debug for SyncRuns {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SyncRuns").field("lease", &self.lease).finish_non_exhaustive()
     }
 }

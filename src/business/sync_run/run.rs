@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Progress, RecordError, SyncRuns, SyncWork};
+use super::{Progress, RecordError, Scope, SyncRuns, SyncWork};
 use crate::domain::sync_run::{SyncProgress, SyncRun};
 use crate::lease::{Lease, WorkEnd, keep};
 use crate::store::StoreError;
@@ -47,9 +47,9 @@ impl Lease for SyncLease<'_> {
 impl SyncRuns {
     /// Does the work of a sync that was admitted, and records its end.
     pub(super) async fn run(
-        &self,
+        self: &Arc<Self>,
         id: &str,
-        org_id: i64,
+        scope: Scope,
         work: Arc<dyn SyncWork>,
         taken: Instant,
         progress: Progress,
@@ -57,14 +57,15 @@ impl SyncRuns {
         let noted = progress.noted();
         let lease = SyncLease { runs: self, id, noted: noted.clone() };
         let stopped = |error: &str| SyncProgress { error: Some(error.to_owned()), ..noted.borrow().clone() };
-        let progress = match keep(&lease, self.lease, taken, perform(work, org_id, progress)).await {
+        let work = perform(Arc::clone(self), id.to_owned(), scope, work, progress);
+        let progress = match keep(&lease, self.lease, taken, work).await {
             WorkEnd::Done(progress) => progress,
             WorkEnd::Panicked => stopped("a defect stopped the sync"),
             WorkEnd::LeaseLost => {
                 stopped("the lease was lost: the store did not take a sign of life in time")
             }
         };
-        let ended = self.record_end(org_id, id, &progress).await;
+        let ended = self.record_end(scope.org_id(), id, &progress).await;
         self.running().remove(id);
         ended
     }
@@ -115,9 +116,18 @@ impl SyncRuns {
     }
 }
 
-/// The work in one organisation, to its end or to where it stopped.
-async fn perform(work: Arc<dyn SyncWork>, org_id: i64, mut progress: Progress) -> SyncProgress {
-    let ended = work.perform(org_id, &mut progress).await;
+/// The work in one organisation or in every one, to its end or to where it stopped.
+async fn perform(
+    runs: Arc<SyncRuns>,
+    id: String,
+    scope: Scope,
+    work: Arc<dyn SyncWork>,
+    mut progress: Progress,
+) -> SyncProgress {
+    let ended = match scope {
+        Scope::Organisation(org_id) => work.perform(org_id, &mut progress).await,
+        Scope::Every => runs.every(&id, &work, &mut progress).await,
+    };
     let mut progress = progress.into_counts();
     if let Err(error) = ended {
         progress.error = Some(error.to_string());

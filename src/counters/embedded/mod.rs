@@ -52,10 +52,8 @@ impl EmbeddedCounters {
     /// # Errors
     /// When the tables are not those of this program.
     pub async fn open(db: Db) -> Result<Self, MigrationError> {
-        match Self::pending(&db).await? {
-            0 => Ok(Self { db }),
-            steps => Err(MigrationError::Pending { steps }),
-        }
+        MIGRATIONS.check(&db).await?;
+        Ok(Self { db })
     }
 
     async fn generation(&self, tx: &mut Tx, verb: &'static str) -> Result<String, CountersError> {
@@ -194,9 +192,6 @@ impl Counters for EmbeddedCounters {
     }
 
     async fn ready(&self) -> Result<(), CountersError> {
-        match Self::pending(&self.db).await.during("ready")? {
-            0 => Ok(()),
-            steps => Err(MigrationError::Pending { steps }).during("ready"),
-        }
+        MIGRATIONS.check(&self.db).await.during("ready")
     }
 }

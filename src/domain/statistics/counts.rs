@@ -8,32 +8,25 @@ use serde::{Deserialize, Serialize};
 use super::days::DayRange;
 use super::subject::{DailyKey, Subject};
 
-/// Where the assessments of a subject came from and what they found: value → how often.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Where the assessments of a subject came from and what they found: value → how often. Written down, it has the form of
+/// `statistics_daily.extra_metrics`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Distribution {
-    /// Of submitted ones, by origin.
-    pub origin: BTreeMap<String, i64>,
     /// Of interpreted ones, by level of risk.
+    #[serde(rename = "risk_distribution")]
     pub risk: BTreeMap<String, i64>,
-}
-
-/// The form of `statistics_daily.extra_metrics`.
-#[derive(Serialize, Deserialize)]
-struct ExtraMetrics {
-    #[serde(default)]
-    risk_distribution: BTreeMap<String, i64>,
-    #[serde(default)]
-    origin_distribution: BTreeMap<String, i64>,
+    /// Of submitted ones, by origin.
+    #[serde(rename = "origin_distribution")]
+    pub origin: BTreeMap<String, i64>,
 }
 
 /// The form of `statistics_accumulated.distribution`.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
 struct Dimensions {
-    #[serde(default)]
     risk: BTreeMap<String, i64>,
-    #[serde(default)]
     origin: BTreeMap<String, i64>,
-    #[serde(default)]
     status: BTreeMap<String, i64>,
 }
 
@@ -54,9 +47,7 @@ impl Distribution {
 
     /// As `statistics_daily.extra_metrics` has it; nothing when nothing was counted.
     pub fn to_extra_metrics(&self) -> Option<String> {
-        let metrics =
-            ExtraMetrics { risk_distribution: self.risk.clone(), origin_distribution: self.origin.clone() };
-        (!self.is_empty()).then(|| serde_json::to_string(&metrics).unwrap_or_default())
+        (!self.is_empty()).then(|| serde_json::to_string(self).unwrap_or_default())
     }
 
     /// Reads what [`Distribution::to_extra_metrics`] or an empty column gives.
@@ -65,8 +56,7 @@ impl Distribution {
     /// When the text is not of that form.
     pub fn from_extra_metrics(text: Option<&str>) -> Result<Self, String> {
         let Some(text) = text else { return Ok(Self::default()) };
-        let metrics: ExtraMetrics = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        Ok(Self { origin: metrics.origin_distribution, risk: metrics.risk_distribution })
+        serde_json::from_str(text).map_err(|error| error.to_string())
     }
 }
 

@@ -31,7 +31,7 @@ use crate::business::sync_run::SyncRuns;
 use crate::identity::dev_iam::DevIam;
 
 /// Everything that the routes need.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Api {
     /// What the API of every program has.
     pub edge: Arc<Edge>,

@@ -14,6 +14,7 @@ use super::statistics_replies::{
 use super::sync_request::{SyncHeaders, SyncReplies, SyncRequest};
 use super::{Api, schema};
 use crate::business::statistics::{EventInput, Mode, StatisticsError};
+use crate::domain::invalid::Invalid;
 use crate::domain::statistics::EventType;
 use crate::http::edge::fields::{NumberOrText, day, positive};
 use crate::http::edge::{Answer, ApiError, Caller, Input, Reply, Segment};
@@ -35,7 +36,7 @@ pub(super) fn router() -> OpenApiRouter<Api> {
 impl From<StatisticsError> for ApiError {
     fn from(error: StatisticsError) -> Self {
         match error {
-            StatisticsError::Invalid { field, reason } => Self::invalid(field, reason),
+            StatisticsError::Invalid(Invalid { field, reason }) => Self::invalid(field, reason),
             StatisticsError::NotFound { what } => Self::not_found(what),
             StatisticsError::Counters(source) => Self::internal(source),
             StatisticsError::Store(source) => Self::database(source),
@@ -255,7 +256,7 @@ async fn questionnaire_statistics(
 async fn testee_statistics(State(api): State<Api>, caller: Caller, Segment(id): Segment<String>) -> Answer {
     let caller = caller.require(Permission::Read)?;
     let found = api.statistics.testee(caller.org_id, &id).await?;
-    let total = found.ok_or_else(|| unsynced("testee", &id))?.total;
+    let total = found.ok_or_else(|| unsynced("testee", &id))?;
     Ok(Reply::new(TesteeReply::new(caller.org_id, id, total)))
 }
 

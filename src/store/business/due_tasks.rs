@@ -59,12 +59,6 @@ pub struct Opening<'a> {
     pub entry: &'a (dyn Fn(i64) -> TaskEntry + Send + Sync),
 }
 
-impl std::fmt::Debug for Opening<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Opening").field("expire_at", &self.expire_at).finish_non_exhaustive()
-    }
-}
-
 /// The due tasks of `assessment_task`.
 ///
 /// The batches are one transaction each: it claims rows, leaving out those that another transaction has claimed, and

@@ -16,6 +16,13 @@ pub struct Page {
     pub size: u32,
 }
 
+impl Page {
+    /// How much of the list comes before it.
+    pub fn offset(self) -> i64 {
+        i64::from(self.size) * i64::from(self.number.saturating_sub(1))
+    }
+}
+
 /// A page with the length of the whole list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paged<T> {

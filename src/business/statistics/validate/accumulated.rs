@@ -10,7 +10,6 @@ use super::{ACCUMULATED, Comparison, disagreement};
 use crate::business::sync_run::SyncStopped;
 use crate::domain::statistics::{Accumulated, Subject};
 use crate::domain::sync_run::SyncKind;
-use crate::store::contention::retry;
 
 /// Subjects that are compared at a time.
 const BATCH: usize = 1_000;
@@ -90,12 +89,9 @@ impl Comparison<'_> {
     }
 
     async fn repair_totals(&mut self, repairs: &[Accumulated]) {
-        if !self.repairs() || repairs.is_empty() {
-            return;
-        }
-        let store = &self.context.store;
-        let outcome = retry(|| store.put_accumulated(self.org_id, repairs, self.context.clock.now())).await;
-        self.repaired(ACCUMULATED, repairs.len() as u64, outcome);
+        let (context, org_id) = (Arc::clone(&self.context), self.org_id);
+        let write = || context.store.put_accumulated(org_id, repairs, context.clock.now());
+        self.repair(ACCUMULATED, repairs.len(), write).await;
     }
 }
 

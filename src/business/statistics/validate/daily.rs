@@ -1,15 +1,15 @@
 //! `statistics_daily` against the counters, and back.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use super::super::context::lost;
 use super::super::daily::BATCH;
-use super::super::lost;
 use super::{Comparison, DAILY, disagreement};
 use crate::business::sync_run::SyncStopped;
 use crate::counters::{Counter, Mark, Page};
 use crate::domain::statistics::{DailyCount, DailyKey, Days};
 use crate::store::StoreError;
-use crate::store::contention::retry;
 
 impl Comparison<'_> {
     pub(super) async fn daily(&mut self) -> Result<(), SyncStopped> {
@@ -109,11 +109,9 @@ impl Comparison<'_> {
             self.differs(DAILY, &counter.count.key, describe(&counter.count, row));
             repairs.push(counter.count);
         }
-        if self.repairs() && !repairs.is_empty() {
-            let store = &self.context.store;
-            let outcome = retry(|| store.put_daily(self.org_id, &repairs, self.context.clock.now())).await;
-            self.repaired(DAILY, repairs.len() as u64, outcome);
-        }
+        let (context, org_id) = (Arc::clone(&self.context), self.org_id);
+        let write = || context.store.put_daily(org_id, &repairs, context.clock.now());
+        self.repair(DAILY, repairs.len(), write).await;
         Ok(())
     }
 
@@ -131,12 +129,12 @@ impl Comparison<'_> {
             for row in &missing {
                 self.differs(DAILY, &row.key, "the table has a row, the counters have none".to_owned());
             }
-            if self.repairs() && !missing.is_empty() {
-                let restored = self.context.counters.restore(self.org_id, &missing).await;
-                let outcome = restored
-                    .map_err(|error| StoreError::Database { verb: "restore", source: Box::new(error) });
-                self.repaired(DAILY, missing.len() as u64, outcome);
-            }
+            let (context, org_id) = (Arc::clone(&self.context), self.org_id);
+            let restore = || async {
+                let restored = context.counters.restore(org_id, &missing).await;
+                restored.map_err(|error| StoreError::Database { verb: "restore", source: Box::new(error) })
+            };
+            self.repair(DAILY, missing.len(), restore).await;
         }
     }
 

@@ -1,6 +1,7 @@
 //! `statistics_plan` against the tasks.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::super::plan::BATCH;
 use super::{Comparison, PLAN, disagreement};
@@ -8,7 +9,6 @@ use crate::business::sync_run::SyncStopped;
 use crate::domain::statistics::PlanCounts;
 use crate::domain::sync_run::SyncKind;
 use crate::store::business::PlanTotals;
-use crate::store::contention::retry;
 
 impl Comparison<'_> {
     pub(super) async fn plans(&mut self) -> Result<(), SyncStopped> {
@@ -36,12 +36,9 @@ impl Comparison<'_> {
                 }
                 repairs.push(counts);
             }
-            if self.repairs() && !repairs.is_empty() {
-                let store = &self.context.store;
-                let outcome =
-                    retry(|| store.put_plans(self.org_id, &repairs, self.context.clock.now())).await;
-                self.repaired(PLAN, repairs.len() as u64, outcome);
-            }
+            let (context, org_id) = (Arc::clone(&self.context), self.org_id);
+            let write = || context.store.put_plans(org_id, &repairs, context.clock.now());
+            self.repair(PLAN, repairs.len(), write).await;
         }
     }
 }

@@ -24,9 +24,6 @@ const ACCUMULATED: Upsert = Upsert {
         "last_occurred_at",
     ],
     stamps: &["last_updated_at", "updated_at"],
-    created: "created_at",
-    deleted: "deleted_at",
-    version: "version",
 };
 
 /// The columns that [`accumulated`] reads.
@@ -37,7 +34,6 @@ const COLUMNS: &str = "statistic_type, statistic_key, total_submissions, total_c
 #[async_trait]
 impl AccumulatedStore for SqlStore {
     async fn put_accumulated(&self, org_id: i64, totals: &[Accumulated], now: Timestamp) -> Answer<u64> {
-        let now = self.stamps.write(now);
         let row = |total: &Accumulated| {
             let [week, fortnight, month] = total.last_days;
             vec![
@@ -52,13 +48,10 @@ impl AccumulatedStore for SqlStore {
                 total.to_json().into(),
                 total.occurred.map(|days| midnight(days.start)).into(),
                 total.occurred.map(|days| midnight(days.end)).into(),
-                (&now).into(),
-                (&now).into(),
-                (&now).into(),
             ]
         };
         let rows = totals.iter().map(row).collect();
-        verb("put_accumulated", ACCUMULATED.run(&self.db, rows)).await
+        verb("put_accumulated", ACCUMULATED.run(&self.db, rows, &self.stamps.write(now))).await
     }
 
     async fn accumulated_of(&self, org_id: i64, subjects: &[Subject]) -> Answer<Vec<Accumulated>> {

@@ -16,9 +16,6 @@ const DAILY: Upsert = Upsert {
     key: &["org_id", "statistic_type", "statistic_key", "stat_date"],
     facts: &["submission_count", "completion_count", "extra_metrics"],
     stamps: &["updated_at"],
-    created: "created_at",
-    deleted: "deleted_at",
-    version: "version",
 };
 
 /// The columns that [`count`] reads. JSON is cast, because MySQL gives it in a type of its own.
@@ -28,7 +25,6 @@ const COUNT: &str = "statistic_type, statistic_key, cast(stat_date as char), sub
 #[async_trait]
 impl DailyStore for SqlStore {
     async fn put_daily(&self, org_id: i64, counts: &[DailyCount], now: Timestamp) -> Answer<u64> {
-        let now = self.stamps.write(now);
         let row = |count: &DailyCount| {
             vec![
                 Value::from(org_id),
@@ -38,11 +34,10 @@ impl DailyStore for SqlStore {
                 count.submissions.into(),
                 count.completions.into(),
                 count.distribution.to_extra_metrics().into(),
-                (&now).into(),
-                (&now).into(),
             ]
         };
-        verb("put_daily", DAILY.run(&self.db, counts.iter().map(row).collect())).await
+        verb("put_daily", DAILY.run(&self.db, counts.iter().map(row).collect(), &self.stamps.write(now)))
+            .await
     }
 
     async fn daily_of(&self, org_id: i64, keys: &[DailyKey]) -> Answer<Vec<DailyCount>> {

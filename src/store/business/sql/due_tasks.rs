@@ -154,10 +154,8 @@ impl SqlStore {
             column(sweep),
         ))
         .bind(org_id)
-        .bind(self.stamps.write(until));
-        if let Some(plan) = due.plan_id {
-            query = query.push(" and t.plan_id = ?").bind(plan);
-        }
+        .bind(self.stamps.write(until))
+        .push_some(" and t.plan_id = ?", due.plan_id);
         if let Some(testees) = &due.testee_ids {
             query = query.push(" and t.testee_id in ").push_list(testees.iter().copied());
         }

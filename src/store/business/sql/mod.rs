@@ -75,10 +75,7 @@ impl SqlStore {
     /// # Errors
     /// When the tables are not those of this program.
     pub async fn open(db: Db, zone: TimeZone) -> Result<Self, MigrationError> {
-        match Self::pending(&db).await? {
-            0 => {}
-            steps => return Err(MigrationError::Pending { steps }),
-        }
+        MIGRATIONS.check(&db).await?;
         if let Some(collation) = loose_collation(&db).await.map_err(MigrationError::Database)? {
             tracing::warn!(
                 collation,
@@ -92,11 +89,7 @@ impl SqlStore {
 #[async_trait]
 impl Store for SqlStore {
     async fn ready(&self) -> Answer<()> {
-        let other = |source| StoreError::Database { verb: "ready", source };
-        match Self::pending(&self.db).await {
-            Ok(0) => Ok(()),
-            Ok(steps) => Err(other(Box::new(MigrationError::Pending { steps }))),
-            Err(error) => Err(other(Box::new(error))),
-        }
+        let checked = MIGRATIONS.check(&self.db).await;
+        checked.map_err(|error| StoreError::Database { verb: "ready", source: Box::new(error) })
     }
 }

@@ -21,9 +21,6 @@ const PLANS: Upsert = Upsert {
         "active_testees",
     ],
     stamps: &["last_updated_at", "updated_at"],
-    created: "created_at",
-    deleted: "deleted_at",
-    version: "version",
 };
 
 #[async_trait]
@@ -68,7 +65,6 @@ impl PlanCountStore for SqlStore {
     }
 
     async fn put_plans(&self, org_id: i64, counts: &[PlanCounts], now: Timestamp) -> Answer<u64> {
-        let now = self.stamps.write(now);
         let row = |c: &PlanCounts| {
             vec![
                 Value::from(org_id),
@@ -79,12 +75,10 @@ impl PlanCountStore for SqlStore {
                 c.expired_tasks.into(),
                 c.enrolled_testees.into(),
                 c.active_testees.into(),
-                (&now).into(),
-                (&now).into(),
-                (&now).into(),
             ]
         };
-        verb("put_plans", PLANS.run(&self.db, counts.iter().map(row).collect())).await
+        verb("put_plans", PLANS.run(&self.db, counts.iter().map(row).collect(), &self.stamps.write(now)))
+            .await
     }
 
     async fn plans_of(&self, org_id: i64, plan_ids: &[i64]) -> Answer<Vec<PlanCounts>> {

@@ -3,11 +3,10 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::plans::{lock_plan, offset};
 use super::{SqlStore, Stamps};
 use crate::domain::plan::PlanStatus;
 use crate::domain::plan_task::{PlanTask, TaskStatus};
-use crate::sql::{CellError, Columns, Statement, Tx, Value, insert_rows, is_taken, sql};
+use crate::sql::{CellError, Columns, DatabaseKind, Statement, Tx, Value, insert_rows, sql, unless_taken};
 use crate::store::business::plans::{Enrolment, Inserted, Moved, Page, Paged, PlanTaskStore, TaskFilter};
 use crate::store::error::{Answer, verb};
 
@@ -97,7 +96,7 @@ impl PlanTaskStore for SqlStore {
             let total = tx.read_one(count, Columns::count).await?.unwrap_or_default();
             let query = wanted(&format!("select {COLUMNS} from assessment_task"), org_id, filter)
                 .push(" order by planned_at, id limit ? offset ?")
-                .bind_all([page.size.into(), offset(page)]);
+                .bind_all([page.size.into(), page.offset()]);
             let items = tx.read_all(query, |columns| task(columns, &self.stamps)).await?;
             Ok(Paged { items, total })
         })
@@ -119,13 +118,12 @@ impl PlanTaskStore for SqlStore {
                 .bind(self.stamps.write(now))
                 .bind_all([task.id, task.org_id])
                 .bind(from.as_str());
-            match self.db.execute(query).await {
-                Ok(1) => Ok(Moved::Done),
-                Ok(_) => Ok(Moved::Stale),
+            Ok(match unless_taken(self.db.execute(query).await)? {
+                Some(1) => Moved::Done,
+                Some(_) => Moved::Stale,
                 // The only unique key beside the primary one.
-                Err(error) if is_taken(&error) => Ok(Moved::AssessmentTaken),
-                Err(error) => Err(error),
-            }
+                None => Moved::AssessmentTaken,
+            })
         })
         .await
     }
@@ -155,14 +153,26 @@ impl SqlStore {
             ]
         };
         let rows: Vec<Vec<Value>> = tasks.iter().map(row).collect();
-        match insert_rows(&mut tx, "assessment_task", &NEW_TASK, &rows).await {
-            Ok(()) => {}
-            Err(error) if is_taken(&error) => return Ok(Inserted::IdTaken),
-            Err(error) => return Err(error),
+        if unless_taken(insert_rows(&mut tx, "assessment_task", &NEW_TASK, &rows).await)?.is_none() {
+            return Ok(Inserted::IdTaken);
         }
         tx.commit().await?;
         Ok(Inserted::Done)
     }
+}
+
+/// The state of a plan, held until the transaction ends: whoever stops the plan or enrols somebody waits.
+async fn lock_plan(
+    tx: &mut Tx,
+    kind: DatabaseKind,
+    org_id: i64,
+    id: i64,
+) -> Result<Option<PlanStatus>, sqlx::Error> {
+    // primary key
+    let query = sql("select status from assessment_plan where id = ? and org_id = ? and deleted_at is null")
+        .bind_all([id, org_id])
+        .push(kind.lock_rows());
+    tx.read_one(query, Columns::parsed).await
 }
 
 /// Cancels what is not over of a plan; more conditions may follow.
@@ -177,17 +187,11 @@ pub(super) fn cancel(org_id: i64, plan_id: i64, now: &str) -> Statement {
 }
 
 fn wanted(select: &str, org_id: i64, filter: TaskFilter) -> Statement {
-    let mut query = sql(format!("{select} where org_id = ? and deleted_at is null")).bind(org_id);
-    if let Some(plan) = filter.plan_id {
-        query = query.push(" and plan_id = ?").bind(plan);
-    }
-    if let Some(testee) = filter.testee_id {
-        query = query.push(" and testee_id = ?").bind(testee);
-    }
-    if let Some(status) = filter.status {
-        query = query.push(" and status = ?").bind(status.as_str());
-    }
-    query
+    sql(format!("{select} where org_id = ? and deleted_at is null"))
+        .bind(org_id)
+        .push_some(" and plan_id = ?", filter.plan_id)
+        .push_some(" and testee_id = ?", filter.testee_id)
+        .push_some(" and status = ?", filter.status.map(TaskStatus::as_str))
 }
 
 fn seq(columns: &mut Columns) -> Result<u32, CellError> {

@@ -8,7 +8,7 @@ use super::{SqlStore, plan_tasks};
 use crate::domain::plan::{AssessmentPlan, PlanStatus};
 use crate::domain::plan_schedule::PlanSchedule;
 use crate::domain::plan_task::PlanTask;
-use crate::sql::{CellError, Columns, DatabaseKind, Statement, Tx, is_taken, sql};
+use crate::sql::{CellError, Columns, Statement, Tx, sql, unless_taken};
 use crate::store::business::plans::{Inserted, Page, Paged, PlanFilter, PlanStore};
 use crate::store::error::{Answer, verb};
 
@@ -37,11 +37,7 @@ impl PlanStore for SqlStore {
                 .bind(serde_json::json!(schedule.relative_weeks()).to_string())
                 .bind(plan.status.as_str())
                 .bind_all([&now, &now]);
-            match self.db.execute(query).await {
-                Ok(_) => Ok(true),
-                Err(error) if is_taken(&error) => Ok(false),
-                Err(error) => Err(error),
-            }
+            Ok(unless_taken(self.db.execute(query).await)?.is_some())
         })
         .await
     }
@@ -62,7 +58,7 @@ impl PlanStore for SqlStore {
             let total = tx.read_one(count, Columns::count).await?.unwrap_or_default();
             let query = wanted(&format!("select {COLUMNS} from assessment_plan"), org_id, filter)
                 .push(" order by id desc limit ? offset ?")
-                .bind_all([page.size.into(), offset(page)]);
+                .bind_all([page.size.into(), page.offset()]);
             Ok(Paged { items: tx.read_all(query, plan).await?, total })
         })
         .await
@@ -110,25 +106,6 @@ impl PlanStore for SqlStore {
     }
 }
 
-/// Rows before the page.
-pub(super) fn offset(page: Page) -> i64 {
-    i64::from(page.size) * i64::from(page.number.saturating_sub(1))
-}
-
-/// The state of a plan, held until the transaction ends: whoever stops the plan or enrols somebody waits.
-pub(super) async fn lock_plan(
-    tx: &mut Tx,
-    kind: DatabaseKind,
-    org_id: i64,
-    id: i64,
-) -> Result<Option<PlanStatus>, sqlx::Error> {
-    // primary key
-    let query = sql("select status from assessment_plan where id = ? and org_id = ? and deleted_at is null")
-        .bind_all([id, org_id])
-        .push(kind.lock_rows());
-    tx.read_one(query, Columns::parsed).await
-}
-
 async fn set_status(
     tx: &mut Tx,
     [org_id, id]: [i64; 2],
@@ -146,19 +123,14 @@ async fn set_status(
 }
 
 fn wanted(select: &str, org_id: i64, filter: &PlanFilter) -> Statement {
-    let mut query = sql(format!("{select} where org_id = ? and deleted_at is null")).bind(org_id);
-    if let Some(code) = &filter.scale_code {
-        query = query.push(" and scale_code = ?").bind(code);
-    }
-    if let Some(status) = filter.status {
-        query = query.push(" and status = ?").bind(status.as_str());
-    }
-    if let Some(testee) = filter.testee_id {
-        query = query
-            .push(" and id in (select plan_id from assessment_task where org_id = ? and testee_id = ? and deleted_at is null)")
-            .bind_all([org_id, testee]);
-    }
+    let query = sql(format!("{select} where org_id = ? and deleted_at is null"))
+        .bind(org_id)
+        .push_some(" and scale_code = ?", filter.scale_code.as_ref())
+        .push_some(" and status = ?", filter.status.map(PlanStatus::as_str));
+    let Some(testee) = filter.testee_id else { return query };
     query
+        .push(" and id in (select plan_id from assessment_task where org_id = ? and testee_id = ? and deleted_at is null)")
+        .bind_all([org_id, testee])
 }
 
 fn plan(columns: &mut Columns) -> Result<AssessmentPlan, CellError> {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::SqlStore;
 use crate::domain::statistics::DayRange;
 use crate::domain::sync_run::{NewSyncRun, SyncKind, SyncProgress, SyncRun};
-use crate::sql::{CellError, Columns, Statement, Tx, is_taken, sql};
+use crate::sql::{CellError, Columns, Statement, Tx, sql, unless_taken};
 use crate::store::business::{SyncAdmission, SyncRunStore};
 use crate::store::error::{Answer, verb};
 
@@ -34,14 +34,10 @@ impl SyncRunStore for SqlStore {
                     return Ok(SyncAdmission::LeaseHeld(holder));
                 }
             }
-            match tx.execute(insert(run)).await {
-                Ok(_) => {}
+            if unless_taken(tx.execute(insert(run)).await)?.is_none() {
                 // Another process was quicker between the look and the insert: look again at what it wrote.
-                Err(error) if is_taken(&error) => {
-                    drop(tx);
-                    return self.who_was_quicker(run).await;
-                }
-                Err(error) => return Err(error),
+                drop(tx);
+                return self.who_was_quicker(run).await;
             }
             tx.commit().await?;
             Ok(SyncAdmission::Admitted)
