@@ -38,32 +38,18 @@ pub enum Durability {
 /// its first byte on. When the file exists and belongs to someone else, root keeps its owner and group.
 pub fn replace(path: &Path, content: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
     let temporary = temporary_name(path);
-    let result = write_and_rename(path, &temporary, content, mode, durability);
-    if result.is_err() {
-        // The error that matters is the first one; a temporary file that cannot be removed either is harmless.
-        drop(std::fs::remove_file(&temporary));
-    }
-    result
-}
-
-fn write_and_rename(
-    path: &Path,
-    temporary: &Path,
-    content: &[u8],
-    mode: u32,
-    durability: Durability,
-) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(temporary)?;
-    keep_owner(path, &file)?;
-    file.write_all(content)?;
-    if durability == Durability::Disk {
-        file.sync_all()?;
-    }
-    std::fs::rename(temporary, path)?;
-    if durability == Durability::Disk {
-        File::open(parent(path))?.sync_all()?;
-    }
-    Ok(())
+    let write_and_rename = || {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+        keep_owner(path, &file)?;
+        file.write_all(content)?;
+        if durability == Durability::Disk {
+            file.sync_all()?;
+        }
+        std::fs::rename(&temporary, path)?;
+        if durability == Durability::Disk { File::open(parent(path))?.sync_all() } else { Ok(()) }
+    };
+    // The error that matters is the first one; a temporary file that cannot be removed either is harmless.
+    write_and_rename().inspect_err(|_| drop(std::fs::remove_file(&temporary)))
 }
 
 /// Gives `file` the owner and group of what is at `path`, if anything is.
@@ -168,7 +154,8 @@ impl FileLock {
 
     /// Takes the lock if it is free.
     pub fn try_take(path: &Path) -> io::Result<Option<Self>> {
-        Self::attempt(Self::open(path)?).map(Result::ok)
+        let file = Self::open(path)?;
+        Ok(Self::attempt(&file)?.then_some(Self(file)))
     }
 
     /// Takes the lock, waiting for whoever has it: for locks that are held for microseconds.
@@ -181,12 +168,11 @@ impl FileLock {
     /// Takes the lock before `deadline`, or returns `None`. The kernel has no lock with a deadline, so this asks
     /// again after pauses that grow from 2 to 50 ms, with jitter so that many waiters do not ask in step.
     pub async fn take_before(path: &Path, deadline: Instant) -> io::Result<Option<Self>> {
-        let mut file = Self::open(path)?;
+        let file = Self::open(path)?;
         let mut pause = Duration::from_millis(2);
         loop {
-            match Self::attempt(file)? {
-                Ok(lock) => return Ok(Some(lock)),
-                Err(busy) => file = busy,
+            if Self::attempt(&file)? {
+                return Ok(Some(Self(file)));
             }
             if Instant::now() >= deadline {
                 return Ok(None);
@@ -197,10 +183,11 @@ impl FileLock {
         }
     }
 
-    fn attempt(file: File) -> io::Result<Result<Self, File>> {
+    /// Whether the file is locked now by us.
+    fn attempt(file: &File) -> io::Result<bool> {
         match file.try_lock() {
-            Ok(()) => Ok(Ok(Self(file))),
-            Err(TryLockError::WouldBlock) => Ok(Err(file)),
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }

@@ -51,7 +51,8 @@ pub fn read(shell: &str) -> Reading {
     let names_program = shell.split(|c: char| c.is_whitespace() || ";|&()`'\"=".contains(c)).any(is_program);
     let other = |why| if names_program { Reading::Unclear(why) } else { Reading::Other };
     let Some(words) = shlex::split(command) else { return other("a quote is not closed") };
-    let assignments: Vec<_> = words.iter().map_while(|word| assignment(word)).collect();
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let assignments: Vec<_> = words.iter().map_while(|word| assignment(word).map(owned)).collect();
     let Some((program, arguments)) =
         words[assignments.len()..].split_first().filter(|(program, _)| is_program(program))
     else {
@@ -73,10 +74,7 @@ pub fn read(shell: &str) -> Reading {
         }
         Ok(line) => Reading::Call(Box::new(Call {
             program: program.clone(),
-            assignments: assignments
-                .into_iter()
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .collect(),
+            assignments,
             arguments: arguments.to_vec(),
             line,
             redirection: redirection.trim().to_owned(),

@@ -116,11 +116,8 @@ mod tests {
             ("=b", "", "b"),
             ("A=b\r", "A", "b"),
         ] {
-            assert_eq!(
-                setting(line),
-                Some(Setting { name: name.to_owned(), value: value.to_owned() }),
-                "{line:?}"
-            );
+            let expected = Setting { name: name.to_owned(), value: value.to_owned() };
+            assert_eq!(setting(line), Some(expected), "{line:?}");
         }
         for line in ["", "A", "A=", "A= ", "A b=c", "'A=b'", "A='b", "A='b' c", "A=\"", "0 * * * * root a=b"]
         {

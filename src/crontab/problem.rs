@@ -189,6 +189,11 @@ pub fn report(
     })
 }
 
+/// How many are this bad.
+pub fn count(problems: &[Problem], severity: Severity) -> usize {
+    problems.iter().filter(|problem| problem.severity == severity).count()
+}
+
 /// Those that are errors.
 pub fn errors(problems: &[Problem]) -> impl Iterator<Item = &Problem> {
     problems.iter().filter(|problem| problem.severity == Severity::Error)

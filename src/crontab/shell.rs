@@ -48,11 +48,8 @@ pub(super) fn assignment(word: &str) -> Option<(&str, &str)> {
 /// redirection are arguments to the shell; whoever writes them so is not followed: they count as the rest.
 pub(super) fn split(shell: &str) -> (&str, &str, &str) {
     let (mut redirection, mut word_start, mut angle) = (None, 0, None);
+    let (mut end, mut rest) = (shell.len(), "");
     for (at, c) in unquoted(shell) {
-        let cut = |rest| {
-            let end = redirection.unwrap_or(at);
-            whole((&shell[..end], &shell[end..at], rest), shell)
-        };
         match c {
             ' ' | '\t' => word_start = at + 1,
             '<' | '>' => {
@@ -63,25 +60,20 @@ pub(super) fn split(shell: &str) -> (&str, &str, &str) {
             // `2>&1` and `&>` are redirections, not operators.
             '&' if at > 0 && angle == Some(at - 1) => {}
             '&' if shell[at..].starts_with("&>") => redirection = redirection.or(Some(at)),
-            ';' | '|' | '&' | '(' | ')' | '\n' => return cut(&shell[at..]),
-            '#' if at == word_start => return cut(""),
+            ';' | '|' | '&' | '(' | ')' | '\n' => {
+                (end, rest) = (at, &shell[at..]);
+                break;
+            }
+            '#' if at == word_start => {
+                end = at;
+                break;
+            }
             _ => {}
         }
     }
-    let end = redirection.unwrap_or(shell.len());
-    whole((&shell[..end], &shell[end..], ""), shell)
-}
-
-/// What stands behind a redirection's target makes it part of the rest.
-fn whole<'a>(
-    (command, redirection, rest): (&'a str, &'a str, &'a str),
-    shell: &'a str,
-) -> (&'a str, &'a str, &'a str) {
-    if only_redirections(redirection) {
-        (command, redirection, rest)
-    } else {
-        (command, "", &shell[command.len()..])
-    }
+    let (command, behind) = shell.split_at(redirection.unwrap_or(end));
+    let redirection = &shell[command.len()..end];
+    if only_redirections(redirection) { (command, redirection, rest) } else { (command, "", behind) }
 }
 
 fn only_redirections(text: &str) -> bool {

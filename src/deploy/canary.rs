@@ -82,13 +82,13 @@ impl<'a> Canary<'a> {
         command.current_dir(if home.is_dir() { home } else { Path::new("/") });
         let ran =
             stop.or(process::run(&mut command, LIMIT)).await?.map_err(|error| failed(error.to_string()))?;
-        if ran.success {
+        if ran.status.success() {
             let good = "login and endpoint are good; it was not called";
             return Ok(format!("{} as {name}: {good}", self.endpoint));
         }
         let complaint = ran.complaint();
         let complaint = complaint.strip_prefix("qs-api-call: ").unwrap_or(&complaint);
-        let code = ran.code.map_or_else(|| "killed".to_owned(), |code| format!("exit code {code}"));
+        let code = ran.status.code().map_or_else(|| "killed".to_owned(), |code| format!("exit code {code}"));
         Err(failed(format!("{} ({code})", complaint.strip_prefix("check: ").unwrap_or(complaint))))
     }
 

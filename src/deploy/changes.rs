@@ -1,5 +1,7 @@
 //! The lines in which two texts differ, without the ones that hold a secret.
 
+use std::collections::BTreeSet;
+
 /// A line that only one of the texts has.
 fn mark(sign: char, line: &str, hidden: bool) -> String {
     if hidden { format!("{sign} (a line with a secret)") } else { format!("{sign} {line}") }
@@ -7,7 +9,12 @@ fn mark(sign: char, line: &str, hidden: bool) -> String {
 
 /// The differences, `-` before what goes and `+` before what comes. The numbers are those of lines that must not be
 /// shown, from 1.
-pub(super) fn changes(old: &str, new: &str, old_hidden: &[usize], new_hidden: &[usize]) -> Vec<String> {
+pub(super) fn changes(
+    old: &str,
+    new: &str,
+    old_hidden: &BTreeSet<usize>,
+    new_hidden: &BTreeSet<usize>,
+) -> Vec<String> {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.lines().collect(), new.lines().collect());
     let ahead = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let behind = old[ahead..].iter().rev().zip(new[ahead..].iter().rev()).take_while(|(a, b)| a == b).count();
@@ -44,10 +51,15 @@ mod tests {
 
     #[test]
     fn only_what_differs_is_shown_and_never_a_secret() {
-        assert_eq!(changes("a\nb\nc\n", "a\nx\nc\nd\n", &[], &[]), ["- b", "+ x", "+ d"]);
-        assert_eq!(changes("a\n", "a\n", &[], &[]), Vec::<String>::new());
-        assert_eq!(changes("", "a\n", &[], &[]), ["+ a"]);
-        assert_eq!(changes("k\nPASSWORD=x\n", "k\n", &[2], &[]), ["- (a line with a secret)"]);
-        assert_eq!(changes("a\nb\nc\nd\n", "b\nd\ne\n", &[], &[]), ["- a", "- c", "+ e"]);
+        for (old, new, expected) in [
+            ("a\nb\nc\n", "a\nx\nc\nd\n", &["- b", "+ x", "+ d"][..]),
+            ("a\n", "a\n", &[]),
+            ("", "a\n", &["+ a"]),
+            ("k\nPASSWORD=x\n", "k\n", &["- (a line with a secret)"]),
+            ("a\nb\nc\nd\n", "b\nd\ne\n", &["- a", "- c", "+ e"]),
+        ] {
+            let secret = if old.contains("PASSWORD") { BTreeSet::from([2]) } else { BTreeSet::new() };
+            assert_eq!(changes(old, new, &secret, &BTreeSet::new()), expected, "{old} {new}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::machine::{self, Machine};
 use crate::clock::{self, Clock};
 use crate::crontab::file::{Crontab, Format};
 use crate::crontab::lint::{Facts, lint};
-use crate::crontab::problem::{self, Problem, Rule, Severity};
+use crate::crontab::problem::{self, Problem};
 
 /// A crontab and what is wrong with it here.
 #[derive(Clone, Debug)]
@@ -18,20 +18,9 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// How many problems are this bad.
-    pub fn count(&self, severity: Severity) -> usize {
-        self.problems.iter().filter(|problem| problem.severity == severity).count()
-    }
-
     /// The first error.
     pub fn first_error(&self) -> Option<&Problem> {
         problem::errors(&self.problems).next()
-    }
-
-    /// The lines that hold a secret, from 1.
-    pub(super) fn secret_lines(&self) -> Vec<usize> {
-        let secret = |problem: &&Problem| problem.rule == Rule::Secret;
-        self.problems.iter().filter(secret).map(|problem| problem.line).collect()
     }
 }
 

@@ -26,18 +26,13 @@ pub enum Said {
 
 /// Cron's log, from a position on.
 #[derive(Debug)]
-pub struct CronLog {
-    source: Source,
-}
-
-#[derive(Debug)]
-enum Source {
+pub(super) enum CronLog {
     Files(Vec<Tail>),
     Journal { program: PathBuf, cursor: Option<String> },
 }
 
 #[derive(Debug)]
-struct Tail {
+pub(super) struct Tail {
     path: PathBuf,
     inode: u64,
     offset: u64,
@@ -47,12 +42,12 @@ struct Tail {
 
 impl CronLog {
     /// From now on; none when there is no log that can be read.
-    pub async fn from_now(host: &Host) -> Option<Self> {
+    pub(super) async fn from_now(host: &Host) -> Option<Self> {
         Self::open(host, true).await
     }
 
     /// From the beginning.
-    pub async fn whole(host: &Host) -> Option<Self> {
+    pub(super) async fn whole(host: &Host) -> Option<Self> {
         Self::open(host, false).await
     }
 
@@ -61,7 +56,7 @@ impl CronLog {
         let tails: Vec<Tail> =
             FILES.iter().filter_map(|path| Tail::open(&host.path(path), at_end).ok()).collect();
         if !tails.is_empty() {
-            return Some(Self { source: Source::Files(tails) });
+            return Some(Self::Files(tails));
         }
         // A directory has no journal of its own; the machine's tells nothing about it.
         if host.root().is_some() || !Path::new("/run/systemd/journal/stdout").exists() {
@@ -72,28 +67,28 @@ impl CronLog {
         command.args(["--no-pager", "--quiet", "--lines=0", "--show-cursor"]);
         let said = process::run(&mut command, PATIENCE).await.ok()?;
         let cursor = said.stdout.lines().find_map(|line| line.strip_prefix("-- cursor: ")).map(str::to_owned);
-        (said.success && cursor.is_some())
-            .then_some(Self { source: Source::Journal { program, cursor: cursor.filter(|_| at_end) } })
+        (said.status.success() && cursor.is_some())
+            .then_some(Self::Journal { program, cursor: cursor.filter(|_| at_end) })
     }
 
     /// Where it is, for people.
-    pub fn place(&self) -> String {
-        match &self.source {
-            Source::Files(tails) => {
+    pub(super) fn place(&self) -> String {
+        match self {
+            Self::Files(tails) => {
                 tails.iter().map(|tail| tail.path.display().to_string()).collect::<Vec<_>>().join(", ")
             }
-            Source::Journal { .. } => "the journal".to_owned(),
+            Self::Journal { .. } => "the journal".to_owned(),
         }
     }
 
     /// What was said about a crontab since the last question.
-    pub async fn said(&mut self, name: &str) -> Vec<Said> {
-        match &mut self.source {
-            Source::Files(tails) => {
+    pub(super) async fn said(&mut self, name: &str) -> Vec<Said> {
+        match self {
+            Self::Files(tails) => {
                 let lines = tails.iter_mut().flat_map(Tail::lines);
                 lines.filter_map(|line| said_about(message(&line)?, name)).collect()
             }
-            Source::Journal { program, cursor } => {
+            Self::Journal { program, cursor } => {
                 let mut command = process::command(program);
                 command.args(["--no-pager", "--quiet", "--output=cat", "--show-cursor"]);
                 command.args(["-t", "cron", "-t", "CRON"]);
@@ -191,40 +186,32 @@ mod tests {
     #[test]
     fn lines_of_cron_about_the_file_are_told_from_all_others() {
         let error = |text: &str| Some(Said::Error(text.to_owned()));
-        for (line, expected) in [
-            ("Nov 21 12:00:01 h cron[7]: (*system*qs) RELOAD (/etc/cron.d/qs)", Some(Said::Reload)),
+        let reload = || Some(Said::Reload);
+        let lost = "Missing newline before EOF, this crontab file will be ignored";
+        for (head, message, expected) in [
+            ("h cron[7]", "(*system*qs) RELOAD (/etc/cron.d/qs)", reload()),
+            ("cron[7]", "(*system*qs) RELOAD (/etc/cron.d/qs)", reload()),
+            ("h crond[7]", "(*system*) RELOAD (/etc/cron.d/qs)", reload()),
+            ("h cron[7]", "Error: bad minute; while reading /etc/cron.d/qs", error("bad minute")),
+            ("h cron[7]", &format!("(*system*qs) ERROR ({lost})"), error(lost)),
             (
-                "2026-11-21T12:00:01.5+00:00 h cron[7]: (*system*qs) RELOAD (/etc/cron.d/qs)",
-                Some(Said::Reload),
-            ),
-            ("<78>Nov 21 12:00:01 cron[7]: (*system*qs) RELOAD (/etc/cron.d/qs)", Some(Said::Reload)),
-            ("Nov 21 12:00:01 h crond[7]: (*system*) RELOAD (/etc/cron.d/qs)", Some(Said::Reload)),
-            (
-                "Nov 21 12:00:01 h cron[7]: Error: bad minute; while reading /etc/cron.d/qs",
-                error("bad minute"),
-            ),
-            (
-                "Nov 21 12:00:01 h cron[7]: (*system*qs) ERROR (Missing newline before EOF, this crontab file will be ignored)",
-                error("Missing newline before EOF, this crontab file will be ignored"),
-            ),
-            (
-                "Nov 21 12:00:01 h cron[7]: (*system*qs) INSECURE MODE (group/other writable) (/etc/cron.d/qs)",
+                "h cron[7]",
+                "(*system*qs) INSECURE MODE (group/other writable) (/etc/cron.d/qs)",
                 error("INSECURE MODE (group/other writable)"),
             ),
-            (
-                "Nov 21 12:00:01 h cron[7]: (*system*qs) WRONG FILE OWNER (/etc/cron.d/qs)",
-                error("WRONG FILE OWNER"),
-            ),
-            ("Nov 21 12:00:01 h cron[7]: (*system*qs-2) RELOAD (/etc/cron.d/qs-2)", None),
-            ("Nov 21 12:00:01 h cron[7]: Error: bad minute; while reading /etc/cron.d/qs-2", None),
-            ("Nov 21 12:00:01 h CRON[7]: (root) CMD (cat (/etc/cron.d/qs))", None),
-            ("Nov 21 12:00:01 h evil[7]: (*system*qs) RELOAD (/etc/cron.d/qs)", None),
-            ("Nov 21 12:00:01 h evil: cron[7]: (*system*qs) RELOAD (/etc/cron.d/qs)", None),
-            ("Nov 21 12:00:01 h cron[7]: (root) RELOAD (crontabs/root)", None),
-            ("nonsense", None),
+            ("h cron[7]", "(*system*qs) WRONG FILE OWNER (/etc/cron.d/qs)", error("WRONG FILE OWNER")),
+            ("h cron[7]", "(*system*qs-2) RELOAD (/etc/cron.d/qs-2)", None),
+            ("h cron[7]", "Error: bad minute; while reading /etc/cron.d/qs-2", None),
+            ("h CRON[7]", "(root) CMD (cat (/etc/cron.d/qs))", None),
+            ("h evil[7]", "(*system*qs) RELOAD (/etc/cron.d/qs)", None),
+            ("h evil: cron[7]", "(*system*qs) RELOAD (/etc/cron.d/qs)", None),
+            ("h cron[7]", "(root) RELOAD (crontabs/root)", None),
         ] {
-            assert_eq!(about(line), expected, "{line}");
+            for time in ["Nov 21 12:00:01", "2026-11-21T12:00:01.5+00:00", "<78>Nov 21 12:00:01"] {
+                assert_eq!(about(&format!("{time} {head}: {message}")), expected, "{time} {head}: {message}");
+            }
         }
+        assert_eq!(about("nonsense"), None);
     }
 
     #[tokio::test]

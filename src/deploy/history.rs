@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::digest;
 use super::error::DeployError;
 use super::host::Host;
-use super::place::{self, Attributes, Placed};
+use super::place::{self, Placed};
 use super::record::{self, Memory};
 use crate::files;
 
@@ -98,10 +98,6 @@ impl History {
         // A killed install left it, and changed nothing yet.
         self.forget(number)?;
         files::create_dir(&dir, 0o700).map_err(DeployError::create(&dir))?;
-        let keep = |from: &Path, to: &Path| {
-            let Some(placed) = Placed::at(from)? else { return Ok(Before::Absent) };
-            save(from, to, &placed)
-        };
         let crontab = keep(&self.host.crontab(&self.name), &self.crontab(number))?;
         let binary =
             if with_binary { keep(&self.host.binary(), &self.binary(number))? } else { Before::Untouched };
@@ -163,15 +159,16 @@ impl History {
     }
 }
 
-fn save(from: &Path, to: &Path, placed: &Placed) -> Result<Before, DeployError> {
+fn keep(from: &Path, to: &Path) -> Result<Before, DeployError> {
+    let Some(placed) = Placed::at(from)? else { return Ok(Before::Absent) };
     let mut source = File::open(from).map_err(DeployError::io(from))?;
-    place::put(to, &mut source, Attributes { mode: 0o600, owner: None }, placed.mtime, None)?;
+    place::put(to, &mut source, (0o600, None), placed.mtime, None)?;
     let copied = digest::of_file(to).map_err(DeployError::io(to))?;
     if copied != placed.sha256 {
         let what = format!("{} changed while it was saved", from.display());
         return Err(DeployError::host(what, "try again"));
     }
-    Ok(Before::Saved(placed.clone()))
+    Ok(Before::Saved(placed))
 }
 
 fn bring_back(before: &Before, saved: &Path, path: &Path, now: i64) -> Result<Vec<String>, DeployError> {
@@ -183,17 +180,14 @@ fn bring_back(before: &Before, saved: &Path, path: &Path, now: i64) -> Result<Ve
             place::remove(path, now)?;
             Ok(vec![format!("{shown} is removed, as there was none")])
         }
-        (Before::Saved(old), Some(current))
-            if (&old.sha256, old.mode, old.owner, old.group)
-                == (&current.sha256, current.mode, current.owner, current.group) =>
-        {
+        (Before::Saved(old), Some(there)) if Placed { mtime: there.mtime, ..old.clone() } == *there => {
             Ok(Vec::new())
         }
         (Before::Saved(old), _) => {
             let mut source = File::open(saved).map_err(DeployError::io(saved))?;
             let owner = files::is_root().then_some((old.owner, old.group));
             let after = current.map_or(old.mtime, |current| current.mtime.max(old.mtime));
-            place::put(path, &mut source, Attributes { mode: old.mode, owner }, now, Some(after))?;
+            place::put(path, &mut source, (old.mode, owner), now, Some(after))?;
             Ok(vec![format!("{shown} is again what it was")])
         }
     }

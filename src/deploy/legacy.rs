@@ -91,14 +91,13 @@ fn callers(host: &Host, name: &str, crontab: &str) -> Vec<Caller> {
     let mut callers = vec![Caller { place: "the new crontab".to_owned(), text: Some(crontab.to_owned()) }];
     callers.extend(machine::other_crontabs(host, name).iter().map(|path| Caller::of(path)));
     let spool = host.path(SPOOL);
-    match fs::read_dir(&spool) {
+    match files::if_there(fs::read_dir(&spool)) {
         Ok(entries) => {
-            let mut paths: Vec<_> =
-                entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+            let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
+            let mut paths: Vec<_> = paths.filter(|path| path.is_file()).collect();
             paths.sort();
             callers.extend(paths.iter().map(|path| Caller::of(path)));
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(_) => callers.push(Caller { place: spool.display().to_string(), text: None }),
     }
     callers

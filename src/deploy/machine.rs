@@ -8,7 +8,7 @@ use super::error::DeployError;
 use super::host::{Host, User};
 use crate::clock;
 use crate::crontab::file::{Crontab, Format};
-use crate::crontab::lint::{self, FileFacts, FileKind, Owner, is_file_name};
+use crate::crontab::lint::{self, FileFacts, Owner, is_file_name};
 
 /// A host as the linter asks it.
 pub struct Machine<'a> {
@@ -27,8 +27,7 @@ impl lint::Host for Machine<'_> {
 
     fn file(&self, path: &str) -> Option<FileFacts> {
         if self.brings_binary && path == Host::binary_on_host() {
-            let kind = FileKind::Regular;
-            return Some(FileFacts { kind, mode: 0o755, owner: 0, links: 1, link_owner: None });
+            return Some(FileFacts { regular: true, mode: 0o755, owner: 0, links: 1, link_owner: None });
         }
         // Below a root that is not a whole system, programs of the system are the machine's, as for `Host::tool`.
         let of_system =
@@ -46,7 +45,7 @@ impl lint::Host for Machine<'_> {
 pub fn facts(path: &Path) -> Option<FileFacts> {
     let (link, file) = (fs::symlink_metadata(path).ok()?, fs::metadata(path).ok()?);
     Some(FileFacts {
-        kind: if file.is_file() { FileKind::Regular } else { FileKind::Other },
+        regular: file.is_file(),
         mode: file.mode(),
         owner: file.uid(),
         links: file.nlink(),

@@ -56,19 +56,14 @@ impl Placed {
     }
 }
 
-/// Who may do what with a placed file.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Attributes {
-    pub(super) mode: u32,
-    /// Owner and group; none leaves those of this process.
-    pub(super) owner: Option<(u32, u32)>,
-}
+/// Owner and group of a placed file; none leaves those of this process.
+pub(super) type Owner = Option<(u32, u32)>;
 
 /// Puts `content` at `path`. Its mtime is that of now, but later than `after`, a second since 1970.
 pub(super) fn put(
     path: &Path,
     content: &mut impl Read,
-    attributes: Attributes,
+    (mode, owner): (u32, Owner),
     now: i64,
     after: Option<i64>,
 ) -> Result<(), DeployError> {
@@ -76,7 +71,7 @@ pub(super) fn put(
     let result = changing(files::parent(path), now, || {
         // One is there when an install was killed.
         files::remove(&temporary)?;
-        write(&temporary, content, attributes, younger(now, after))?;
+        write(&temporary, content, (mode, owner), younger(now, after))?;
         fs::rename(&temporary, path)
     });
     result.map_err(|source| {
@@ -97,14 +92,14 @@ pub(super) fn temporary(path: &Path) -> PathBuf {
     files::parent(path).join(format!(".{name}.new"))
 }
 
-fn write(path: &Path, content: &mut impl Read, attributes: Attributes, mtime: i64) -> io::Result<()> {
+fn write(path: &Path, content: &mut impl Read, (mode, owner): (u32, Owner), mtime: i64) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     io::copy(content, &mut file)?;
-    if let Some((owner, group)) = attributes.owner {
+    if let Some((owner, group)) = owner {
         std::os::unix::fs::fchown(&file, Some(owner), Some(group))?;
     }
     // After the owner, whose change takes bits away; and past the umask.
-    file.set_permissions(fs::Permissions::from_mode(attributes.mode))?;
+    file.set_permissions(fs::Permissions::from_mode(mode))?;
     set_mtime(&file, mtime)?;
     file.sync_all()
 }
@@ -148,7 +143,7 @@ pub(super) fn remove(path: &Path, now: i64) -> Result<bool, DeployError> {
 mod tests {
     use super::*;
 
-    const PLAIN: Attributes = Attributes { mode: 0o644, owner: None };
+    const PLAIN: (u32, Owner) = (0o644, None);
 
     #[test]
     fn a_placed_file_is_younger_than_the_one_before_it() {

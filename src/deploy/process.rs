@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -10,8 +10,7 @@ use tokio::process::Command;
 /// What a program gave.
 #[derive(Clone, Debug)]
 pub(super) struct Ran {
-    pub(super) success: bool,
-    pub(super) code: Option<i32>,
+    pub(super) status: ExitStatus,
     pub(super) stdout: String,
     pub(super) stderr: String,
 }
@@ -20,7 +19,7 @@ impl Ran {
     /// The last line that it wrote about what went wrong.
     pub(super) fn complaint(&self) -> String {
         let last = |text: &str| text.lines().rev().find(|line| !line.trim().is_empty()).map(str::to_owned);
-        last(&self.stderr).or_else(|| last(&self.stdout)).unwrap_or_else(|| match self.code {
+        last(&self.stderr).or_else(|| last(&self.stdout)).unwrap_or_else(|| match self.status.code() {
             Some(code) => format!("it ended with {code}"),
             None => "it was killed".to_owned(),
         })
@@ -41,8 +40,7 @@ pub(super) async fn run(command: &mut Command, limit: Duration) -> io::Result<Ra
         io::Error::new(io::ErrorKind::TimedOut, format!("no end within {} s", limit.as_secs()))
     })??;
     Ok(Ran {
-        success: output.status.success(),
-        code: output.status.code(),
+        status: output.status,
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     })

@@ -5,27 +5,11 @@
 //! too. Where there is no log, cron's own parser has judged the same bytes before, and cron is running: that is weaker,
 //! and the report says which of the two it was.
 
-use std::time::Duration;
-
 use clap::ValueEnum;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
-use super::cron_log::{CronLog, Said};
-use super::error::DeployError;
-use super::host::Host;
-use super::place;
-use super::stop::Stop;
-use crate::clock::Clock;
 use crate::domain::word::words;
-
-/// How often the log is looked at.
-const PAUSE: Duration = Duration::from_millis(200);
-/// An error follows the RELOAD at once; the log may take a moment.
-const ERROR_FOLLOWS: Duration = Duration::from_secs(2);
-/// How many seconds into a minute cron has surely looked at its files.
-const LOOKED: i64 = 5;
 
 words! {
     /// What a proof rests on.
@@ -62,51 +46,4 @@ pub struct Proof {
     pub evidence: String,
     /// When.
     pub at: Timestamp,
-}
-
-/// What the log said in time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    Reload,
-    Error(String),
-    Nothing,
-}
-
-/// Listens to cron's log until it says something about the file, no longer than `patience` after the file was last
-/// changed.
-pub(super) async fn listen(
-    log: &mut CronLog,
-    host: &Host,
-    name: &str,
-    patience: Duration,
-    clock: &dyn Clock,
-    stop: &mut Stop,
-) -> Result<Heard, DeployError> {
-    let path = host.crontab(name);
-    let minute = clock.now().as_second().div_euclid(60);
-    let mut again = Some((minute + 1) * 60 + LOOKED);
-    let mut deadline = Instant::now() + patience;
-    let mut reloaded: Option<Instant> = None;
-    loop {
-        for said in log.said(name).await {
-            match said {
-                Said::Error(error) => return Ok(Heard::Error(error)),
-                Said::Reload => reloaded = reloaded.or_else(|| Some(Instant::now())),
-            }
-        }
-        if reloaded.is_some_and(|at| at.elapsed() >= ERROR_FOLLOWS) {
-            return Ok(Heard::Reload);
-        }
-        if reloaded.is_none() && Instant::now() >= deadline {
-            return Ok(Heard::Nothing);
-        }
-        // Cron has looked and said nothing: it did not know the file before. Now it does.
-        let now = clock.now().as_second();
-        if reloaded.is_none() && again.is_some_and(|at| now >= at) {
-            again = None;
-            place::touch(&path, now).map_err(DeployError::io(&path))?;
-            deadline = Instant::now() + patience;
-        }
-        stop.or(tokio::time::sleep(PAUSE)).await?;
-    }
 }

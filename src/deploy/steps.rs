@@ -55,4 +55,12 @@ impl Steps {
     pub(super) fn ok(&mut self, step: &'static str, message: impl Into<String>) {
         self.add(step, StepResult::Ok, message);
     }
+
+    pub(super) fn skip(&mut self, step: &'static str, message: impl Into<String>) {
+        self.add(step, StepResult::Skipped, message);
+    }
+
+    pub(super) fn warn(&mut self, step: &'static str, message: impl Into<String>) {
+        self.add(step, StepResult::Warning, message);
+    }
 }

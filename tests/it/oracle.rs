@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use qs_scheduler::crontab::file::{Crontab, Format, Line};
-use qs_scheduler::crontab::lint::{Facts, FileFacts, FileKind, Host, lint};
+use qs_scheduler::crontab::lint::{Facts, FileFacts, Host, lint};
 use qs_scheduler::crontab::problem::{Problem, Rule, Severity};
 use qs_scheduler::domain::cron::{CronDialect, CronErrorKind, CronExpr, Field};
 
@@ -243,13 +243,7 @@ impl Host for Debian {
 
     fn file(&self, path: &str) -> Option<FileFacts> {
         let program = ["/bin/sh", "/bin/bash"].contains(&path);
-        program.then_some(FileFacts {
-            kind: FileKind::Regular,
-            mode: 0o755,
-            owner: 0,
-            links: 1,
-            link_owner: None,
-        })
+        program.then_some(FileFacts { regular: true, mode: 0o755, owner: 0, links: 1, link_owner: None })
     }
 
     fn zone(&self) -> Option<String> {
@@ -330,7 +324,7 @@ impl Verdict {
         let number = |user: Option<&str>| if user.is_some() { 65534 } else { 0 };
         let has = |name: &str| self.options.iter().any(|option| option == name);
         let file = FileFacts {
-            kind: if self.file.contains('/') { FileKind::Regular } else { FileKind::Other },
+            regular: self.file.contains('/'),
             mode: u32::from_str_radix(self.option("--mode").unwrap_or("0644"), 8).unwrap(),
             owner: number(self.option("--owner")),
             links: if has("--hard-link") { 2 } else { 1 },

@@ -55,13 +55,8 @@ impl Reader {
         let says = |line: &Line| !matches!(line, Line::Blank | Line::Comment(_));
         let last = self.crontab.lines.iter().rposition(says).map_or(0, |index| index + 1);
         if last > MAX_LINES {
-            self.report(
-                Rule::TooManyLines,
-                0,
-                format!("{last} lines, for which cron ignores the whole file"),
-            )
-            .expected("at most 10000")
-            .fix("split the file");
+            let found = format!("{last} lines, for which cron ignores the whole file");
+            self.report(Rule::TooManyLines, 0, found).expected("at most 10000").fix("split the file");
         }
     }
 
@@ -79,12 +74,9 @@ impl Reader {
 
     /// One problem for the whole file: somebody saved it on Windows. Cron drops the character from settings alone.
     fn carriage_returns(&mut self) {
-        let crontab = &self.crontab;
-        let all = crontab.texts.iter().zip(&crontab.lines).enumerate();
-        let with: Vec<(usize, &Line)> = all
-            .filter(|(_, (text, _))| text.ends_with('\r'))
-            .map(|(index, (_, line))| (index + 1, line))
-            .collect();
+        let all = (1..).zip(&self.crontab.lines).zip(&self.crontab.texts);
+        let with: Vec<(usize, &Line)> =
+            all.filter(|(_, text)| text.ends_with('\r')).map(|(line, _)| line).collect();
         let hurts = with.iter().find(|(_, line)| !matches!(line, Line::Setting(_) | Line::Comment(_)));
         let Some((line, _)) = hurts.or(with.first()).copied() else { return };
         let (severity, effect) = match hurts {

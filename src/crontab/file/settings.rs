@@ -12,13 +12,10 @@ impl Reader {
         let Setting { name, value } = setting;
         self.setting_name(number, name);
         if holds_an_entry(value) {
-            self.report(
-                Rule::MisreadSetting,
-                number,
-                format!("an entry behind {name}=, all of which becomes the value"),
-            )
-            .expected("the value alone")
-            .fix("write the setting and the entry in two lines");
+            let found = format!("an entry behind {name}=, all of which becomes the value");
+            self.report(Rule::MisreadSetting, number, found)
+                .expected("the value alone")
+                .fix("write the setting and the entry in two lines");
         } else if let Some(lost) = environment::lost(text, setting) {
             self.report(Rule::MisreadSetting, number, lost).fix(format!("{name}={value}"));
         }
@@ -79,13 +76,10 @@ impl Reader {
             return;
         };
         let start = text.find(['$', '`', '~']).unwrap_or_default();
-        self.report(
-            Rule::NotExpanded,
-            number,
-            format!("{what} in {name}, which cron passes on as it stands"),
-        )
-        .at(columns(text, start, text.trim_end().len()))
-        .fix("write the value itself, or set it in the configuration");
+        let found = format!("{what} in {name}, which cron passes on as it stands");
+        self.report(Rule::NotExpanded, number, found)
+            .at(columns(text, start, text.trim_end().len()))
+            .fix("write the value itself, or set it in the configuration");
     }
 
     fn zone_setting(&mut self, number: usize, setting: &Setting) {

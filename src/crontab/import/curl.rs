@@ -62,7 +62,9 @@ type Next<'a, 'b> = &'a mut dyn FnMut() -> Option<Word<'b>>;
 #[derive(Default)]
 struct Curl {
     method: Option<String>,
-    data: Option<Body>,
+    data: Option<String>,
+    /// Whether the body is that of a file: `@FILE`.
+    from_file: bool,
     /// Whether a content type that is not JSON is stated.
     other_type: bool,
     globs: bool,
@@ -70,12 +72,6 @@ struct Curl {
     options: Vec<String>,
     server: String,
     path: String,
-}
-
-struct Body {
-    text: String,
-    /// Whether `@FILE` is the body's file.
-    file: bool,
 }
 
 impl Curl {
@@ -143,8 +139,8 @@ impl Curl {
             }
             "--data" | "--data-raw" | "--data-binary" | "--json" => {
                 let text = value()?;
-                let file = option != "--data-raw" && text.starts_with('@');
-                leave_if(self.data.replace(Body { text, file }).is_some(), "it has more than one body")?;
+                self.from_file = option != "--data-raw" && text.starts_with('@');
+                leave_if(self.data.replace(text).is_some(), "it has more than one body")?;
             }
             "--max-time" => self.seconds("--timeout", &value()?)?,
             "--connect-timeout" => self.seconds("--connect-timeout", &value()?)?,
@@ -154,9 +150,7 @@ impl Curl {
             }
             "--cacert" => self.options.extend(["--cacert".to_owned(), value()?]),
             "--output" => leave_if(value()? != "/dev/null", "it writes the reply to a file (-o)")?,
-            "--write-out" | "--user-agent" | "--retry-delay" | "--retry-max-time" => {
-                value()?;
-            }
+            "--write-out" | "--user-agent" | "--retry-delay" | "--retry-max-time" => drop(value()?),
             "--globoff" => self.no_globs = true,
             "--location" | "--location-trusted" => Err("it follows redirects (-L), which a call does not")?,
             "--user" => Err("a password is in it; put it into the configuration")?,
@@ -219,10 +213,10 @@ impl Curl {
 
     fn body(&self) -> Verdict<()> {
         leave_if(self.other_type, "its content type is not JSON")?;
-        let Some(Body { text, file }) = &self.data else { return Ok(()) };
-        let stdin = *file && matches!(text.as_str(), "@-" | "@");
+        let Some(text) = &self.data else { return Ok(()) };
+        let stdin = self.from_file && matches!(text.as_str(), "@-" | "@");
         leave_if(stdin, "its body is read from standard input")?;
-        let json = *file || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+        let json = self.from_file || serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
         leave_if(!json, "its body is not JSON")
     }
 
@@ -236,8 +230,7 @@ impl Curl {
         if method != "POST" {
             words.extend(["-X".to_owned(), method.clone()]);
         }
-        let data = self.data.map(|body| body.text);
-        words.extend(data.iter().flat_map(|data| ["--data".to_owned(), data.clone()]));
+        words.extend(self.data.iter().flat_map(|data| ["--data".to_owned(), data.clone()]));
         words.extend(self.options);
         words.push(self.path.clone());
         words.extend(log_file(redirection)?);
@@ -249,7 +242,7 @@ impl Curl {
         let invocation = &read.line.invocation;
         let same = read.arguments == words[1..]
             && invocation.endpoint.as_ref() == Some(&self.path)
-            && invocation.data == data
+            && invocation.data == self.data
             && invocation.method() == method;
         leave_if(!same, "a call would read its arguments in another way")?;
         Ok((command, self.server))

@@ -3,7 +3,7 @@
 use super::{Endpoint, Facts, Host};
 use crate::crontab::call::Reading;
 use crate::crontab::file::{Crontab, CrontabEntry};
-use crate::crontab::invocation::check_task_name;
+use crate::crontab::invocation::{Invocation, check_task_name};
 use crate::crontab::problem::{Problem, Rule, report};
 
 /// Where Debian's cron looks for programs when the file sets no PATH.
@@ -19,15 +19,7 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
                 let invocation = &call.line.invocation;
                 program(entry, &call.program, facts.host, problems);
                 endpoint(entry, facts.endpoints, problems);
-                values(entry, problems);
-                if let Some(name) = &invocation.task
-                    && let Err(wrong) = check_task_name(name)
-                {
-                    let found = format!("the task name {name:?}");
-                    report(problems, Rule::CallArguments, entry.line, found)
-                        .expected(wrong.trim_start_matches("expected "))
-                        .fix("--task my-task");
-                }
+                values(entry.line, invocation, problems);
                 if invocation.log_file.is_none() && entry.setting("LOG_FILE").is_none() {
                     let found = "a call without a log file writes to api-call.log of the log directory, like every other one";
                     report(problems, Rule::NoLog, entry.line, found)
@@ -57,13 +49,12 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
 }
 
 /// What the program would refuse before it sends anything.
-fn values(entry: &CrontabEntry, problems: &mut Vec<Problem>) {
-    let Some(invocation) = entry.call().map(|call| &call.line.invocation) else { return };
+fn values(line: usize, invocation: &Invocation, problems: &mut Vec<Problem>) {
     let token = |text: &str| {
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     let mut wrong = |found: String, expected: &str, fix: &str| {
-        report(problems, Rule::CallArguments, entry.line, found).expected(expected).fix(fix);
+        report(problems, Rule::CallArguments, line, found).expected(expected).fix(fix);
     };
     if let Some(method) = invocation.method.as_deref().filter(|method| !token(method)) {
         wrong(format!("the method {method:?}"), "one word", "-X POST");
@@ -79,6 +70,11 @@ fn values(entry: &CrontabEntry, problems: &mut Vec<Problem>) {
     let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).is_ok();
     if invocation.data.as_deref().is_some_and(|data| !data.starts_with('@') && !json(data)) {
         wrong("a body that is no JSON".to_owned(), "JSON, @FILE or @-", "--data '{\"key\": \"value\"}'");
+    }
+    if let Some(name) = &invocation.task
+        && let Err(expected) = check_task_name(name)
+    {
+        wrong(format!("the task name {name:?}"), expected.trim_start_matches("expected "), "--task my-task");
     }
 }
 

@@ -5,20 +5,11 @@ use crate::crontab::environment::Setting;
 use crate::crontab::file::{Crontab, Line};
 use crate::crontab::problem::{Problem, Rule, report};
 
-/// What a path leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FileKind {
-    /// A regular file, perhaps through links.
-    Regular,
-    /// Anything else.
-    Other,
-}
-
 /// What the file system says about a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileFacts {
-    /// What it is.
-    pub kind: FileKind,
+    /// Whether it is a regular file, perhaps through links.
+    pub regular: bool,
     /// Permission bits.
     pub mode: u32,
     /// Number of the owner.
@@ -73,11 +64,9 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
 }
 
 fn of_file(file: &FileFacts, problems: &mut Vec<Problem>) {
-    if file.kind != FileKind::Regular || file.links > 1 {
-        let found = match file.kind {
-            FileKind::Other => "something that is no regular file".to_owned(),
-            FileKind::Regular => format!("a file with {} names (hard links)", file.links),
-        };
+    if !file.regular || file.links > 1 {
+        let names = || format!("a file with {} names (hard links)", file.links);
+        let found = if file.regular { names() } else { "something that is no regular file".to_owned() };
         report(problems, Rule::FileKind, 0, found).expected("a regular file with one name").fix("copy it");
     }
     let owner = [Some(file.owner), file.link_owner].into_iter().flatten().find(|owner| *owner != 0);

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use super::file::Crontab;
 use super::problem::{Problem, Rule};
 
-pub use files::{FileFacts, FileKind, is_file_name};
+pub use files::{FileFacts, is_file_name};
 pub use owners::Owner;
 pub use secrets::is_secret as secret_setting;
 
@@ -68,8 +68,7 @@ pub fn lint(crontab: &Crontab, facts: &Facts<'_>) -> Vec<Problem> {
     owners::check(crontab, facts, &mut problems);
     days::check(crontab, &mut problems);
     timing::check(crontab, facts, &mut problems);
-    let secret = of_secrets(&problems);
-    hide_on(&secret, &mut problems);
+    hide_on(&of_secrets(&problems), &mut problems);
     problems
         .sort_by_key(|problem| (problem.line, problem.columns.start, std::cmp::Reverse(problem.severity)));
     problems
@@ -77,9 +76,8 @@ pub fn lint(crontab: &Crontab, facts: &Facts<'_>) -> Vec<Problem> {
 
 /// What is wrong with the text alone, with secrets hidden.
 pub fn of_text(crontab: &Crontab) -> Vec<Problem> {
-    let secret = secret_lines(crontab);
     let mut problems = crontab.problems.clone();
-    hide_on(&secret, &mut problems);
+    hide_on(&secret_lines(crontab), &mut problems);
     problems
 }
 

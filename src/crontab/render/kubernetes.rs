@@ -35,23 +35,23 @@ pub fn kubernetes(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>,
         };
         let schedule = schedule.map_err(|why| Unrenderable::new(entry, why))?;
         let name = names.unique(&object_name(&entry.task()));
-        let component = name.trim_start_matches("qs-").to_owned();
         let zone = zone(entry, options);
+        // A call that must not be repeated is not after a kill either, which has a code that is not in our table.
+        let rules = if call.line.invocation.idempotent { IDEMPOTENT_RULES } else { ONCE_RULES };
         let zone_line = zone.map(|zone| format!("  timeZone: {zone}\n")).unwrap_or_default();
         let values = [
             ("mark", mark(options)),
             ("name", name.clone()),
-            ("component", component),
+            ("component", name.trim_start_matches("qs-").to_owned()),
             ("schedule", schedule),
             ("zone", zone_line),
             ("overlap", overlap(call)),
             ("starting", starting(entry).to_string()),
             ("limits", limits(call)),
-            ("rules", failure_rules(call).to_owned()),
+            ("rules", rules.to_owned()),
             ("arguments", arguments(call)),
             ("environment", environment(entry, call, zone)),
         ];
-        let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
         files.push(Rendered { name: format!("{name}.yaml"), content: fill(CRONJOB, &values) });
     }
     Ok(files)
@@ -134,12 +134,6 @@ fn limits(call: &Call) -> String {
     };
     let deadline = (longest(call).as_secs() + START) * (retries + 1);
     format!("      # {comment}\n      backoffLimit: {retries}\n      activeDeadlineSeconds: {deadline}\n")
-}
-
-/// What happens after a failure. A call that must not be repeated is not after a kill either, which has a code that is not
-/// in our table.
-fn failure_rules(call: &Call) -> &'static str {
-    if call.line.invocation.idempotent { IDEMPOTENT_RULES } else { ONCE_RULES }
 }
 
 fn arguments(call: &Call) -> String {

@@ -106,7 +106,7 @@ fn zone<'a>(entry: &'a CrontabEntry, options: &'a Options) -> Option<&'a str> {
 }
 
 /// Fills `{{name}}` in a template, once: what is put in is not looked at again.
-fn fill(template: &str, values: &[(&str, &str)]) -> String {
+fn fill(template: &str, values: &[(&str, String)]) -> String {
     let mut text = String::with_capacity(template.len() * 2);
     let mut rest = template;
     while let Some((before, (name, behind))) =

@@ -35,27 +35,24 @@ pub fn systemd(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>, Un
             return Err(Unrenderable::new(entry, why));
         };
         let name = names.unique(&format!("qs-call-{}", entry.task()));
-        let mark = mark(options);
         // A backslash at the end of a line would take the next one in.
         let endpoint =
             specifiers(call.line.invocation.endpoint.as_deref().unwrap_or_default()).replace('\\', "/");
-        let limit = (longest(call).as_secs() + SPARE).to_string();
         let service = [
-            ("mark", mark.as_str()),
-            ("endpoint", &endpoint),
-            ("command", &command(call)),
-            ("timeout", &duration::show(longest(call))),
-            ("limit", &limit),
-            ("environment", &environment(entry, call)),
+            ("mark", mark(options)),
+            ("endpoint", endpoint.clone()),
+            ("command", command(call)),
+            ("timeout", duration::show(longest(call))),
+            ("limit", (longest(call).as_secs() + SPARE).to_string()),
+            ("environment", environment(entry, call)),
         ];
         files.push(Rendered { name: format!("{name}.service"), content: fill(SERVICE, &service) });
-        let schedule = specifiers(&entry.schedule.to_string());
         let timer = [
-            ("mark", mark.as_str()),
-            ("endpoint", &endpoint),
-            ("schedule", &schedule),
-            ("when", &when(expr, zone(entry, options))),
-            ("name", &name),
+            ("mark", mark(options)),
+            ("endpoint", endpoint),
+            ("schedule", specifiers(&entry.schedule.to_string())),
+            ("when", when(expr, zone(entry, options))),
+            ("name", name.clone()),
         ];
         files.push(Rendered { name: format!("{name}.timer"), content: fill(TIMER, &timer) });
     }

@@ -6,18 +6,18 @@ use jiff::Timestamp;
 
 use crate::deploy::canary::{Canary, Choice};
 use crate::deploy::cron;
-use crate::deploy::cron_log::CronLog;
 use crate::deploy::error::DeployError;
 use crate::deploy::history::{Backup, Before};
 use crate::deploy::legacy;
-use crate::deploy::place::{self, Attributes, Placed};
-use crate::deploy::prove::{self, Heard, Proof, ProofKind, WantedProof};
+use crate::deploy::place::{self, Placed};
+use crate::deploy::prove::{Proof, ProofKind, WantedProof};
 use crate::deploy::record::{Deployment, UnderWay};
 use crate::deploy::rehearsal::Verdict;
 use crate::deploy::steps::StepResult;
 use crate::deploy::version::Version;
 use crate::files;
 
+use super::listen::Heard;
 use super::{BINARY_MODE, CRONTAB_MODE, Install, Outcome, Ready};
 
 impl Install<'_> {
@@ -61,9 +61,9 @@ impl Install<'_> {
         let crontab = crontab.ok_or_else(|| {
             DeployError::Unproven(format!("{} was changed by somebody else meanwhile", path.display()))
         })?;
-        let known_binary = self.memory.last()?.is_some_and(|last| last.binary.is_some());
-        let binary =
-            if version.binary.is_some() || known_binary { Placed::at(&self.host.binary())? } else { None };
+        let known = self.memory.last()?.is_some_and(|last| last.binary.is_some());
+        let ours = version.binary.is_some() || known;
+        let binary = if ours { Placed::at(&self.host.binary())? } else { None };
         let deployment = Deployment {
             number,
             at,
@@ -92,13 +92,12 @@ impl Install<'_> {
         }
         if let Some(new) = version.binary.as_ref().filter(|_| new_binary) {
             let mut content = File::open(&new.path).map_err(DeployError::io(&new.path))?;
-            place::put(&binary, &mut content, Attributes { mode: BINARY_MODE, owner }, self.second(), None)?;
+            place::put(&binary, &mut content, (BINARY_MODE, owner), self.second(), None)?;
             self.steps.ok("place", binary.display().to_string());
         }
         let known = [Placed::at(&path)?, self.memory.last()?.map(|last| last.crontab)];
         let after = known.into_iter().flatten().map(|placed| placed.mtime).max();
-        let attributes = Attributes { mode: CRONTAB_MODE, owner };
-        place::put(&path, &mut version.crontab.as_slice(), attributes, self.second(), after)?;
+        place::put(&path, &mut version.crontab.as_slice(), (CRONTAB_MODE, owner), self.second(), after)?;
         self.steps.ok("place", path.display().to_string());
         Ok(())
     }
@@ -109,7 +108,7 @@ impl Install<'_> {
         let wanted = self.order.proof;
         if wanted == WantedProof::None {
             let proof = proof(ProofKind::None, "no proof was asked for".to_owned());
-            self.steps.add("prove", StepResult::Skipped, proof.evidence.clone());
+            self.steps.skip("prove", proof.evidence.clone());
             return Ok(proof);
         }
         let mut silent = None;
@@ -132,30 +131,22 @@ impl Install<'_> {
             let why = format!("{why}: it is not proved that cron has read the file");
             return Err(DeployError::Unproven(why));
         }
-        let pid =
-            cron::running(self.host).ok_or_else(|| DeployError::Unproven("cron has ended".to_owned()))?;
+        let pid = cron::running(self.host);
+        let pid = pid.ok_or_else(|| DeployError::Unproven("cron has ended".to_owned()))?;
+        let log = silent.map_or_else(|| "its log was not read".to_owned(), |silent| format!("but {silent}"));
         let said = "cron's own parser has accepted the same bytes";
-        let evidence = match silent {
-            Some(silent) => format!("{said}, and cron is running (process {pid}); but {silent}"),
-            None => format!("{said}, and cron is running (process {pid}); its log was not read"),
-        };
+        let evidence = format!("{said}, and cron is running (process {pid}); {log}");
         let proof = proof(ProofKind::Parse, evidence);
         let mark = if wanted == WantedProof::Parse { StepResult::Ok } else { StepResult::Warning };
         self.steps.add("prove", mark, proof.evidence.clone());
         Ok(proof)
     }
 
-    /// Listens to cron's log until it has said something about the file.
-    pub(super) async fn listen(&mut self, log: &mut CronLog) -> Result<Heard, DeployError> {
-        let (name, patience) = (&self.order.name, self.order.proof_timeout);
-        prove::listen(log, self.host, name, patience, self.clock, self.stop).await
-    }
-
     pub(super) async fn try_canary(&mut self, ready: &Ready) -> Result<Option<String>, DeployError> {
         let Some(canary) = Canary::choose(&ready.checked.crontab, &self.order.canary) else {
             let none = self.order.canary == Choice::None;
             let why = if none { "none was asked for" } else { "no line makes a call" };
-            self.steps.add("canary", StepResult::Skipped, why);
+            self.steps.skip("canary", why);
             return Ok(None);
         };
         let good = canary.try_out(self.host, &ready.users, self.stop).await?;
@@ -170,7 +161,7 @@ impl Install<'_> {
         // The mark of the install goes last: as long as it is there, the next install looks after it.
         let done = forgotten.and_then(|()| self.history.prune()).and_then(|()| self.memory.end());
         if let Err(error) = done {
-            self.steps.add("tidy", StepResult::Warning, error.to_string());
+            self.steps.warn("tidy", error.to_string());
         }
         self.purge_legacy(version);
     }
@@ -183,7 +174,7 @@ impl Install<'_> {
         let found = legacy::find(self.host, &self.order.name, &String::from_utf8_lossy(&version.crontab));
         match legacy::purge(self.host, &found.gone, self.second()) {
             Ok(()) => self.steps.ok("purge-legacy", found.summary()),
-            Err(error) => self.steps.add("purge-legacy", StepResult::Warning, error.to_string()),
+            Err(error) => self.steps.warn("purge-legacy", error.to_string()),
         }
     }
 

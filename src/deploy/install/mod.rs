@@ -1,6 +1,7 @@
 //! A new version on a host, from the files that were sent to the proof that cron runs them; or everything as before.
 
 mod change;
+mod listen;
 mod ready;
 mod undo;
 
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use super::canary::Choice;
 use super::changes::changes;
-use super::check::{Checked, check};
+use super::check::Checked;
 use super::cron_log::CronLog;
 use super::error::DeployError;
 use super::host::{self, Host, User};
@@ -22,7 +23,8 @@ use super::steps::{StepResult, Steps};
 use super::stop::Stop;
 use super::version::{Source, Version};
 use crate::clock::Clock;
-use crate::crontab::lint::is_file_name;
+use crate::crontab::file::Crontab;
+use crate::crontab::lint::{is_file_name, secret_lines};
 use crate::deploy::history::History;
 use crate::files;
 
@@ -134,27 +136,19 @@ impl Install<'_> {
         }
         self.expect_no_drift(current.as_ref(), &version)?;
         if self.order.dry_run {
-            return self.would_change(&version, &checked, &users, new_binary);
+            return self.would_change(&version, &checked.crontab, new_binary);
         }
         let staged = self.memory.staged();
-        let result = self.stage_and_change(&mut version, &staged, checked, users, new_binary).await;
+        let result = async {
+            version.stage(&staged)?;
+            self.steps.ok("stage", staged.display().to_string());
+            let ready = self.make_ready(checked, users, &version).await?;
+            self.change(&version, ready, new_binary).await
+        }
+        .await;
         // Whatever happened, nobody needs it any more; what cannot be removed is removed by the next install.
         drop(files::remove_dir(&staged));
         result
-    }
-
-    async fn stage_and_change(
-        &mut self,
-        version: &mut Version,
-        staged: &Path,
-        checked: Checked,
-        users: Vec<User>,
-        new_binary: bool,
-    ) -> Result<Outcome, DeployError> {
-        version.stage(staged)?;
-        self.steps.ok("stage", staged.display().to_string());
-        let ready = self.make_ready(checked, users, version).await?;
-        self.change(version, ready, new_binary).await
     }
 
     fn summary(&self, version: &Version) -> String {
@@ -172,15 +166,14 @@ impl Install<'_> {
     fn would_change(
         &mut self,
         version: &Version,
-        checked: &Checked,
-        users: &[User],
+        crontab: &Crontab,
         new_binary: bool,
     ) -> Result<Outcome, DeployError> {
         let path = self.host.crontab(&self.order.name);
         let old = files::if_there(std::fs::read(&path)).map_err(DeployError::io(&path))?.unwrap_or_default();
-        let of_old = check(self.host, users, &self.order.name, &old, true, self.clock)?;
+        let of_old = Crontab::parse(&old, crontab.format.clone());
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (old_secret, new_secret) = (of_old.secret_lines(), checked.secret_lines());
+        let (old_secret, new_secret) = (secret_lines(&of_old), secret_lines(crontab));
         let mut lines = changes(&text(&old), &text(&version.crontab), &old_secret, &new_secret);
         if lines.is_empty() {
             lines.push("the crontab is written anew: same text, other mode or owner, or --force".to_owned());
@@ -192,11 +185,7 @@ impl Install<'_> {
             let found = legacy::find(self.host, &self.order.name, &text(&version.crontab));
             lines.extend(found.gone.iter().map(|path| format!("removed: {}", path.display())));
         }
-        self.steps.add(
-            "dry-run",
-            StepResult::Skipped,
-            "nothing was changed, and cron's parser was not asked",
-        );
+        self.steps.skip("dry-run", "nothing was changed, and cron's parser was not asked");
         Ok(Outcome::WouldChange(lines))
     }
 }

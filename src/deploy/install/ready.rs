@@ -1,6 +1,6 @@
 //! What is found out before anything is changed.
 
-use crate::crontab::problem::Severity;
+use crate::crontab::problem::{self, Severity};
 use crate::deploy::canary::{Canary, Choice};
 use crate::deploy::check::{Checked, check};
 use crate::deploy::cron;
@@ -32,11 +32,7 @@ impl Install<'_> {
     pub(super) fn repair(&mut self) -> Result<(), DeployError> {
         let Some(under_way) = self.memory.under_way()? else { return Ok(()) };
         if self.order.dry_run {
-            self.steps.add(
-                "repair",
-                StepResult::Warning,
-                "an interrupted install is there; the next one rolls it back",
-            );
+            self.steps.warn("repair", "an interrupted install is there; the next one rolls it back");
             return Ok(());
         }
         if self.memory.last()?.is_some_and(|last| last.number == under_way.number) {
@@ -49,18 +45,15 @@ impl Install<'_> {
         self.memory.end()?;
         self.history.forget(backup.number)?;
         let done = if done.is_empty() { "it had changed nothing".to_owned() } else { done.join("; ") };
-        self.steps.add(
-            "repair",
-            StepResult::Warning,
-            format!("an interrupted install was rolled back: {done}"),
-        );
+        self.steps.warn("repair", format!("an interrupted install was rolled back: {done}"));
         Ok(())
     }
 
     pub(super) fn check(&mut self, version: &Version, users: &[User]) -> Result<Checked, DeployError> {
         let brings_binary = version.binary.is_some();
         let checked = check(self.host, users, &self.order.name, &version.crontab, brings_binary, self.clock)?;
-        let (errors, warnings) = (checked.count(Severity::Error), checked.count(Severity::Warning));
+        let count = |severity| problem::count(&checked.problems, severity);
+        let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
         let Some(first) = checked.first_error() else {
             let entries = plural(checked.crontab.entries().count(), "entry");
             let (result, warnings) = match warnings {
@@ -72,7 +65,7 @@ impl Install<'_> {
         };
         // It ran before, whatever the rules say of it today; cron itself still has its say.
         if version.restored.is_some() {
-            self.steps.add("check", StepResult::Warning, format!("{errors} errors, the first: {first}"));
+            self.steps.warn("check", format!("{errors} errors, the first: {first}"));
             return Ok(checked);
         }
         Err(DeployError::Refused { by: "the check", errors, first: first.to_string() })
@@ -118,7 +111,7 @@ impl Install<'_> {
                 DeployError::host(what, "is it built for this machine?")
             };
             let ran = ran.map_err(|error| not_a_program(error.to_string()))?;
-            if !ran.success {
+            if !ran.status.success() {
                 return Err(not_a_program(ran.complaint()));
             }
             good.push(ran.stdout.lines().next().unwrap_or_default().to_owned());
@@ -130,15 +123,17 @@ impl Install<'_> {
     /// A proof that cannot come is not waited for.
     pub(super) fn expect_provable(&self, verdict: &Verdict, has_log: bool) -> Result<(), DeployError> {
         let accepted = *verdict == Verdict::Accepted;
-        let why = match self.order.proof {
+        let (provable, why) = match self.order.proof {
             WantedProof::None => return Ok(()),
-            WantedProof::Log if has_log => return Ok(()),
-            WantedProof::Parse if accepted => return Ok(()),
-            WantedProof::Auto if has_log || accepted => return Ok(()),
-            WantedProof::Log => "no log of cron can be read",
-            WantedProof::Parse => "the host's cron cannot be asked",
-            WantedProof::Auto => "no log of cron can be read, and the host's cron cannot be asked",
+            WantedProof::Log => (has_log, "no log of cron can be read"),
+            WantedProof::Parse => (accepted, "the host's cron cannot be asked"),
+            WantedProof::Auto => {
+                (has_log || accepted, "no log of cron can be read, and the host's cron cannot be asked")
+            }
         };
+        if provable {
+            return Ok(());
+        }
         let what = format!("it could not be proved that cron runs it: {why}; nothing was changed");
         Err(DeployError::host(what, "--proof none installs without a proof"))
     }
@@ -157,7 +152,7 @@ impl Install<'_> {
         match &verdict {
             Verdict::Accepted => self.steps.ok("parse", "the host's cron reads it without a complaint"),
             Verdict::Unavailable(why) => {
-                self.steps.add("parse", StepResult::Skipped, format!("the host's cron was not asked: {why}"));
+                self.steps.skip("parse", format!("the host's cron was not asked: {why}"));
             }
             Verdict::Refused(errors) => {
                 let first = errors.join("; ");

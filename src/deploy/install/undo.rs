@@ -2,9 +2,10 @@
 
 use crate::deploy::error::DeployError;
 use crate::deploy::history::{Backup, Before};
-use crate::deploy::prove::{Heard, WantedProof};
+use crate::deploy::prove::WantedProof;
 use crate::deploy::steps::StepResult;
 
+use super::listen::Heard;
 use super::{Install, Ready};
 
 impl Install<'_> {
@@ -40,29 +41,18 @@ impl Install<'_> {
     }
 
     pub(super) async fn prove_old(&mut self, ready: &mut Ready) {
-        let Some(log) =
-            ready.log.as_mut().filter(|_| matches!(self.order.proof, WantedProof::Auto | WantedProof::Log))
-        else {
-            self.steps.add("prove", StepResult::Skipped, "the old file's return was not proved");
+        let by_log = matches!(self.order.proof, WantedProof::Auto | WantedProof::Log);
+        let Some(log) = ready.log.as_mut().filter(|_| by_log) else {
+            self.steps.skip("prove", "the old file's return was not proved");
             return;
         };
         match self.listen(log).await {
             Ok(Heard::Reload) => self.steps.ok("prove", "cron logged RELOAD of the old file"),
             Ok(Heard::Error(error)) => {
-                self.steps.add(
-                    "prove",
-                    StepResult::Warning,
-                    format!("cron refuses the old file, too: {error}"),
-                );
+                self.steps.warn("prove", format!("cron refuses the old file, too: {error}"));
             }
-            Ok(Heard::Nothing) => {
-                self.steps.add(
-                    "prove",
-                    StepResult::Warning,
-                    "cron logged nothing about the old file's return",
-                );
-            }
-            Err(error) => self.steps.add("prove", StepResult::Warning, error.to_string()),
+            Ok(Heard::Nothing) => self.steps.warn("prove", "cron logged nothing about the old file's return"),
+            Err(error) => self.steps.warn("prove", error.to_string()),
         }
     }
 }

@@ -2,34 +2,36 @@
 
 use jiff::civil::{Date, DateTime};
 
+use super::Field;
+
 /// The sets of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Rule {
-    pub(super) seconds: u64,
-    pub(super) minutes: u64,
-    pub(super) hours: u32,
-    /// Bits 1 to 31.
-    pub(super) days: u32,
-    /// Bits 1 to 12.
-    pub(super) months: u16,
-    /// Bit 0 is Sunday.
-    pub(super) weekdays: u8,
+    /// The values of each field as bits, in the order of the fields; Sunday is bit 0.
+    pub(super) sets: [u64; 6],
     /// A day matches by its number *or* its weekday: neither field begins with `*`.
     pub(super) either_day: bool,
 }
 
 /// Days of the longest form of each month, from January.
-const LONGEST: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+const LONGEST: [i8; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
 impl Rule {
+    /// The values of a field, as bits.
+    pub(super) fn set(&self, field: Field) -> u64 {
+        self.sets[field as usize]
+    }
+
     /// Whether some day of some year matches. Every date, 29 February too, falls on every weekday in the 400 years after
     /// which the calendar repeats, so only the length of months can rule a day out.
     pub(super) fn fires(&self) -> bool {
-        let month = |m: u32| self.months & 1 << m != 0;
-        let days = (1..=12).any(|m| month(m) && self.days & all_days(LONGEST[m as usize - 1]) != 0);
-        let some_time = self.seconds != 0 && self.minutes != 0 && self.hours != 0;
-        let weekdays = self.weekdays != 0;
-        some_time && self.months != 0 && if self.either_day { days || weekdays } else { days && weekdays }
+        let (months, month_days) = (self.set(Field::Month), self.set(Field::DayOfMonth));
+        let lengths = (1..).zip(LONGEST).filter(|(month, _)| months & 1 << month != 0);
+        let days = lengths.map(|(_, length)| all_days(length)).any(|days| month_days & days != 0);
+        let others = [Field::Second, Field::Minute, Field::Hour, Field::Month];
+        let weekdays = self.set(Field::DayOfWeek) != 0;
+        others.iter().all(|field| self.set(*field) != 0)
+            && if self.either_day { days || weekdays } else { days && weekdays }
     }
 
     /// The first time from `from` on, itself included; none when the calendar ends, in the year 9999.
@@ -50,9 +52,9 @@ impl Rule {
     }
 
     fn time_from(&self, hour: i8, minute: i8, second: i8) -> Option<(i8, i8, i8)> {
-        let hours = |from| first_from(self.hours.into(), from);
-        let minutes = |from| first_from(self.minutes, from);
-        let seconds = |from| first_from(self.seconds, from);
+        let hours = |from| first_from(self.set(Field::Hour), from);
+        let minutes = |from| first_from(self.set(Field::Minute), from);
+        let seconds = |from| first_from(self.set(Field::Second), from);
         if hours(hour) == Some(hour) {
             if minutes(minute) == Some(minute)
                 && let Some(second) = seconds(second)
@@ -85,29 +87,26 @@ impl Rule {
     }
 
     /// The matching days of a month, as bits 1 to 31.
-    fn month_days(&self, year: i16, month: i8) -> u32 {
-        if self.months & 1 << month == 0 {
+    fn month_days(&self, year: i16, month: i8) -> u64 {
+        if self.set(Field::Month) & 1 << month == 0 {
             return 0;
         }
         let Ok(first) = Date::new(year, month, 1) else { return 0 };
-        let length = all_days(u32::from(first.days_in_month().unsigned_abs()));
-        if self.weekdays == 0x7f && !self.either_day {
-            return self.days & length;
+        let (days, week) = (self.set(Field::DayOfMonth), self.set(Field::DayOfWeek));
+        let length = all_days(first.days_in_month());
+        if week == 0x7f && !self.either_day {
+            return days & length;
         }
-        let week = u32::from(self.weekdays);
-        // Bit d of five weeks in a row is the weekday of day d + 1 when the month begins on a Sunday.
-        let weeks = u64::from(week | week << 7 | week << 14 | week << 21)
-            | u64::from(week) << 28
-            | u64::from(week) << 35;
-        let begins = u32::from(first.weekday().to_sunday_zero_offset().unsigned_abs());
-        let by_weekday = u32::try_from((weeks >> begins & 0x7fff_ffff) << 1).unwrap_or_default();
-        length & if self.either_day { self.days | by_weekday } else { self.days & by_weekday }
+        // Bit d of six weeks in a row is the weekday of day d + 1 when the month begins on a Sunday.
+        let weeks = week | week << 7 | week << 14 | week << 21 | week << 28 | week << 35;
+        let by_weekday = weeks >> first.weekday().to_sunday_zero_offset() << 1;
+        length & if self.either_day { days | by_weekday } else { days & by_weekday }
     }
 }
 
 /// Bits 1 to `last`.
-fn all_days(last: u32) -> u32 {
-    u32::try_from((1_u64 << (last + 1)) - 2).unwrap_or(u32::MAX)
+fn all_days(last: i8) -> u64 {
+    (1 << (last + 1)) - 2
 }
 
 /// The lowest value from `from` on.

@@ -15,28 +15,25 @@ impl CronExpr {
 
     fn time_of_day(&self) -> String {
         let (minutes, hours) = (self.values(Field::Minute), self.values(Field::Hour));
-        let seconds = match self.rhythm(Field::Second) {
+        let every = |field: Field| match self.rhythm(field) {
+            Some(1) => Some(format!("every {field}")),
+            step => step.map(|step| format!("every {step} {field}s")),
+        };
+        let listed = |field: Field| format!("{field} {}", self.list(field));
+        let seconds = match every(Field::Second) {
             _ if !self.has_seconds() => String::new(),
-            Some(1) => "every second, ".to_owned(),
-            Some(step) => format!("every {step} seconds, "),
-            None => format!("at second {}, ", self.list(Field::Second)),
+            Some(every) => format!("{every}, "),
+            None => format!("at {}, ", listed(Field::Second)),
         };
-        let hour_list = || match self.rhythm(Field::Hour) {
-            Some(1) => "every hour".to_owned(),
-            Some(step) => format!("every {step} hours"),
-            None => format!("hour {}", self.list(Field::Hour)),
-        };
-        let time = match (self.rhythm(Field::Minute), self.has_few_times()) {
-            (_, true) => {
+        let hour_list = || every(Field::Hour).unwrap_or_else(|| listed(Field::Hour));
+        let time = match every(Field::Minute) {
+            _ if self.has_few_times() => {
                 let of_hour = |hour| minutes.iter().map(move |minute| format!("{hour:02}:{minute:02}"));
                 format!("at {}", and(&hours.iter().flat_map(of_hour).collect::<Vec<_>>()))
             }
-            (Some(step), _) => {
-                let every =
-                    if step == 1 { "every minute".to_owned() } else { format!("every {step} minutes") };
-                if self.is_every(Field::Hour) { every } else { format!("{every} of {}", hour_list()) }
-            }
-            (None, _) => format!("at minute {} of {}", self.list(Field::Minute), hour_list()),
+            Some(every) if self.is_every(Field::Hour) => every,
+            Some(every) => format!("{every} of {}", hour_list()),
+            None => format!("at {} of {}", listed(Field::Minute), hour_list()),
         };
         format!("{seconds}{time}")
     }
@@ -49,17 +46,16 @@ impl CronExpr {
     fn days(&self) -> Option<String> {
         let day = || format!("day {} of the month", self.list(Field::DayOfMonth));
         let weekday = || self.list(Field::DayOfWeek);
-        match (self.is_every(Field::DayOfMonth), self.is_every(Field::DayOfWeek)) {
-            (true, true) => self.has_few_times().then(|| "every day".to_owned()),
+        Some(match (self.is_every(Field::DayOfMonth), self.is_every(Field::DayOfWeek)) {
+            (true, true) if !self.has_few_times() => return None,
+            (true, true) => "every day".to_owned(),
             // One of them restricts: with "or" the other one lets every day through.
-            (false, true) | (true, false) if self.rule.either_day => Some("every day".to_owned()),
-            (false, true) => Some(format!("on {}", day())),
-            (true, false) => Some(format!("on {}", weekday())),
-            (false, false) if self.rule.either_day => {
-                Some(format!("on {} and also on every {}", day(), weekday()))
-            }
-            (false, false) => Some(format!("on {} if it is {}", day(), weekday())),
-        }
+            (false, true) | (true, false) if self.rule.either_day => "every day".to_owned(),
+            (false, true) => format!("on {}", day()),
+            (true, false) => format!("on {}", weekday()),
+            (false, false) if self.rule.either_day => format!("on {} and also on every {}", day(), weekday()),
+            (false, false) => format!("on {} if it is {}", day(), weekday()),
+        })
     }
 
     /// The step of a field whose values are spread evenly over its whole range.

@@ -20,7 +20,7 @@ pub use field::Field;
 pub use next::{Dst, Occurrence};
 
 use self::calendar::Rule;
-use self::values::Values;
+use self::values::{FieldText, Values};
 
 /// Whose reading of an expression counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -69,8 +69,8 @@ impl CronExpr {
             _ => return Err(count(text, &words, dialect)),
         };
         let mut values = [Values { set: 1, star: false, lone_step: false }; 6];
-        for (field, (at, word)) in fields.iter().zip(&words) {
-            values[*field as usize] = values::parse(*field, word, *at, dialect, seed)?;
+        for (&field, &(offset, text)) in fields.iter().zip(&words) {
+            values[field as usize] = FieldText { field, text, offset, dialect, seed }.values()?;
         }
         let normal: Vec<&str> = words.iter().map(|(_, word)| *word).collect();
         let expr = Self::new(normal.join(" "), &values);
@@ -113,20 +113,11 @@ impl CronExpr {
     }
 
     fn new(text: String, values: &[Values; 6]) -> Self {
-        let set = |field: Field| values[field as usize].set;
         let star = |field: Field| values[field as usize].star;
-        let rule = Rule {
-            seconds: set(Field::Second),
-            minutes: set(Field::Minute),
-            hours: narrow(set(Field::Hour)),
-            days: narrow(set(Field::DayOfMonth)),
-            months: u16::try_from(set(Field::Month)).unwrap_or_default(),
-            weekdays: u8::try_from(set(Field::DayOfWeek)).unwrap_or_default(),
-            either_day: !star(Field::DayOfMonth) && !star(Field::DayOfWeek),
-        };
+        let either_day = !star(Field::DayOfMonth) && !star(Field::DayOfWeek);
         Self {
             text,
-            rule,
+            rule: Rule { sets: values.map(|values| values.set), either_day },
             follows_clock: star(Field::Second) || star(Field::Minute) || star(Field::Hour),
             lone_step: Field::ALL.iter().copied().find(|field| values[*field as usize].lone_step),
         }
@@ -165,29 +156,18 @@ impl CronExpr {
 
     /// The values of a field, in rising order; Sunday is 0.
     pub fn values(&self, field: Field) -> Vec<u8> {
-        let set = self.set(field);
+        let set = self.rule.set(field);
         (0..64).filter(|bit| set & 1_u64 << bit != 0).collect()
     }
 
     /// Whether a field has every value.
     pub fn is_every(&self, field: Field) -> bool {
-        self.set(field) == field.every()
-    }
-
-    fn set(&self, field: Field) -> u64 {
-        match field {
-            Field::Second => self.rule.seconds,
-            Field::Minute => self.rule.minutes,
-            Field::Hour => self.rule.hours.into(),
-            Field::DayOfMonth => self.rule.days.into(),
-            Field::Month => self.rule.months.into(),
-            Field::DayOfWeek => self.rule.weekdays.into(),
-        }
+        self.rule.set(field) == field.every()
     }
 
     /// Whether it names seconds other than the first of a minute.
     pub fn has_seconds(&self) -> bool {
-        self.rule.seconds != 1
+        self.rule.set(Field::Second) != 1
     }
 }
 
@@ -208,19 +188,13 @@ impl fmt::Display for CronExpr {
 
 /// The words of a text and the byte at which each begins. Cron separates fields by spaces and tabs, by nothing else.
 pub fn words(text: &str) -> Vec<(usize, &str)> {
-    let mut at = 0;
-    let mut found = Vec::with_capacity(6);
-    for word in text.split([' ', '\t']) {
-        if !word.is_empty() {
-            found.push((at, word));
-        }
-        at += word.len() + 1;
-    }
-    found
-}
-
-fn narrow(set: u64) -> u32 {
-    u32::try_from(set).unwrap_or_default()
+    let mut begins = 0;
+    let words = text.split([' ', '\t']).map(|word| {
+        let at = begins;
+        begins += word.len() + 1;
+        (at, word)
+    });
+    words.filter(|(_, word)| !word.is_empty()).collect()
 }
 
 fn count(text: &str, words: &[(usize, &str)], dialect: CronDialect) -> CronError {

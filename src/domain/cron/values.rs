@@ -25,36 +25,31 @@ pub(super) struct Values {
     pub(super) lone_step: bool,
 }
 
-/// Reads `text`, which stands at byte `offset` of its expression.
-pub(super) fn parse(
-    field: Field,
-    text: &str,
-    offset: usize,
-    dialect: CronDialect,
-    seed: u64,
-) -> Result<Values, CronError> {
-    let reader = Reader { field, text, offset, dialect, seed };
-    let mut values = Values { set: 0, star: text.starts_with('*'), lone_step: false };
-    let mut at = 0;
-    for part in text.split(',') {
-        reader.part(part, at, &mut values)?;
-        at += part.len() + 1;
-    }
-    if field == Field::DayOfWeek && values.set & 1 << 7 != 0 {
-        values.set = (values.set | 1) & 0x7f;
-    }
-    Ok(values)
+/// A field as it is written.
+pub(super) struct FieldText<'a> {
+    pub(super) field: Field,
+    pub(super) text: &'a str,
+    /// The byte of its expression at which it begins.
+    pub(super) offset: usize,
+    pub(super) dialect: CronDialect,
+    pub(super) seed: u64,
 }
 
-struct Reader<'a> {
-    field: Field,
-    text: &'a str,
-    offset: usize,
-    dialect: CronDialect,
-    seed: u64,
-}
+impl FieldText<'_> {
+    /// Reads it.
+    pub(super) fn values(&self) -> Result<Values, CronError> {
+        let mut values = Values { set: 0, star: self.text.starts_with('*'), lone_step: false };
+        let mut at = 0;
+        for part in self.text.split(',') {
+            self.part(part, at, &mut values)?;
+            at += part.len() + 1;
+        }
+        if self.field == Field::DayOfWeek && values.set & 1 << 7 != 0 {
+            values.set = (values.set | 1) & 0x7f;
+        }
+        Ok(values)
+    }
 
-impl Reader<'_> {
     /// One member of the list: `*`, a value, a range, each but a value with a step.
     fn part(&self, part: &str, at: usize, values: &mut Values) -> Result<(), CronError> {
         let here = at..at + part.len();
@@ -71,7 +66,8 @@ impl Reader<'_> {
             None => (part, None),
         };
         if range.contains('~') {
-            return self.random(range, step.is_some(), &here, values);
+            values.set |= 1 << self.random(range, step.is_some(), here)?;
+            return Ok(());
         }
         let (low, high) = if range == "*" {
             self.field.bounds()
@@ -175,36 +171,28 @@ impl Reader<'_> {
     }
 
     /// `low~high`: one value, which qs-scheduler derives from the task; Debian's cron reads the first and skips the rest.
-    fn random(
-        &self,
-        range: &str,
-        stepped: bool,
-        here: &Range<usize>,
-        values: &mut Values,
-    ) -> Result<(), CronError> {
+    fn random(&self, range: &str, stepped: bool, here: Range<usize>) -> Result<u8, CronError> {
         let (first, last) = range.split_once('~').unwrap_or((range, ""));
         let (bottom, top) = self.field.extremes();
         if self.dialect == CronDialect::Debian {
             let why = "Debian's cron has no random values and would read only what stands before '~'";
             let found = format!("{range:?}: {why}");
             let fix = if first.is_empty() { bottom.to_string() } else { first.to_owned() };
-            return Err(self.misread(here.clone(), &found, "a value, a range or '*'", &fix));
+            return Err(self.misread(here, &found, "a value, a range or '*'", &fix));
         }
         let low = if first.is_empty() { bottom } else { self.value(first, here.start)? };
         let last_at = here.start + first.len() + 1;
         let high = if last.is_empty() { top } else { self.value(last, last_at)? };
         if low > high {
             let fix = format!("{high}~{low}");
-            return Err(self.error(here.clone(), &format!("{range:?}"), "the lower bound first", fix));
+            return Err(self.error(here, &format!("{range:?}"), "the lower bound first", fix));
         }
         if stepped {
             let found = "a step after a random value";
-            return Err(self.error(here.clone(), found, "one or the other", range.to_owned()));
+            return Err(self.error(here, found, "one or the other", range.to_owned()));
         }
         let span = u64::from(high - low) + 1;
-        let pick = u8::try_from(spread(self.seed, self.field) % span).unwrap_or_default();
-        values.set |= 1 << (low + pick);
-        Ok(())
+        Ok(low + u8::try_from(spread(self.seed, self.field) % span).unwrap_or_default())
     }
 
     fn error(&self, here: Range<usize>, found: &str, expected: &str, fix: String) -> CronError {

@@ -85,7 +85,8 @@ pub(super) async fn carry_out(
     } else {
         text(&order.name, &result, output)
     };
-    result.map_err(|error| failure(&error)).and(shown)
+    result?;
+    shown
 }
 
 /// `ok       place    /etc/cron.d/qs-scheduler`.
@@ -105,35 +106,30 @@ fn text(name: &str, result: &Result<Outcome, DeployError>, output: Output) -> Re
 }
 
 fn report(name: &str, steps: &Steps, result: &Result<Outcome, DeployError>) -> Value {
-    let mut report = json!({ "name": name, "outcome": outcome(result), "steps": steps.taken() });
+    let steps = steps.taken();
     match result {
-        Ok(Outcome::Installed(deployment)) => report["deployment"] = json!(deployment),
-        Ok(Outcome::WouldChange(lines)) => report["changes"] = json!(lines),
-        Ok(Outcome::Unchanged) => {}
+        Ok(Outcome::Installed(deployment)) => {
+            json!({ "name": name, "outcome": "installed", "steps": steps, "deployment": deployment })
+        }
+        Ok(Outcome::WouldChange(lines)) => {
+            json!({ "name": name, "outcome": "would_change", "steps": steps, "changes": lines })
+        }
+        Ok(Outcome::Unchanged) => json!({ "name": name, "outcome": "unchanged", "steps": steps }),
         Err(error) => {
-            report["error"] = json!(error.to_string());
-            report["hint"] = json!(error.hint());
+            let outcome = match error {
+                DeployError::RolledBack(_) => "rolled_back",
+                DeployError::Half { .. } => "half",
+                _ => "refused",
+            };
+            let (message, hint) = (error.to_string(), error.hint());
+            json!({ "name": name, "outcome": outcome, "steps": steps, "error": message, "hint": hint })
         }
     }
-    report
 }
 
-fn outcome(result: &Result<Outcome, DeployError>) -> &'static str {
-    match result {
-        Ok(Outcome::Unchanged) => "unchanged",
-        Ok(Outcome::WouldChange(_)) => "would_change",
-        Ok(Outcome::Installed(_)) => "installed",
-        Err(DeployError::RolledBack(_)) => "rolled_back",
-        Err(DeployError::Half { .. }) => "half",
-        Err(_) => "refused",
-    }
-}
-
-pub(super) fn failure(error: &DeployError) -> Failure {
-    let failure = Failure::new(error.exit(), error.to_string());
-    match error.hint() {
-        Some(hint) => failure.with_hint(hint),
-        None => failure,
+impl From<DeployError> for Failure {
+    fn from(error: DeployError) -> Self {
+        Self { exit: error.exit(), message: error.to_string(), hint: error.hint().map(str::to_owned) }
     }
 }
 

@@ -30,33 +30,26 @@ pub(super) fn run(args: &DiffArgs, output: Output, clock: &dyn Clock) -> Result<
 }
 
 fn text(found: &[Difference], hours: u16) -> String {
-    let mut lines: Vec<String> = found
-        .iter()
-        .filter(|one| one.kind != Kind::Same)
-        .flat_map(|one| {
-            let sign = match one.kind {
-                Kind::Added => '+',
-                Kind::Removed => '-',
-                _ => '~',
-            };
-            let head = format!("{sign} {} ({}): {}", one.task, place(one), runs(one));
-            std::iter::once(head).chain(what(one).into_iter().map(|what| format!("    {what}")))
-        })
-        .collect();
-    lines.push(sum(found, hours));
-    lines.join("\n")
+    let lines = |one: &Difference| {
+        let sign = match one.kind {
+            Kind::Added => '+',
+            Kind::Removed => '-',
+            _ => '~',
+        };
+        let head = format!("{sign} {} ({}): {}", one.task, place(one), runs(one));
+        std::iter::once(head).chain(what(one).into_iter().map(|what| format!("    {what}")))
+    };
+    let changed = found.iter().filter(|one| one.kind != Kind::Same);
+    changed.flat_map(lines).chain([sum(found, hours)]).collect::<Vec<_>>().join("\n")
 }
 
 fn markdown(found: &[Difference], hours: u16) -> String {
     let cell = |text: &str| text.replace('|', "\\|");
-    let rows: Vec<String> = found
-        .iter()
-        .filter(|one| one.kind != Kind::Same)
-        .map(|one| {
-            let what: Vec<String> = what(one).iter().map(|what| format!("`{}`", cell(what))).collect();
-            format!("| {} | {} | {} | {} |", one.kind, cell(&one.task), what.join("<br>"), runs(one))
-        })
-        .collect();
+    let row = |one: &Difference| {
+        let what: Vec<String> = what(one).iter().map(|what| format!("`{}`", cell(what))).collect();
+        format!("| {} | {} | {} | {} |", one.kind, cell(&one.task), what.join("<br>"), runs(one))
+    };
+    let rows: Vec<String> = found.iter().filter(|one| one.kind != Kind::Same).map(row).collect();
     let sum = sum(found, hours);
     if rows.is_empty() {
         return sum;
@@ -65,22 +58,19 @@ fn markdown(found: &[Difference], hours: u16) -> String {
 }
 
 fn object(found: &[Difference], from: Timestamp, to: Timestamp) -> Value {
-    let side = |side: &Option<Side>| match side {
-        None => Value::Null,
-        Some(side) => json!({
+    let side = |side: &Side| {
+        json!({
             "line": side.line, "schedule": side.schedule, "user": side.user, "command": side.shown(), "runs": side.at.len(),
-        }),
-    };
-    let differences: Vec<Value> = found
-        .iter()
-        .map(|one| {
-            let (lost, gained) = one.runs();
-            json!({
-                "kind": one.kind, "task": one.task, "changes": one.changes(),
-                "runs_lost": lost, "runs_gained": gained, "old": side(&one.old), "new": side(&one.new),
-            })
         })
-        .collect();
+    };
+    let difference = |one: &Difference| {
+        let ((lost, gained), old, new) = (one.runs(), one.old.as_ref().map(side), one.new.as_ref().map(side));
+        json!({
+            "kind": one.kind, "task": one.task, "changes": one.changes(),
+            "runs_lost": lost, "runs_gained": gained, "old": old, "new": new,
+        })
+    };
+    let differences: Vec<Value> = found.iter().map(difference).collect();
     json!({"from": from.to_string(), "to": to.to_string(), "differences": differences})
 }
 

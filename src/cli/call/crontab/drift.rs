@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::deployment::{HostArgs, failure, inventory};
+use super::deployment::{HostArgs, inventory};
 use crate::cli::output::{Failure, Output};
 use crate::deploy::drift::drift;
 
@@ -31,7 +31,6 @@ pub struct DriftArgs {
 pub(super) fn run(args: &DriftArgs, output: Output) -> Result<(), Failure> {
     let host = args.host.host()?;
     let (binary, manifest) = (args.binary.as_deref(), args.manifest.as_deref());
-    let found =
-        drift(&host, &args.host.name, &args.file, binary, manifest).map_err(|error| failure(&error))?;
+    let found = drift(&host, &args.host.name, &args.file, binary, manifest)?;
     inventory(&args.host, &found, "no drift", output)
 }

@@ -25,25 +25,21 @@ pub(super) fn run(args: &ExplainArgs, output: Output, clock: &dyn Clock) -> Resu
         problems.iter().filter(|problem| problem.line == entry.line).collect()
     };
     if args.json {
-        let lines: Vec<Value> = crontab
-            .entries()
-            .map(|entry| {
-                let next = entry.schedule.next_after(now);
-                json!({
-                    "line": entry.line,
-                    "schedule": entry.schedule.to_string(),
-                    "when": entry.schedule.describe(),
-                    "zone": zone_name(&crontab, entry),
-                    "user": entry.user,
-                    "task": entry.call().map(|_| entry.task()),
-                    "what": what(entry),
-                    "command": if secret.contains(&entry.line) { HIDDEN } else { &entry.command.shell },
-                    "next": next.map(|next| next.at.to_string()),
-                    "notes": of_line(entry).iter().map(|problem| problem.message()).collect::<Vec<_>>(),
-                })
+        let object = |entry: &CrontabEntry| {
+            json!({
+                "line": entry.line,
+                "schedule": entry.schedule.to_string(),
+                "when": entry.schedule.describe(),
+                "zone": zone_name(&crontab, entry),
+                "user": entry.user,
+                "task": entry.call().map(|_| entry.task()),
+                "what": what(entry),
+                "command": if secret.contains(&entry.line) { HIDDEN } else { &entry.command.shell },
+                "next": entry.schedule.next_after(now).map(|next| next.at.to_string()),
+                "notes": of_line(entry).iter().map(|problem| problem.message()).collect::<Vec<_>>(),
             })
-            .collect();
-        return output.json(&lines.into());
+        };
+        return output.json(&crontab.entries().map(object).collect::<Vec<Value>>().into());
     }
     let text = |entry| text(entry, &what(entry), &of_line(entry), &crontab, now);
     let texts: Vec<String> = crontab.entries().map(text).collect();
@@ -94,25 +90,19 @@ fn what(entry: &CrontabEntry) -> String {
 fn describe(call: &Call) -> String {
     let invocation = &call.line.invocation;
     let endpoint = invocation.endpoint.as_deref().unwrap_or_default();
-    let mut parts = vec![format!("{} {endpoint} as task {}", invocation.method(), invocation.task_name())];
-    if let Some(jitter) = invocation.jitter.filter(|jitter| !jitter.is_zero()) {
-        parts.push(format!("after a wait of up to {}", duration::show(jitter)));
-    }
-    if let Some(timeout) = invocation.timeout {
-        parts.push(format!("within {}", duration::show(timeout)));
-    }
-    if let Some(retries) = invocation.retries {
-        let again = format!("tried again up to {retries} times");
-        parts.push(if retries == 0 { "tried once".to_owned() } else { again });
-    }
-    if invocation.idempotent {
-        parts.push("may be repeated".to_owned());
-    }
-    if let Some(overlap) = invocation.overlap {
-        parts.push(format!("{overlap} when the last run is not over"));
-    }
-    if let Some(log) = &invocation.log_file {
-        parts.push(format!("log {}", log.display()));
-    }
-    parts.join(", ")
+    let again = |retries| match retries {
+        0 => "tried once".to_owned(),
+        _ => format!("tried again up to {retries} times"),
+    };
+    let jitter = invocation.jitter.filter(|jitter| !jitter.is_zero());
+    let parts = [
+        Some(format!("{} {endpoint} as task {}", invocation.method(), invocation.task_name())),
+        jitter.map(|jitter| format!("after a wait of up to {}", duration::show(jitter))),
+        invocation.timeout.map(|timeout| format!("within {}", duration::show(timeout))),
+        invocation.retries.map(again),
+        invocation.idempotent.then(|| "may be repeated".to_owned()),
+        invocation.overlap.map(|overlap| format!("{overlap} when the last run is not over")),
+        invocation.log_file.as_ref().map(|log| format!("log {}", log.display())),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

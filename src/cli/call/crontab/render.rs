@@ -68,13 +68,11 @@ fn command(args: &RenderArgs, source: &str) -> String {
 
 /// All files as one text: manifests as documents of one stream, units behind their names.
 fn joined(target: Target, files: &[Rendered]) -> String {
-    let texts: Vec<String> = files
-        .iter()
-        .map(|file| match target {
-            Target::Systemd => format!("# {}\n{}", file.name, file.content),
-            _ => file.content.clone(),
-        })
-        .collect();
+    let text = |file: &Rendered| match target {
+        Target::Systemd => format!("# {}\n{}", file.name, file.content),
+        _ => file.content.clone(),
+    };
+    let texts: Vec<String> = files.iter().map(text).collect();
     texts.join(if target == Target::Kubernetes { "---\n" } else { "\n" })
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::args::Runner;
 use super::source;
 use crate::crontab::file::Crontab;
-use crate::crontab::problem::{Problem, Rule, Severity};
+use crate::crontab::problem::{self, Problem, Rule, Severity};
 use crate::domain::plural::plural;
 
 /// What was checked and what was found.
@@ -24,7 +24,7 @@ pub(super) struct Checked<'a> {
 impl Checked<'_> {
     /// How many problems are this bad.
     pub(super) fn count(&self, severity: Severity) -> usize {
-        self.problems.iter().filter(|problem| problem.severity == severity).count()
+        problem::count(self.problems, severity)
     }
 
     /// Each problem with its line, then the sum.
@@ -96,37 +96,31 @@ impl Checked<'_> {
     /// SARIF 2.1.0 (OASIS), with the rules that were broken.
     pub(super) fn sarif(&self) -> Value {
         let is_broken = |rule: &&Rule| self.problems.iter().any(|problem| problem.rule == **rule);
-        let rules: Vec<Value> = Rule::ALL
-            .iter()
-            .filter(is_broken)
-            .map(|rule| {
-                json!({
-                    "id": rule.code(),
-                    "shortDescription": {"text": rule.summary()},
-                    "defaultConfiguration": {"level": rule.severity()},
-                })
+        let rule = |rule: &Rule| {
+            json!({
+                "id": rule.code(),
+                "shortDescription": {"text": rule.summary()},
+                "defaultConfiguration": {"level": rule.severity()},
             })
-            .collect();
-        let results: Vec<Value> = self
-            .problems
-            .iter()
-            .map(|problem| {
-                let mut region = json!({"startLine": problem.line.max(1)});
-                if !problem.columns.is_empty() {
-                    region["startColumn"] = problem.columns.start.into();
-                    region["endColumn"] = problem.columns.end.into();
-                }
-                json!({
-                    "ruleId": problem.rule.code(),
-                    "level": problem.severity,
-                    "message": {"text": with_fix(problem)},
-                    "locations": [{"physicalLocation": {
-                        "artifactLocation": {"uri": self.path.to_string_lossy()},
-                        "region": region,
-                    }}],
-                })
+        };
+        let result = |problem: &Problem| {
+            let mut region = json!({"startLine": problem.line.max(1)});
+            if !problem.columns.is_empty() {
+                region["startColumn"] = problem.columns.start.into();
+                region["endColumn"] = problem.columns.end.into();
+            }
+            json!({
+                "ruleId": problem.rule.code(),
+                "level": problem.severity,
+                "message": {"text": with_fix(problem)},
+                "locations": [{"physicalLocation": {
+                    "artifactLocation": {"uri": self.path.to_string_lossy()},
+                    "region": region,
+                }}],
             })
-            .collect();
+        };
+        let rules: Vec<Value> = Rule::ALL.iter().filter(is_broken).map(rule).collect();
+        let results: Vec<Value> = self.problems.iter().map(result).collect();
         json!({
             "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
             "version": "2.1.0",
@@ -139,25 +133,21 @@ impl Checked<'_> {
 
     /// Workflow commands of GitHub Actions, one a problem.
     pub(super) fn github(&self) -> String {
-        let lines: Vec<String> = self
-            .problems
-            .iter()
-            .map(|problem| {
-                let kind = match problem.severity {
-                    Severity::Note => "notice",
-                    severity => severity.as_str(),
-                };
-                let column = match &problem.columns {
-                    columns if columns.is_empty() => String::new(),
-                    columns => format!(",col={},endColumn={}", columns.start, columns.end),
-                };
-                let (file, line) = (property(&self.path.to_string_lossy()), problem.line.max(1));
-                let (rule, message) = (problem.rule.code(), escape(&with_fix(problem)));
-                format!("::{kind} file={file},line={line}{column},title={rule}::{message}")
-            })
-            .collect();
+        let command = |problem: &Problem| {
+            let kind = match problem.severity {
+                Severity::Note => "notice",
+                severity => severity.as_str(),
+            };
+            let column = match &problem.columns {
+                columns if columns.is_empty() => String::new(),
+                columns => format!(",col={},endColumn={}", columns.start, columns.end),
+            };
+            let (file, line) = (property(&self.path.to_string_lossy()), problem.line.max(1));
+            let (rule, message) = (problem.rule.code(), escape(&with_fix(problem)));
+            format!("::{kind} file={file},line={line}{column},title={rule}::{message}")
+        };
         let sum = format!("{}: {}", source::shown(self.path), plural(self.count(Severity::Error), "error"));
-        [lines, vec![sum]].concat().join("\n")
+        self.problems.iter().map(command).chain([sum]).collect::<Vec<_>>().join("\n")
     }
 }
 

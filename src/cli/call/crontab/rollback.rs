@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::deployment::{HostArgs, ProofArgs, carry_out, failure};
+use super::deployment::{HostArgs, ProofArgs, carry_out};
 use crate::cli::output::{Failure, Output};
 use crate::clock::Clock;
 use crate::deploy::canary::Choice;
@@ -50,7 +50,7 @@ pub(super) async fn run(args: &RollbackArgs, output: Output, clock: &dyn Clock) 
 
 fn list(args: &RollbackArgs, output: Output) -> Result<(), Failure> {
     let history = History::new(&args.host.host()?, &args.host.name);
-    let mut backups = history.list().map_err(|error| failure(&error))?;
+    let mut backups = history.list()?;
     backups.reverse();
     if args.host.json {
         return output.json(&json!(backups));

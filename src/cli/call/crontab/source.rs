@@ -66,18 +66,13 @@ pub(super) fn shown(path: &Path) -> String {
 
 /// What the options say about reading.
 fn format(args: &ReadingArgs) -> Result<Format, Failure> {
-    let zone = match &args.zone {
-        Some(name) => zone(name)?,
-        None => clock::local_zone(),
+    let of_name = |name: &String| {
+        TimeZone::get(name).map_err(|_| {
+            Failure::new(Exit::Usage, format!("--zone {name}: not in the tz database of this machine"))
+                .with_hint("a name such as Asia/Shanghai or UTC; the package tzdata holds them")
+        })
     };
+    let zone = args.zone.as_ref().map(of_name).transpose()?.unwrap_or_else(clock::local_zone);
     let fixed_zone = args.zone.is_some();
     Ok(Format { dialect: args.runner.dialect(), user_column: !args.user_crontab, zone, fixed_zone })
-}
-
-/// A zone by its name.
-fn zone(name: &str) -> Result<TimeZone, Failure> {
-    TimeZone::get(name).map_err(|_| {
-        Failure::new(Exit::Usage, format!("--zone {name}: not in the tz database of this machine"))
-            .with_hint("a name such as Asia/Shanghai or UTC; the package tzdata holds them")
-    })
 }

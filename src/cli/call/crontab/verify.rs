@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::deployment::{HostArgs, failure, inventory};
+use super::deployment::{HostArgs, inventory};
 use crate::cli::output::{Failure, Output};
 use crate::clock::Clock;
 use crate::deploy::drift;
@@ -17,7 +17,7 @@ pub struct VerifyArgs {
 /// Verifies.
 pub(super) async fn run(args: &VerifyArgs, output: Output, clock: &dyn Clock) -> Result<(), Failure> {
     let host = args.host.host()?;
-    let found = drift::verify(&host, &args.host.name, clock).await.map_err(|error| failure(&error))?;
+    let found = drift::verify(&host, &args.host.name, clock).await?;
     let digest = found.crontab.as_ref().map_or("", |placed| &placed.sha256);
     let cron = found.cron.map_or_else(String::new, |pid| format!("\ncron       running (process {pid})"));
     let last = match &found.last {
