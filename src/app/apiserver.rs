@@ -16,7 +16,7 @@ use crate::business::due_tasks::DueTasks;
 use crate::business::housekeeper::{Cleaned, Housekeeper, Retention};
 use crate::business::organisations::Organisations;
 use crate::business::plan::Plans;
-use crate::business::readiness::Readiness;
+use crate::business::readiness::StoreReadiness;
 use crate::business::statistics::Statistics;
 use crate::business::sync_run::SyncRuns;
 use crate::cli::apiserver::PROGRAM;
@@ -33,7 +33,7 @@ use crate::http::edge::{Edge, RateLimiter};
 use crate::metrics::sync::SyncMetrics;
 use crate::metrics::{self, Metrics};
 
-/// How often the house is kept at least.
+/// Housekeeping is done at least this often.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
 /// Serves until SIGTERM or SIGINT.
@@ -142,7 +142,7 @@ fn compose(
         verifier: callers.verifier,
         limiter: RateLimiter::new(config.rate_limit.per_second, config.rate_limit.burst),
         metrics: Metrics::new(registry),
-        readiness: Box::new(Readiness::new(Arc::clone(&store), counters)),
+        readiness: Box::new(StoreReadiness::new(Arc::clone(&store), counters)),
         open: config.server.addr.ip().is_loopback(),
         request_timeout: config.server.request_timeout,
         max_body: usize::try_from(config.server.max_body.0).unwrap_or(usize::MAX),
@@ -169,7 +169,7 @@ fn log_housekeeping(outcome: Result<Cleaned, String>) {
         Ok(cleaned) if cleaned.abandoned > 0 => {
             tracing::warn!(syncs = cleaned.abandoned, "syncs that nobody carries on are recorded as failed");
         }
-        Ok(cleaned) => tracing::debug!(kept = ?cleaned, "the house is kept"),
-        Err(error) => tracing::error!(error, "the house could not be kept"),
+        Ok(cleaned) => tracing::debug!(?cleaned, "housekeeping is done"),
+        Err(error) => tracing::error!(error, "housekeeping failed"),
     }
 }

@@ -44,7 +44,7 @@ pub struct Cleaned {
 }
 
 impl Housekeeper {
-    /// Keeps house here.
+    /// Cleans these stores.
     pub fn new(
         store: Arc<dyn Store>,
         counters: Arc<dyn Counters>,

@@ -12,7 +12,7 @@ use crate::store::business::Store;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Asks the stores.
-pub struct Readiness {
+pub struct StoreReadiness {
     store: Arc<dyn Store>,
     counters: Arc<dyn Counters>,
 }
@@ -26,7 +26,7 @@ pub struct Check {
     pub error: Option<String>,
 }
 
-impl Readiness {
+impl StoreReadiness {
     /// Asks these.
     pub fn new(store: Arc<dyn Store>, counters: Arc<dyn Counters>) -> Self {
         Self { store, counters }
@@ -48,8 +48,8 @@ async fn check<E: Display>(name: &'static str, ready: impl Future<Output = Resul
     Check { name, error }
 }
 
-impl std::fmt::Debug for Readiness {
+impl std::fmt::Debug for StoreReadiness {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Readiness").finish_non_exhaustive()
+        f.debug_struct("StoreReadiness").finish_non_exhaustive()
     }
 }

@@ -122,8 +122,8 @@ impl Client {
             report.token_source = Some(source);
             report.attempts += 1;
             info!(event = "calling", attempt = report.attempts, "Calling API: {}", request.url);
-            let patience = deadline.min(Instant::now() + call.attempt_timeout);
-            let answer = self.transport.send(request.outgoing(&token.secret), patience).await;
+            let attempt_deadline = deadline.min(Instant::now() + call.attempt_timeout);
+            let answer = self.transport.send(request.outgoing(&token.secret), attempt_deadline).await;
             let judgement = judge(&answer, &call.success_codes, retry.idempotent);
             if judgement.token_rejected && !replaced {
                 let attempt = report.attempts;

@@ -23,7 +23,7 @@ pub struct Judgement {
 }
 
 /// Judges an attempt. `accepted` are the envelope codes that mean success; `repeatable` is whether the call is declared
-/// idempotent: then a missing answer is no riddle, since the next run may simply do it again.
+/// idempotent: then a missing answer means try later, not unknown, since the next run may do it again.
 pub fn judge(answer: &Result<Reply, SendFailure>, accepted: &[i64], repeatable: bool) -> Judgement {
     match answer {
         Ok(reply) => judge_reply(reply, accepted, repeatable),

@@ -147,12 +147,12 @@ impl TokenKeeper {
     /// without it. A waiter whose predecessor found the IAM unavailable shares that result.
     async fn lock(&self, deadline: Instant) -> Result<Option<FileLock>, NoToken> {
         let since = self.clock.now();
-        let patience = deadline.min(Instant::now() + self.config.token.lock_wait);
+        let lock_deadline = deadline.min(Instant::now() + self.config.token.lock_wait);
         if let Err(error) = files::create_dir(files::parent(&self.file.path), 0o700) {
             warn!(event = "token_not_kept", error = %error, "The directory of the token file cannot be created");
             return Ok(None);
         }
-        match FileLock::take_before(&self.file.lock_path(), patience).await {
+        match FileLock::take_before(&self.file.lock_path(), lock_deadline).await {
             Ok(Some(lock)) => match LoginMemory::read(&self.file.memory_path()).unavailable {
                 Some(seen) if seen.at > since && self.usable(None)?.is_none() => {
                     Err(NoToken::Unavailable(seen.reason))
@@ -233,8 +233,12 @@ impl TokenKeeper {
         let retry = retry::of_login(&self.config.call);
         let mut attempt = 1;
         loop {
-            let patience = deadline.min(Instant::now() + self.config.iam.timeout);
-            let (class, retry_after, reason) = match self.transport.send(login.request(), patience).await {
+            let login_deadline = deadline.min(Instant::now() + self.config.iam.timeout);
+            let (class, retry_after, reason) = match self
+                .transport
+                .send(login.request(), login_deadline)
+                .await
+            {
                 Ok(reply) => match iam::read(&reply, self.clock.now()) {
                     LoginReply::Granted(token) => {
                         info!(event = "token_refreshed", expires_at = %token.ends_at(&self.policy), "Token refreshed successfully");

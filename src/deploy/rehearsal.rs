@@ -24,7 +24,7 @@ use crate::files::{self, Durability};
 /// How long cron may live, in seconds.
 const LIFE: i64 = 8;
 
-/// Builds the small world and becomes cron. `$STAGE` holds `crontab`, `empty` and the socket `log`.
+/// Builds the mount namespace and becomes cron. `$STAGE` holds `crontab`, `empty` and the socket `log`.
 const SCRIPT: &str = r#"
 set -eu
 umask 022

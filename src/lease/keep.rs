@@ -21,7 +21,7 @@ pub trait Lease: Send + Sync {
     /// Why nobody knows whether it was recorded.
     async fn renew(&self) -> Result<bool, String>;
 
-    /// Told why nobody knows whether a sign of life was recorded.
+    /// Told why a sign of life was not recorded, or may not have been.
     fn not_renewed(&self, problem: &str);
 }
 

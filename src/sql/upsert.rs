@@ -37,7 +37,7 @@ impl Upsert {
         }
         let mut tx = db.begin().await?;
         if db.kind() == DatabaseKind::MySql {
-            self.drop_equal(&mut tx, &mut rows).await?;
+            self.remove_unchanged(&mut tx, &mut rows).await?;
         }
         let mut changed = 0;
         for part in parts(&rows) {
@@ -52,7 +52,7 @@ impl Upsert {
 
     /// Leaves out rows that the table holds as they are. `InnoDB` finds an equal row by inserting another one and undoing
     /// that, which takes several times as long as a look. Where a sample finds no row at all, nobody looks.
-    async fn drop_equal(&self, tx: &mut Tx, rows: &mut Vec<Vec<Value>>) -> Result<(), sqlx::Error> {
+    async fn remove_unchanged(&self, tx: &mut Tx, rows: &mut Vec<Vec<Value>>) -> Result<(), sqlx::Error> {
         let step = rows.len().div_ceil(SAMPLE);
         let sample = rows.iter().step_by(step).map(Vec::as_slice).collect();
         if self.existing(tx, sample).await?.is_empty() {

@@ -37,8 +37,8 @@ pub enum StoreError {
 /// What a verb answers.
 pub type Answer<T> = Result<T, StoreError>;
 
-/// Does what a verb does on a database; its errors bear the name of the verb.
-pub(super) async fn verb<T>(
+/// Does the work of a verb on a database; its errors name the verb.
+pub(super) async fn named<T>(
     verb: &'static str,
     work: impl Future<Output = Result<T, sqlx::Error>> + Send,
 ) -> Answer<T> {

@@ -1,4 +1,4 @@
-//! L2 · The truth. Each program's tables have traits of their own, whose verbs are transitions, not create, read, update;
+//! L2 · What is kept. Each program's tables have traits of their own, whose verbs are transitions, not create, read, update;
 //! errors and contention are the same for all.
 //!
 //! Services see only the traits; `app` chooses the adapter.

@@ -49,13 +49,13 @@ const BASE: Option<&str> = Some("https://c.example/entry");
 
 impl Process {
     async fn schedule(&self, request: DueRequest) -> SyncRun {
-        let asker = SyncCaller {
+        let caller = SyncCaller {
             scope: Scope::Organisation(1),
             caller: "cron".to_owned(),
             trigger: "call".to_owned(),
             idempotency_key: None,
         };
-        match self.due.schedule(asker, request).await.unwrap() {
+        match self.due.schedule(caller, request).await.unwrap() {
             Started::Running(running) => running.ended().await.unwrap(),
             Started::Before(run) => panic!("{run:?}"),
         }

@@ -11,7 +11,7 @@ use qs_scheduler::app::apiserver::serve;
 use qs_scheduler::business::due_tasks::DueTasks;
 use qs_scheduler::business::organisations::Organisations;
 use qs_scheduler::business::plan::Plans;
-use qs_scheduler::business::readiness::Readiness;
+use qs_scheduler::business::readiness::StoreReadiness;
 use qs_scheduler::business::statistics::Statistics;
 use qs_scheduler::business::sync_run::SyncRuns;
 use qs_scheduler::clock::{SharedClock, Simulated};
@@ -139,7 +139,7 @@ async fn start(then: Then, request_timeout: Duration, grace: Duration) -> Server
         verifier: Verifier::new(iam.key(), rules, clock),
         limiter: RateLimiter::new(0, 0),
         metrics: Metrics::new(metrics::registry()),
-        readiness: Box::new(Readiness::new(store.clone(), counters.clone())),
+        readiness: Box::new(StoreReadiness::new(store.clone(), counters.clone())),
         open: true,
         request_timeout,
         max_body: 1 << 20,

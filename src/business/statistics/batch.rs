@@ -7,7 +7,7 @@ use crate::store::StoreError;
 /// Batches in a row that may fail before the sync stops: the database is down, and each would wait its full time.
 const FAILURES: u32 = 3;
 
-/// The fate of the batches of one sync.
+/// What became of the batches of one sync: how many in a row failed.
 #[derive(Debug, Default)]
 pub(super) struct Batches {
     failures: u32,

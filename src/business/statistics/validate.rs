@@ -138,7 +138,7 @@ impl Comparison<'_> {
         match retry(write).await {
             Ok(changed) => {
                 self.progress.written += changed;
-                // Somebody else was quicker with the others.
+                // Somebody else has repaired the others.
                 self.progress.unchanged += rows.saturating_sub(changed);
                 self.found.repaired += rows;
             }

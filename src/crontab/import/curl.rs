@@ -60,6 +60,7 @@ fn leave_if(condition: bool, why: &str) -> Verdict<()> {
 type Next<'a, 'b> = &'a mut dyn FnMut() -> Option<Word<'b>>;
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own, not a state")]
 struct Curl {
     method: Option<String>,
     data: Option<String>,

@@ -25,7 +25,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::edge::{self, Edge};
 use crate::business::due_tasks::DueTasks;
 use crate::business::plan::Plans;
-use crate::business::readiness::Readiness;
+use crate::business::readiness::StoreReadiness;
 use crate::business::statistics::Statistics;
 use crate::business::sync_run::SyncRuns;
 use crate::identity::dev_iam::DevIam;
@@ -54,9 +54,9 @@ impl FromRef<Api> for Arc<Edge> {
 }
 
 #[async_trait]
-impl edge::Readiness for Readiness {
+impl edge::Readiness for StoreReadiness {
     async fn check(&self) -> Vec<(&'static str, Option<String>)> {
-        Readiness::check(self).await.into_iter().map(|check| (check.name, check.error)).collect()
+        StoreReadiness::check(self).await.into_iter().map(|check| (check.name, check.error)).collect()
     }
 }
 

@@ -61,7 +61,7 @@ async fn schedule_tasks(
     request: SyncRequest,
     Input(input): Input<ScheduleInput>,
 ) -> Answer {
-    let asker = request.asker(Permission::OpenDueTasks, input.org)?;
+    let caller = request.caller(Permission::OpenDueTasks, input.org)?;
     let testee_ids = numbers("testee_ids", input.testee_ids.as_ref())?;
     if testee_ids.as_ref().is_some_and(|ids| !(1..=MAX_TESTEES).contains(&ids.len())) {
         let reason = format!("expected 1 to {MAX_TESTEES} ids; leave it out for every testee");
@@ -76,7 +76,7 @@ async fn schedule_tasks(
         limit,
         dry_run: flag("dry_run", input.dry_run.as_ref())?,
     };
-    request.answer(&api, api.due_tasks.schedule(asker, due).await?).await
+    request.answer(&api, api.due_tasks.schedule(caller, due).await?).await
 }
 
 #[derive(Deserialize, IntoParams)]

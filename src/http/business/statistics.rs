@@ -65,10 +65,10 @@ struct DailyInput {
     responses(SyncReplies), extensions(("x-query-or-body" = json!(true)))
 )]
 async fn sync_daily(State(api): State<Api>, request: SyncRequest, Input(input): Input<DailyInput>) -> Answer {
-    let asker = request.asker(Permission::RunSyncs, input.org)?;
+    let caller = request.caller(Permission::RunSyncs, input.org)?;
     let day = |field, text: Option<String>| text.map(|text| day(field, &text)).transpose();
     let window: (Option<Date>, _) = (day("start_date", input.start_date)?, day("end_date", input.end_date)?);
-    request.answer(&api, api.statistics.sync_daily(asker, window).await?).await
+    request.answer(&api, api.statistics.sync_daily(caller, window).await?).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -89,8 +89,8 @@ async fn sync_accumulated(
     request: SyncRequest,
     Input(input): Input<AccumulatedInput>,
 ) -> Answer {
-    let asker = request.asker(Permission::RunSyncs, input.org)?;
-    request.answer(&api, api.statistics.sync_accumulated(asker).await?).await
+    let caller = request.caller(Permission::RunSyncs, input.org)?;
+    request.answer(&api, api.statistics.sync_accumulated(caller).await?).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -110,9 +110,9 @@ struct PlanInput {
     responses(SyncReplies, (status = 404, description = "There is no such plan.")), extensions(("x-query-or-body" = json!(true)))
 )]
 async fn sync_plan(State(api): State<Api>, request: SyncRequest, Input(input): Input<PlanInput>) -> Answer {
-    let asker = request.asker(Permission::RunSyncs, input.org)?;
+    let caller = request.caller(Permission::RunSyncs, input.org)?;
     let only = input.plan_id.map(|id| positive("plan_id", &id.to_string())).transpose()?;
-    request.answer(&api, api.statistics.sync_plan(asker, only).await?).await
+    request.answer(&api, api.statistics.sync_plan(caller, only).await?).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -136,7 +136,7 @@ async fn validate(
     request: SyncRequest,
     Input(input): Input<ValidateInput>,
 ) -> Answer {
-    let asker = request.asker(Permission::RunSyncs, input.org)?;
+    let caller = request.caller(Permission::RunSyncs, input.org)?;
     let mode: Option<Mode> = input
         .mode
         .map(|mode| {
@@ -144,7 +144,7 @@ async fn validate(
             mode.parse().map_err(unknown)
         })
         .transpose()?;
-    request.answer(&api, api.statistics.validate(asker, mode.unwrap_or_default()).await?).await
+    request.answer(&api, api.statistics.validate(caller, mode.unwrap_or_default()).await?).await
 }
 
 #[derive(Deserialize, ToSchema)]

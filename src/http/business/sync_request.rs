@@ -103,7 +103,7 @@ impl FromRequestParts<Api> for SyncRequest {
 
 impl SyncRequest {
     /// Who asks, if the caller may, and for whom.
-    pub(super) fn asker(
+    pub(super) fn caller(
         &self,
         needed: Permission,
         org: Option<NumberOrText>,

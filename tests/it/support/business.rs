@@ -62,19 +62,19 @@ impl Business {
     /// Does it, a second after whatever came before.
     pub async fn run(&self, org_id: i64, job: Job) -> SyncRun {
         self.clock.advance(SignedDuration::from_secs(1));
-        let asker = SyncCaller {
+        let caller = SyncCaller {
             scope: Scope::Organisation(org_id),
             caller: "test".to_owned(),
             trigger: "api".to_owned(),
             idempotency_key: None,
         };
         let started = match job {
-            Job::Daily => self.statistics.sync_daily(asker, (None, None)).await,
-            Job::Window(days) => self.statistics.sync_daily(asker, (Some(days.start), Some(days.end))).await,
-            Job::Accumulated => self.statistics.sync_accumulated(asker).await,
-            Job::Plan => self.statistics.sync_plan(asker, None).await,
-            Job::Report => self.statistics.validate(asker, Mode::Report).await,
-            Job::Repair => self.statistics.validate(asker, Mode::Repair).await,
+            Job::Daily => self.statistics.sync_daily(caller, (None, None)).await,
+            Job::Window(days) => self.statistics.sync_daily(caller, (Some(days.start), Some(days.end))).await,
+            Job::Accumulated => self.statistics.sync_accumulated(caller).await,
+            Job::Plan => self.statistics.sync_plan(caller, None).await,
+            Job::Report => self.statistics.validate(caller, Mode::Report).await,
+            Job::Repair => self.statistics.validate(caller, Mode::Repair).await,
         };
         let Started::Running(running) = started.unwrap() else { panic!("no key was given") };
         let run = running.ended().await.unwrap();

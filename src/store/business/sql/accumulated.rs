@@ -8,7 +8,7 @@ use super::SqlStore;
 use crate::domain::statistics::{Accumulated, DayRange, StatisticType, Subject};
 use crate::sql::{CellError, Columns, LONGEST_LIST, Upsert, Value, sql};
 use crate::store::business::AccumulatedStore;
-use crate::store::error::{Answer, verb};
+use crate::store::error::{Answer, named};
 
 const ACCUMULATED: Upsert = Upsert {
     table: "statistics_accumulated",
@@ -51,11 +51,11 @@ impl AccumulatedStore for SqlStore {
             ]
         };
         let rows = totals.iter().map(row).collect();
-        verb("put_accumulated", ACCUMULATED.run(&self.db, rows, &self.stamps.write(now))).await
+        named("put_accumulated", ACCUMULATED.run(&self.db, rows, &self.stamps.write(now))).await
     }
 
     async fn accumulated_of(&self, org_id: i64, subjects: &[Subject]) -> Answer<Vec<Accumulated>> {
-        verb("accumulated_of", async {
+        named("accumulated_of", async {
             let mut found = Vec::with_capacity(subjects.len());
             for subjects in subjects.chunks(LONGEST_LIST) {
                 // uk_statistics_accumulated
@@ -88,11 +88,11 @@ impl AccumulatedStore for SqlStore {
         .bind(key)
         .bind(limit);
         let read = |columns: &mut Columns| Ok(Subject { statistic: columns.parsed()?, key: columns.text()? });
-        verb("orphans", self.db.read_all(query, read)).await
+        named("orphans", self.db.read_all(query, read)).await
     }
 
     async fn accumulated_sum(&self, org_id: i64, statistic: StatisticType) -> Answer<[i64; 3]> {
-        verb("accumulated_sum", async {
+        named("accumulated_sum", async {
             // uk_statistics_accumulated
             let query = sql("select count(*), cast(coalesce(sum(total_submissions), 0) as signed), \
                  cast(coalesce(sum(total_completions), 0) as signed) from statistics_accumulated \

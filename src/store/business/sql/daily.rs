@@ -9,7 +9,7 @@ use super::SqlStore;
 use crate::domain::statistics::{DailyCount, DailyKey, DayRange, Distribution, Subject};
 use crate::sql::{CellError, Columns, LONGEST_LIST, Upsert, Value, sql};
 use crate::store::business::{DailyRow, DailyStore};
-use crate::store::error::{Answer, verb};
+use crate::store::error::{Answer, named};
 
 const DAILY: Upsert = Upsert {
     table: "statistics_daily",
@@ -36,12 +36,12 @@ impl DailyStore for SqlStore {
                 count.distribution.to_extra_metrics().into(),
             ]
         };
-        verb("put_daily", DAILY.run(&self.db, counts.iter().map(row).collect(), &self.stamps.write(now)))
+        named("put_daily", DAILY.run(&self.db, counts.iter().map(row).collect(), &self.stamps.write(now)))
             .await
     }
 
     async fn daily_of(&self, org_id: i64, keys: &[DailyKey]) -> Answer<Vec<DailyCount>> {
-        verb("daily_of", async {
+        named("daily_of", async {
             let mut found = Vec::with_capacity(keys.len());
             for keys in keys.chunks(LONGEST_LIST) {
                 // uk_statistics_daily
@@ -88,7 +88,7 @@ impl DailyStore for SqlStore {
         let read = |columns: &mut Columns| {
             Ok(DailyRow { count: count(columns)?, updated_at: self.stamps.read(&columns.text()?)? })
         };
-        verb("daily_page", self.db.read_all(query, read)).await
+        named("daily_page", self.db.read_all(query, read)).await
     }
 
     async fn daily_of_subject(
@@ -107,11 +107,11 @@ impl DailyStore for SqlStore {
         .bind(&subject.key)
         .bind(days.start.to_string())
         .bind(days.end.to_string());
-        verb("daily_of_subject", self.db.read_all(query, count)).await
+        named("daily_of_subject", self.db.read_all(query, count)).await
     }
 
     async fn organisations(&self) -> Answer<BTreeSet<i64>> {
-        verb("organisations", async {
+        named("organisations", async {
             let query = sql("select org_id from assessment_plan union select org_id from statistics_daily \
                  union select org_id from statistics_accumulated union select org_id from statistics_plan");
             Ok(self.db.read_all(query, Columns::int).await?.into_iter().collect())

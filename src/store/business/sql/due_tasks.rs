@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::SqlStore;
 use crate::sql::{Columns, Statement, Value, padded, sql};
 use crate::store::business::due_tasks::{Batch, Due, DueTaskStore, Opening, Position, Sweep};
-use crate::store::error::{Answer, verb};
+use crate::store::error::{Answer, named};
 
 /// The state of a task's plan. A scalar, not a join or an `exists`: MySQL would lock the rows of a joined plan, and may
 /// begin with the plans, sort the tasks and so lock all of them.
@@ -16,7 +16,7 @@ const PLAN_STATUS: &str = "coalesce((select p.status from assessment_plan p wher
 #[async_trait]
 impl DueTaskStore for SqlStore {
     async fn open_due(&self, org_id: i64, batch: Batch<'_>, opening: Opening<'_>) -> Answer<Vec<i64>> {
-        verb("open_due", async {
+        named("open_due", async {
             let update = |ids: &[i64]| self.opening(ids, batch.due.now, opening);
             self.sweep(org_id, Sweep::Open, batch, update).await
         })
@@ -24,7 +24,7 @@ impl DueTaskStore for SqlStore {
     }
 
     async fn expire_overdue(&self, org_id: i64, batch: Batch<'_>) -> Answer<Vec<i64>> {
-        verb("expire_overdue", async {
+        named("expire_overdue", async {
             let update = |_: &[i64]| self.becoming("expired", batch.due.now);
             self.sweep(org_id, Sweep::Expire, batch, update).await
         })
@@ -32,7 +32,7 @@ impl DueTaskStore for SqlStore {
     }
 
     async fn cancel_of_inactive(&self, org_id: i64, batch: Batch<'_>) -> Answer<Vec<i64>> {
-        verb("cancel_of_inactive", async {
+        named("cancel_of_inactive", async {
             let update = |_: &[i64]| self.becoming("canceled", batch.due.now);
             self.sweep(org_id, Sweep::Cancel, batch, update).await
         })
@@ -40,7 +40,7 @@ impl DueTaskStore for SqlStore {
     }
 
     async fn batch(&self, org_id: i64, sweep: Sweep, batch: Batch<'_>) -> Answer<Vec<Position>> {
-        verb("batch", async {
+        named("batch", async {
             // A claim of its own, so that tasks which another caller is at are left out here too.
             let mut tx = self.db.begin().await?;
             let query = self.first(org_id, sweep, batch).order(batch.limit);
@@ -56,7 +56,7 @@ impl DueTaskStore for SqlStore {
     }
 
     async fn count_due(&self, org_id: i64, sweep: Sweep, due: &Due) -> Answer<u64> {
-        verb("count_due", async {
+        named("count_due", async {
             let query = self.due("count(*)", org_id, sweep, due);
             Ok(self.db.read_one(query, Columns::count).await?.unwrap_or_default())
         })

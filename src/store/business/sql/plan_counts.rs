@@ -7,7 +7,7 @@ use super::SqlStore;
 use crate::domain::statistics::PlanCounts;
 use crate::sql::{CellError, Columns, Upsert, Value, sql};
 use crate::store::business::{PlanCountStore, PlanTotals};
-use crate::store::error::{Answer, verb};
+use crate::store::error::{Answer, named};
 
 const PLANS: Upsert = Upsert {
     table: "statistics_plan",
@@ -61,7 +61,7 @@ impl PlanCountStore for SqlStore {
             let task = columns.optional_text()?.map(|text| self.stamps.read(&text)).transpose()?;
             Ok(PlanTotals { counts, changed_at: task.map_or(plan, |task| task.max(plan)) })
         };
-        verb("plan_totals", self.db.read_all(query, read)).await
+        named("plan_totals", self.db.read_all(query, read)).await
     }
 
     async fn put_plans(&self, org_id: i64, counts: &[PlanCounts], now: Timestamp) -> Answer<u64> {
@@ -77,12 +77,12 @@ impl PlanCountStore for SqlStore {
                 c.active_testees.into(),
             ]
         };
-        verb("put_plans", PLANS.run(&self.db, counts.iter().map(row).collect(), &self.stamps.write(now)))
+        named("put_plans", PLANS.run(&self.db, counts.iter().map(row).collect(), &self.stamps.write(now)))
             .await
     }
 
     async fn plans_of(&self, org_id: i64, plan_ids: &[i64]) -> Answer<Vec<PlanCounts>> {
-        verb("plans_of", async {
+        named("plans_of", async {
             if plan_ids.is_empty() {
                 return Ok(Vec::new());
             }

@@ -8,7 +8,7 @@ use crate::domain::plan::PlanStatus;
 use crate::domain::plan_task::{PlanTask, TaskStatus};
 use crate::sql::{CellError, Columns, DatabaseKind, Statement, Tx, Value, insert_rows, sql, unless_taken};
 use crate::store::business::plans::{Enrolment, Inserted, Moved, Page, Paged, PlanTaskStore, TaskFilter};
-use crate::store::error::{Answer, verb};
+use crate::store::error::{Answer, named};
 
 /// The columns that [`task`] reads.
 const COLUMNS: &str = "id, plan_id, seq, org_id, testee_id, scale_code, cast(planned_at as char), \
@@ -35,7 +35,7 @@ const LIVING: &str = "status in ('pending', 'opened')";
 #[async_trait]
 impl PlanTaskStore for SqlStore {
     async fn enrol(&self, tasks: &[PlanTask], now: Timestamp) -> Answer<Inserted> {
-        verb("enrol", async {
+        named("enrol", async {
             let Some(first) = tasks.first() else { return Ok(Inserted::Done) };
             let mut tx = self.db.begin().await?;
             // Two enrolments in one plan take turns, so each sees the tasks of the other.
@@ -59,7 +59,7 @@ impl PlanTaskStore for SqlStore {
 
     async fn terminate(&self, org_id: i64, plan_id: i64, testee_id: i64, now: Timestamp) -> Answer<u64> {
         let cancel = cancel(org_id, plan_id, &self.stamps.write(now));
-        verb("terminate", self.db.execute(cancel.push(" and testee_id = ?").bind(testee_id))).await
+        named("terminate", self.db.execute(cancel.push(" and testee_id = ?").bind(testee_id))).await
     }
 
     async fn enrolments(&self, org_id: i64, plan_id: i64) -> Answer<Vec<Enrolment>> {
@@ -76,7 +76,7 @@ impl PlanTaskStore for SqlStore {
                 last_planned_at: self.stamps.read(&columns.text()?)?,
             })
         };
-        verb("enrolments", self.db.read_all(query.bind_all([plan_id, org_id]), read)).await
+        named("enrolments", self.db.read_all(query.bind_all([plan_id, org_id]), read)).await
     }
 
     async fn find_task(&self, org_id: i64, id: i64) -> Answer<Option<PlanTask>> {
@@ -85,11 +85,11 @@ impl PlanTaskStore for SqlStore {
             "select {COLUMNS} from assessment_task where id = ? and org_id = ? and deleted_at is null"
         ));
         let read = |columns: &mut Columns| task(columns, &self.stamps);
-        verb("find_task", self.db.read_one(query.bind_all([id, org_id]), read)).await
+        named("find_task", self.db.read_one(query.bind_all([id, org_id]), read)).await
     }
 
     async fn tasks(&self, org_id: i64, filter: TaskFilter, page: Page) -> Answer<Paged<PlanTask>> {
-        verb("tasks", async {
+        named("tasks", async {
             let mut tx = self.db.snapshot().await?;
             // idx_assessment_task_plan or idx_assessment_task_testee, else idx_assessment_task_due
             let count = wanted("select count(*) from assessment_task", org_id, filter);
@@ -104,7 +104,7 @@ impl PlanTaskStore for SqlStore {
     }
 
     async fn move_task(&self, from: TaskStatus, task: &PlanTask, now: Timestamp) -> Answer<Moved> {
-        verb("move_task", async {
+        named("move_task", async {
             let stamp = |at: Option<Timestamp>| at.map(|at| self.stamps.write(at));
             // primary key
             let query =

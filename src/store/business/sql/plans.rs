@@ -10,7 +10,7 @@ use crate::domain::plan_schedule::PlanSchedule;
 use crate::domain::plan_task::PlanTask;
 use crate::sql::{CellError, Columns, Statement, Tx, sql, unless_taken};
 use crate::store::business::plans::{Inserted, Page, Paged, PlanFilter, PlanStore};
-use crate::store::error::{Answer, verb};
+use crate::store::error::{Answer, named};
 
 /// The columns that [`plan`] reads. JSON is cast, because MySQL gives it in a type of its own. Both databases read
 /// `interval` in backticks as a name.
@@ -20,7 +20,7 @@ const COLUMNS: &str = "id, org_id, scale_code, schedule_type, `interval`, total_
 #[async_trait]
 impl PlanStore for SqlStore {
     async fn insert_plan(&self, plan: &AssessmentPlan, now: Timestamp) -> Answer<bool> {
-        verb("insert_plan", async {
+        named("insert_plan", async {
             let now = self.stamps.write(now);
             let schedule = &plan.schedule;
             let dates: Vec<String> = schedule.fixed_dates().iter().map(ToString::to_string).collect();
@@ -47,11 +47,11 @@ impl PlanStore for SqlStore {
         let query = sql(format!(
             "select {COLUMNS} from assessment_plan where id = ? and org_id = ? and deleted_at is null"
         ));
-        verb("find_plan", self.db.read_one(query.bind_all([id, org_id]), plan)).await
+        named("find_plan", self.db.read_one(query.bind_all([id, org_id]), plan)).await
     }
 
     async fn plans(&self, org_id: i64, filter: &PlanFilter, page: Page) -> Answer<Paged<AssessmentPlan>> {
-        verb("plans", async {
+        named("plans", async {
             let mut tx = self.db.snapshot().await?;
             // idx_assessment_plan_org; with a testee idx_assessment_task_testee
             let count = wanted("select count(*) from assessment_plan", org_id, filter);
@@ -72,7 +72,7 @@ impl PlanStore for SqlStore {
         to: PlanStatus,
         now: Timestamp,
     ) -> Answer<Option<u64>> {
-        verb("stop_plan", async {
+        named("stop_plan", async {
             let mut tx = self.db.begin().await?;
             let now = self.stamps.write(now);
             if !set_status(&mut tx, [org_id, id], [from, to], &now).await? {
@@ -93,7 +93,7 @@ impl PlanStore for SqlStore {
         tasks: &[PlanTask],
         now: Timestamp,
     ) -> Answer<Inserted> {
-        verb("resume_plan", async {
+        named("resume_plan", async {
             let mut tx = self.db.begin().await?;
             let stamp = self.stamps.write(now);
             let change = [PlanStatus::Paused, PlanStatus::Active];

@@ -8,7 +8,7 @@ use crate::domain::statistics::DayRange;
 use crate::domain::sync_run::{NewSyncRun, SyncKind, SyncProgress, SyncRun};
 use crate::sql::{CellError, Columns, Statement, Tx, sql, unless_taken};
 use crate::store::business::{SyncAdmission, SyncRunStore};
-use crate::store::error::{Answer, verb};
+use crate::store::error::{Answer, named};
 
 /// The columns that [`sync_run`] reads.
 const COLUMNS: &str = "id, kind, org_id, trigger_type, caller, idempotency_key, request, window_start, window_end, status, \
@@ -21,7 +21,7 @@ const ABANDONED: &str = "the server stopped before the sync ended";
 #[async_trait]
 impl SyncRunStore for SqlStore {
     async fn begin(&self, run: &NewSyncRun) -> Answer<SyncAdmission> {
-        verb("begin", async {
+        named("begin", async {
             let mut tx = self.db.begin().await?;
             if let Some(first) = first_with_key(&mut tx, run).await? {
                 return Ok(SyncAdmission::KeyUsed(first));
@@ -35,9 +35,9 @@ impl SyncRunStore for SqlStore {
                 }
             }
             if unless_taken(tx.execute(insert(run)).await)?.is_none() {
-                // Another process was quicker between the look and the insert: look again at what it wrote.
+                // Another process inserted first: look at what it wrote.
                 drop(tx);
-                return self.who_was_quicker(run).await;
+                return self.refusal_after_conflict(run).await;
             }
             tx.commit().await?;
             Ok(SyncAdmission::Admitted)
@@ -46,7 +46,7 @@ impl SyncRunStore for SqlStore {
     }
 
     async fn renew(&self, id: &str, progress: &SyncProgress, lease_until: Timestamp) -> Answer<bool> {
-        verb("renew", async {
+        named("renew", async {
             // primary key
             let query = sql(
                 "update qs_sync_run set scanned = ?, written = ?, unchanged = ?, skipped = ?, failed = ?, \
@@ -61,7 +61,7 @@ impl SyncRunStore for SqlStore {
     }
 
     async fn finish(&self, id: &str, progress: &SyncProgress, now: Timestamp) -> Answer<bool> {
-        verb("finish", async {
+        named("finish", async {
             // primary key
             let query = sql("update qs_sync_run set status = ?, scanned = ?, written = ?, unchanged = ?, skipped = ?, \
                  failed = ?, errors = ?, error_message = ?, detail = ?, mark = ?, \
@@ -83,13 +83,13 @@ impl SyncRunStore for SqlStore {
     }
 
     async fn abandon(&self, reason: &str, now: Timestamp) -> Answer<u64> {
-        verb("abandon", self.db.execute(abandon(reason, now))).await
+        named("abandon", self.db.execute(abandon(reason, now))).await
     }
 
     async fn find(&self, org_id: i64, id: &str) -> Answer<Option<SyncRun>> {
         // primary key
         let query = sql(format!("select {COLUMNS} from qs_sync_run where id = ? and org_id = ?"));
-        verb("find", self.db.read_one(query.bind(id).bind(org_id), sync_run)).await
+        named("find", self.db.read_one(query.bind(id).bind(org_id), sync_run)).await
     }
 
     async fn recent(
@@ -110,7 +110,7 @@ impl SyncRunStore for SqlStore {
         .bind(kind)
         .bind(before.map_or(i64::MAX, Timestamp::as_millisecond))
         .bind(limit);
-        verb("recent", self.db.read_all(query, sync_run)).await
+        named("recent", self.db.read_all(query, sync_run)).await
     }
 
     async fn last_marked(&self, org_id: i64, kinds: &[SyncKind]) -> Answer<Option<SyncRun>> {
@@ -122,7 +122,7 @@ impl SyncRunStore for SqlStore {
         .bind(org_id)
         .push_list(kinds.iter().map(|kind| kind.as_str()))
         .push(" order by started_at desc, id desc limit 1");
-        verb("last_marked", self.db.read_one(query, sync_run)).await
+        named("last_marked", self.db.read_one(query, sync_run)).await
     }
 
     async fn forget(&self, ended_before: Timestamp) -> Answer<u64> {
@@ -131,13 +131,13 @@ impl SyncRunStore for SqlStore {
              select max(id) as id from qs_sync_run where status = 'succeeded' and mark is not null \
              group by org_id, kind) newest)");
         let query = query.bind(ended_before.as_millisecond());
-        verb("forget", self.db.execute(query)).await
+        named("forget", self.db.execute(query)).await
     }
 }
 
 impl SqlStore {
     /// Who kept a record from being written: the first request with this key, or the holder of the lease.
-    async fn who_was_quicker(&self, run: &NewSyncRun) -> Result<SyncAdmission, sqlx::Error> {
+    async fn refusal_after_conflict(&self, run: &NewSyncRun) -> Result<SyncAdmission, sqlx::Error> {
         let mut tx = self.db.begin().await?;
         if let Some(first) = first_with_key(&mut tx, run).await? {
             return Ok(SyncAdmission::KeyUsed(first));
