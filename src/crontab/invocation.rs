@@ -8,6 +8,7 @@ use clap::{ArgAction, Args};
 
 use crate::domain::digest::fnv32;
 use crate::domain::overlap::Overlap;
+use crate::domain::word::UnknownWord;
 use crate::domain::{duration, size};
 
 /// The arguments of one call: what is called, where it is logged, and the policy of the task.
@@ -44,7 +45,7 @@ pub struct Invocation {
     pub task: Option<String>,
 
     /// When the last run is not over: skip, sequential, parallel or fail [default: skip]
-    #[arg(long, value_name = "POLICY", help_heading = "Task")]
+    #[arg(long, value_name = "POLICY", value_parser = overlap, help_heading = "Task")]
     pub overlap: Option<Overlap>,
 
     /// Wait a random time up to this long before anything else
@@ -158,6 +159,11 @@ impl Invocation {
         let parts = parts.into_iter().chain(self.query.iter().map(String::as_str));
         Some(fnv32(parts.flat_map(|part| part.bytes().chain([0]))))
     }
+}
+
+/// An overlap policy; clap itself shows what was found.
+fn overlap(text: &str) -> Result<Overlap, String> {
+    text.parse().map_err(|unknown: UnknownWord| unknown.expected())
 }
 
 /// Whether a name can be a task's: it becomes a file name and a metric label.

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use thiserror::Error;
@@ -91,6 +91,13 @@ impl SecretFiles {
     /// The mode of a file that others can read.
     fn exposed_mode(&self, path: &Path, file: &File) -> io::Result<Option<u32>> {
         let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        // A device such as /dev/null holds no secret, whoever may read it.
+        if metadata.file_type().is_char_device() {
+            return Ok(None);
+        }
         let mode = metadata.permissions().mode() & 0o777;
         let (group, others) = (mode >> 3 & 0o7, mode & 0o7);
         if (group, others) == (0, 0) {
@@ -156,6 +163,11 @@ mod tests {
             assert!(error.is_invalid() && !error.is_missing(), "{error}");
         }
         assert!(SecretFiles::default().read(&dir.path().join("missing")).unwrap_err().is_missing());
+        for (path, reason) in [(dir.path(), "is a directory"), (Path::new("/dev/null"), "the file is empty")]
+        {
+            let error = SecretFiles::default().read(path).unwrap_err().to_string();
+            assert!(error.ends_with(reason), "{error}");
+        }
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! A sync of every organisation, one after the other: each has its own record, lease and failure.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
-use super::{Progress, Scope, Started, SyncCaller, SyncRuns, SyncStopped, SyncWork};
+use super::{
+    Admission, AdmittedSync, Progress, RecordError, Scope, SyncCaller, SyncRuns, SyncStopped, SyncWork,
+};
+use crate::domain::sync_run::SyncRun;
 
 impl SyncRuns {
     /// Does the same work in every organisation, for the sync `id` that all of them belong to.
@@ -25,9 +29,11 @@ impl SyncRuns {
                 trigger: "organisations".to_owned(),
                 idempotency_key: None,
             };
-            let ended = match self.start(request, Arc::clone(work)).await {
-                Ok(Started::Running(running)) => running.ended().await.map_err(|error| error.to_string()),
-                Ok(Started::Before(_)) => Err("was answered before".to_owned()),
+            let ended = match self.admit(request, &**work).await {
+                Ok(Admission::Admitted(sync)) => {
+                    self.run_part(*sync, Arc::clone(work)).await.map_err(|error| error.to_string())
+                }
+                Ok(Admission::Before(_)) => Err("was answered before".to_owned()),
                 Err(error) => Err(error.to_string()),
             };
             let item = format!("organisation {org_id}");
@@ -42,5 +48,15 @@ impl SyncRuns {
         }
         progress.detail = Some(serde_json::json!({ "organisations": runs }));
         Ok(())
+    }
+
+    /// A part runs inside the whole, so that a shutdown which cuts off the whole cuts off the part with it. Boxed,
+    /// because a whole is run by the function that runs its parts.
+    fn run_part<'a>(
+        self: &'a Arc<Self>,
+        sync: AdmittedSync,
+        work: Arc<dyn SyncWork>,
+    ) -> Pin<Box<dyn Future<Output = Result<SyncRun, RecordError>> + Send + 'a>> {
+        Box::pin(self.run(sync, work))
     }
 }

@@ -118,6 +118,21 @@ impl Running {
     }
 }
 
+/// What became of a request for a sync.
+enum Admission {
+    Admitted(Box<AdmittedSync>),
+    /// The same request was answered before, with this.
+    Before(Box<SyncRun>),
+}
+
+/// A sync that is recorded as running and holds its lease, by an order that was sent at `taken`.
+struct AdmittedSync {
+    id: String,
+    scope: Scope,
+    taken: Instant,
+    progress: Progress,
+}
+
 /// The syncs of this process.
 pub struct SyncRuns {
     store: Arc<dyn Store>,
@@ -153,10 +168,24 @@ impl SyncRuns {
         request: SyncCaller,
         work: Arc<dyn SyncWork>,
     ) -> Result<Started, StartError> {
+        match self.admit(request, &*work).await? {
+            Admission::Admitted(sync) => Ok(Started::Running(self.launch(*sync, work))),
+            Admission::Before(run) => Ok(Started::Before(run)),
+        }
+    }
+
+    /// Records the sync as running, unless the request was seen before or another one is running. From here on the
+    /// shutdown knows it.
+    async fn admit(&self, request: SyncCaller, work: &dyn SyncWork) -> Result<Admission, StartError> {
         let (scope, taken) = (request.scope, Instant::now());
-        let run = self.new_run(request, &*work);
+        let run = self.new_run(request, work);
         match retry(|| self.store.begin(&run)).await? {
-            SyncAdmission::Admitted => Ok(Started::Running(self.launch(run.id, scope, work, taken))),
+            SyncAdmission::Admitted => {
+                let progress = Progress::new();
+                self.running().insert(run.id.clone(), progress.noted());
+                let id = run.id;
+                Ok(Admission::Admitted(Box::new(AdmittedSync { id, scope, taken, progress })))
+            }
             SyncAdmission::LeaseHeld(holder) => {
                 Err(StartError::Busy { run_id: holder.id, holder: holder.caller, since: holder.started_at })
             }
@@ -164,7 +193,7 @@ impl SyncRuns {
             SyncAdmission::KeyUsed(first) if first.finished_at.is_none() => {
                 Err(StartError::InProgress { run_id: first.id })
             }
-            SyncAdmission::KeyUsed(first) => Ok(Started::Before(Box::new(first))),
+            SyncAdmission::KeyUsed(first) => Ok(Admission::Before(Box::new(first))),
         }
     }
 
@@ -186,22 +215,14 @@ impl SyncRuns {
         }
     }
 
-    /// Runs a sync that was admitted as a task of its own. From here on the shutdown knows it.
-    fn launch(
-        self: &Arc<Self>,
-        id: String,
-        scope: Scope,
-        work: Arc<dyn SyncWork>,
-        taken: Instant,
-    ) -> Running {
-        let progress = Progress::new();
-        self.running().insert(id.clone(), progress.noted());
+    /// Runs a sync that was admitted as a task of its own.
+    fn launch(self: &Arc<Self>, sync: AdmittedSync, work: Arc<dyn SyncWork>) -> Running {
         let (send, ended) = oneshot::channel();
-        let (runs, run_id) = (Arc::clone(self), id.clone());
+        let (runs, id, run_id) = (Arc::clone(self), sync.id.clone(), sync.id.clone());
         // A child of the request that asked: its lines tell the same trace.
         let span = tracing::error_span!("sync", run_id);
         let task = async move {
-            let ended = runs.run(&run_id, scope, work, taken, progress).await;
+            let ended = runs.run(sync, work).await;
             if let Err(error) = &ended {
                 tracing::error!(run_id, %error, "the end of a sync could not be recorded");
             }
@@ -254,11 +275,10 @@ impl SyncRuns {
         if tokio::time::timeout(grace, all).await.is_ok() {
             return Ok(0);
         }
+        let cut = tasks.len();
         tasks.shutdown().await;
-        // What a sync of every organisation started meanwhile.
-        let mut tasks = std::mem::take(&mut *self.tasks());
-        tasks.shutdown().await;
-        self.record_cut_off().await
+        self.record_cut_off().await?;
+        Ok(cut)
     }
 
     fn running(&self) -> MutexGuard<'_, HashMap<String, watch::Receiver<SyncProgress>>> {

@@ -6,9 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
-use tokio::time::Instant;
 
-use super::{Progress, RecordError, Scope, SyncRuns, SyncWork};
+use super::{AdmittedSync, Progress, RecordError, Scope, SyncRuns, SyncWork};
 use crate::domain::sync_run::{SyncProgress, SyncRun};
 use crate::lease::{Lease, WorkEnd, keep};
 use crate::store::StoreError;
@@ -48,12 +47,11 @@ impl SyncRuns {
     /// Does the work of a sync that was admitted, and records its end.
     pub(super) async fn run(
         self: &Arc<Self>,
-        id: &str,
-        scope: Scope,
+        sync: AdmittedSync,
         work: Arc<dyn SyncWork>,
-        taken: Instant,
-        progress: Progress,
     ) -> Result<SyncRun, RecordError> {
+        let AdmittedSync { id, scope, taken, progress } = sync;
+        let id = id.as_str();
         let noted = progress.noted();
         let lease = SyncLease { runs: self, id, noted: noted.clone() };
         let stopped = |error: &str| SyncProgress { error: Some(error.to_owned()), ..noted.borrow().clone() };
@@ -98,15 +96,15 @@ impl SyncRuns {
         Ok(run)
     }
 
-    /// Records the syncs that were cut off as failed, with what they had done. Answers how many.
-    pub(super) async fn record_cut_off(&self) -> Result<usize, RecordError> {
+    /// Records the syncs that were cut off as failed, with what they had done.
+    pub(super) async fn record_cut_off(&self) -> Result<(), RecordError> {
         let cut: Vec<_> = self.running().drain().collect();
         for (id, noted) in &cut {
             let error = Some("the server was stopped before the sync ended".to_owned());
             let progress = SyncProgress { error, mark: None, ..noted.borrow().clone() };
             self.store.finish(id, &progress, self.clock.now()).await?;
         }
-        Ok(cut.len())
+        Ok(())
     }
 
     /// Until when a lease is held whose sign of life is sent now.

@@ -27,7 +27,7 @@ impl From<RequestError> for Failure {
 
 /// A word that is no path is probably a mistyped command.
 fn of_endpoint(endpoint: &str) -> String {
-    match nearest(endpoint, COMMANDS) {
+    match nearest(endpoint, COMMANDS.into_iter().filter(|command| *command != "help")) {
         Some(command) => format!("did you mean the command `{command}`?"),
         None if endpoint.contains("://") => "the host belongs into API_BASE_URL or api.base_url".to_owned(),
         None => "for example /api/v1/statistics/sync/daily".to_owned(),
