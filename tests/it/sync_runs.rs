@@ -18,6 +18,7 @@ use qs_scheduler::clock::{SharedClock, Simulated};
 use qs_scheduler::counters::{Counter, Counters, CountersError, Cursor, Mark, Page, Touched};
 use qs_scheduler::domain::entry::EntryBase;
 use qs_scheduler::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent};
+use qs_scheduler::domain::sync_run::EVERY_ORGANISATION;
 use qs_scheduler::http::business::{Api, codes, router};
 use qs_scheduler::http::edge::{Edge, RateLimiter};
 use qs_scheduler::identity::dev_iam::{Account, DevIam};
@@ -86,7 +87,7 @@ impl Counters for Scripted {
     }
 
     async fn organisations(&self) -> Result<BTreeSet<i64>, CountersError> {
-        Ok(BTreeSet::new())
+        Ok(BTreeSet::from([1]))
     }
 
     async fn forget(&self, _: Timestamp) -> Result<u64, CountersError> {
@@ -258,6 +259,23 @@ async fn a_sync_that_outlives_the_grace_is_recorded_as_failed() {
     let run = server.store.find(1, &id).await.unwrap().unwrap();
     assert_eq!(run.status.as_str(), "failed");
     assert!(run.progress.error.unwrap().contains("stopped before the sync ended"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sync_of_all_organisations_that_is_cut_off_takes_its_part_with_it() {
+    let server = start(Then::Empty, LONG, Duration::from_millis(1)).await;
+    let reply = server.sync(&[("Prefer", "respond-async")], "?org=all").await.unwrap();
+    assert_eq!(reply.status, StatusCode::ACCEPTED, "{:?}", reply.body);
+    server.reading().await;
+    server.stop.send(()).unwrap();
+    server.served.await.unwrap();
+    let id = reply.data()["run_id"].as_str().unwrap();
+    let whole = server.store.find(EVERY_ORGANISATION, id).await.unwrap().unwrap();
+    let [part] = server.store.recent(1, None, None, 10).await.unwrap().try_into().unwrap();
+    for run in [whole, part] {
+        assert_eq!((run.status.as_str(), run.progress.failed), ("failed", 0), "{run:?}");
+        assert!(run.progress.error.unwrap().contains("stopped before the sync ended"));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
