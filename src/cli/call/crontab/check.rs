@@ -67,15 +67,19 @@ pub(super) async fn run(
         runner: args.source.reading.runner,
         secret: lint::secret_lines(&crontab),
     };
-    match if args.json { Format::Json } else { args.format } {
-        Format::Text => output.data(&checked.text(output.colour && output.stdout_is_terminal))?,
-        Format::Json => output.json(&checked.json())?,
-        Format::Sarif => output.json(&checked.sarif())?,
-        Format::Github => output.data(&checked.github())?,
-    }
+    print(&checked, args, output)?;
     let errors = checked.count(Severity::Error);
     if errors == 0 {
         return Ok(());
     }
     Err(Failure::new(Exit::Config, format!("{}: {}", source::shown(path), plural(errors, "error"))))
+}
+
+fn print(checked: &report::Checked<'_>, args: &CheckArgs, output: Output) -> Result<(), Failure> {
+    match if args.json { Format::Json } else { args.format } {
+        Format::Text => output.data(&checked.text(output.colour && output.stdout_is_terminal)),
+        Format::Json => output.json(&checked.json()),
+        Format::Sarif => output.json(&checked.sarif()),
+        Format::Github => output.data(&checked.github()),
+    }
 }
