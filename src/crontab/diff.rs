@@ -115,9 +115,12 @@ pub fn diff(old: &Crontab, new: &Crontab, from: Timestamp, to: Timestamp) -> Vec
     let mut found = Vec::new();
     for entry in new.entries() {
         let (task, new) = (key(entry, &new_secret), side(entry, &new_secret));
-        let same =
+        let with_the_same_entry =
             |(other, old): &(String, Side)| *other == task && Side { line: old.line, ..new.clone() } == *old;
-        let at = olds.iter().position(same).or_else(|| olds.iter().position(|(other, _)| *other == task));
+        let at = olds
+            .iter()
+            .position(with_the_same_entry)
+            .or_else(|| olds.iter().position(|(other, _)| *other == task));
         let old = at.map(|at| olds.remove(at).1);
         let kind = match &old {
             None => Kind::Added,

@@ -73,7 +73,7 @@ fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>
     if *algorithm != Algorithm::ES256 {
         return Err(ErrorKind::InvalidAlgorithm.into());
     }
-    same(AlgorithmFamily::Ec, key.family())?;
+    expect_family(AlgorithmFamily::Ec, key.family())?;
     let pair =
         EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key.as_bytes(), &SystemRandom::new())
             .map_err(|_| ErrorKind::InvalidEcdsaKey)?;
@@ -84,17 +84,17 @@ fn signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     match (algorithm, key.kind()) {
         (Algorithm::ES256, DecodingKeyKind::SecretOrDer(point)) => {
-            same(AlgorithmFamily::Ec, key.family())?;
+            expect_family(AlgorithmFamily::Ec, key.family())?;
             Ok(Box::new(Es256Verifier(UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point.clone()))))
         }
         (Algorithm::RS256, DecodingKeyKind::RsaModulusExponent { n, e }) => {
-            same(AlgorithmFamily::Rsa, key.family())?;
+            expect_family(AlgorithmFamily::Rsa, key.family())?;
             Ok(Box::new(Rs256Verifier(RsaPublicKeyComponents { n: n.clone(), e: e.clone() })))
         }
         _ => Err(ErrorKind::InvalidAlgorithm.into()),
     }
 }
 
-fn same(expected: AlgorithmFamily, found: AlgorithmFamily) -> Result<()> {
+fn expect_family(expected: AlgorithmFamily, found: AlgorithmFamily) -> Result<()> {
     if expected == found { Ok(()) } else { Err(ErrorKind::InvalidKeyFormat.into()) }
 }

@@ -241,11 +241,11 @@ impl Curl {
             return Err("a call would not take its arguments".to_owned());
         };
         let invocation = &read.line.invocation;
-        let same = read.arguments == words[1..]
+        let unchanged = read.arguments == words[1..]
             && invocation.endpoint.as_ref() == Some(&self.path)
             && invocation.data == self.data
             && invocation.method() == method;
-        leave_if(!same, "a call would read its arguments in another way")?;
+        leave_if(!unchanged, "a call would read its arguments in another way")?;
         Ok((command, self.server))
     }
 }

@@ -128,8 +128,8 @@ impl Install<'_> {
             .binary
             .as_ref()
             .is_some_and(|new| !is_in_place(current_binary.as_ref(), &new.sha256, BINARY_MODE));
-        let same = is_in_place(current.as_ref(), &version.crontab_sha256, CRONTAB_MODE) && !new_binary;
-        if same && !self.order.force {
+        let unchanged = is_in_place(current.as_ref(), &version.crontab_sha256, CRONTAB_MODE) && !new_binary;
+        if unchanged && !self.order.force {
             self.steps.ok("compare", "unchanged");
             self.purge_legacy(&version);
             return Ok(Outcome::Unchanged);

@@ -31,8 +31,8 @@ impl Install<'_> {
         };
         // A backup of what is in force again helps nobody; one that stays does no harm either.
         drop(self.history.forget(backup.number));
-        let told = if done.is_empty() { "nothing had been changed".to_owned() } else { done.join("; ") };
-        self.steps.ok("roll-back", told);
+        let what = if done.is_empty() { "nothing had been changed".to_owned() } else { done.join("; ") };
+        self.steps.ok("roll-back", what);
         let was_there = backup.crontab != Before::Absent;
         if was_there && !done.is_empty() && !matches!(reason, DeployError::Stopped(_)) {
             self.prove_old(ready).await;

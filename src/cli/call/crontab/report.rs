@@ -160,10 +160,10 @@ fn excerpt(line: &str, problem: &Problem, paint: &dyn Fn(&str) -> String) -> Str
     let from = start.saturating_sub(WIDTH / 2).min(shown.len().saturating_sub(WIDTH));
     let text: String = shown[from..].iter().take(WIDTH).collect();
     let cut = if shown.len() > from + WIDTH { "…" } else { "" };
-    let begun = if from > 0 { "…" } else { "" };
-    let mut excerpt = format!("    {begun}{text}{cut}\n");
+    let ellipsis = if from > 0 { "…" } else { "" };
+    let mut excerpt = format!("    {ellipsis}{text}{cut}\n");
     if !problem.columns.is_empty() {
-        let indent = start - from + begun.chars().count();
+        let indent = start - from + ellipsis.chars().count();
         let length = (end - start).clamp(1, WIDTH - (start - from).min(WIDTH - 1));
         excerpt = format!("{excerpt}    {}{}\n", " ".repeat(indent), paint(&"^".repeat(length)));
     }
