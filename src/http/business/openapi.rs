@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
-use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::{OpenApi, RefOr, Schema};
 
 use super::sync_replies::{SyncAccepted, SyncInTheWay, SyncReply};
+use crate::http::edge::openapi::keyword;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -44,8 +44,7 @@ pub(super) fn rules(document: &mut OpenApi) {
     let any_of = |document: &mut OpenApi, body: &str, rules: Value| {
         let schemas = document.components.as_mut().map(|components| &mut components.schemas);
         if let Some(RefOr::T(Schema::Object(body))) = schemas.and_then(|schemas| schemas.get_mut(body)) {
-            // What stands among the extensions is written beside the fields.
-            body.extensions = Some(Extensions::from_iter([("anyOf", rules)]));
+            body.extensions = Some(keyword("anyOf", rules));
         }
     };
     any_of(document, "DailyInput", json!([given(&["start_date", "end_date"]), neither]));

@@ -170,17 +170,10 @@ mod tests {
             ("id", id()),
             ("key", key()),
             ("word", word()),
-            ("day", day()),
-            ("instant", instant()),
-            ("number", number()),
-            ("flag", flag()),
-            ("page", page()),
-            ("page_size", page_size()),
-            ("idempotency_key", idempotency_key()),
         ] {
             let written = serde_json::to_value(&schema).unwrap();
-            let mut says = ["enum", "oneOf", "pattern", "format", "maximum"].iter();
-            assert!(says.any(|word| written.get(word).is_some()), "{name}: {written}");
+            let says = ["enum", "oneOf", "pattern"].map(|word| written.get(word).is_some());
+            assert!(says.contains(&true), "{name}: {written}");
         }
         let written = serde_json::to_value(org()).unwrap();
         assert_eq!(written["oneOf"][0]["maximum"], json!(i64::MAX), "{written}");

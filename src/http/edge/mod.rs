@@ -25,6 +25,7 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::Modify;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::identity::Verifier;
@@ -63,10 +64,9 @@ where
 {
     let mut document = routes.get_openapi().clone();
     document.merge(own_routes().into_openapi());
+    openapi::Completion { open }.modify(&mut document);
     // Maps with texts as their keys: they always have a JSON form.
-    let mut document = serde_json::to_value(document).unwrap_or_default();
-    openapi::complete(&mut document, open);
-    document
+    serde_json::to_value(document).unwrap_or_default()
 }
 
 /// The whole API of a program: its routes and those that every program has.

@@ -10,8 +10,16 @@ mod serve;
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use utoipa::Modify;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::schema::{Object, OneOfBuilder, SchemaType, Type};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{OpenApi, RefOr, Required, Schema};
 
 pub(super) use serve::{Served, router};
+
+pub(in crate::http) use responses::keyword;
 
 /// On an operation whose fields may stand in the query as well as in the body.
 const QUERY_OR_BODY: &str = "x-query-or-body";
@@ -23,106 +31,139 @@ const TAGS: [(&str, &str); 2] = [
 ];
 const OBSERVATION: &str = "observation";
 
-/// Completes what was collected from the routes. `open`: those that observe the program need no token.
-pub(super) fn complete(document: &mut Value, open: bool) {
-    let mut schemas = document["components"]["schemas"].take();
-    let mut bodies = BTreeSet::new();
-    for (path, item) in fields(document.get_mut("paths")) {
-        for (_, operation) in fields(Some(item)) {
-            if open && items(&operation["tags"]).any(|tag| tag == OBSERVATION) {
-                operation["security"] = json!([{}]);
-            }
-            let mut parameters: Vec<Value> = items(&operation["parameters"]).cloned().collect();
-            keys_in_path(path, &mut parameters);
-            if let Some(body) = body(operation) {
-                if operation[QUERY_OR_BODY] == true {
-                    parameters.extend(fields_in_query(&schemas[&body]));
+const JSON: &str = "application/json";
+
+/// Completes what was collected from the routes.
+pub(super) struct Completion {
+    /// The routes that observe the program need no token.
+    pub(super) open: bool,
+}
+
+impl Modify for Completion {
+    fn modify(&self, document: &mut OpenApi) {
+        let components = document.components.get_or_insert_default();
+        let mut bodies = BTreeSet::new();
+        for (path, item) in &mut document.paths.paths {
+            for operation in operations(item) {
+                if self.open && operation.tags.iter().flatten().any(|tag| tag == OBSERVATION) {
+                    operation.security = Some(vec![SecurityRequirement::default()]);
                 }
-                bodies.insert(body);
+                keys_in_path(path, operation);
+                if let Some(body) = body(operation) {
+                    if marked(operation, QUERY_OR_BODY) {
+                        fields_in_query(operation, components.schemas.get(&body));
+                    }
+                    bodies.insert(body);
+                }
+                responses::complete(operation);
             }
-            if !parameters.is_empty() {
-                operation["parameters"] = parameters.into();
-            }
-            responses::complete(operation);
         }
+        for body in bodies {
+            components.schemas.entry(body).and_modify(optional_or_null);
+        }
+        components.schemas.insert("Error".to_owned(), responses::error().into());
+        components.add_security_scheme("bearer", bearer());
+        describe_tags(document);
     }
-    for body in bodies {
-        optional_or_null(&mut schemas[body]);
-    }
-    schemas["Error"] = responses::error();
-    document["components"]["schemas"] = schemas;
-    document["components"]["securitySchemes"] = json!({ "bearer": {
-        "type": "http", "scheme": "bearer", "bearerFormat": "JWT",
-        "description": "A token of the IAM, signed with RS256 or ES256.",
-    }});
-    describe_tags(document);
 }
 
-fn fields(object: Option<&mut Value>) -> impl Iterator<Item = (&String, &mut Value)> {
-    object.and_then(Value::as_object_mut).into_iter().flatten()
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
 }
 
-fn items(list: &Value) -> impl Iterator<Item = &Value> {
-    list.as_array().into_iter().flatten()
+fn marked(operation: &Operation, mark: &str) -> bool {
+    operation.extensions.as_ref().is_some_and(|marks| marks.get(mark) == Some(&Value::Bool(true)))
 }
 
 /// A variable part of the path of which nothing is said is the key of a row.
-fn keys_in_path(path: &str, parameters: &mut Vec<Value>) {
+fn keys_in_path(path: &str, operation: &mut Operation) {
+    let said = |parameter: &RefOr<Parameter>, name: &str| match parameter {
+        RefOr::T(parameter) => parameter.name == name && parameter.parameter_in == ParameterIn::Path,
+        RefOr::Ref(_) => false,
+    };
     let names = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     for (at, name) in names.enumerate() {
-        if !parameters.iter().any(|parameter| parameter["name"] == name && parameter["in"] == "path") {
+        if !operation.parameters.iter().flatten().any(|parameter| said(parameter, name)) {
             let key = json!({ "type": "integer", "format": "int64", "minimum": 1 });
-            let parameter = json!({ "name": name, "in": "path", "description": "The id.", "required": true, "schema": key });
-            parameters.insert(at, parameter);
+            let parameter = ParameterBuilder::new()
+                .name(name)
+                .parameter_in(ParameterIn::Path)
+                .required(Required::True)
+                .description(Some("The id."))
+                .schema(Some(schema::schema(key)));
+            operation.parameters.get_or_insert_default().insert(at, parameter.build().into());
         }
     }
 }
 
 /// The name of the schema that the body of an operation has.
-fn body(operation: &Value) -> Option<String> {
-    let schema = operation.pointer("/requestBody/content/application~1json/schema")?;
-    let mut choices = std::iter::once(schema).chain(items(&schema["oneOf"]));
-    let name = choices.find_map(|choice| choice["$ref"].as_str()?.strip_prefix("#/components/schemas/"));
-    name.map(str::to_owned)
-}
-
-/// The fields of the body as parameters of the query.
-fn fields_in_query(body: &Value) -> impl Iterator<Item = Value> {
-    body["properties"].as_object().into_iter().flatten().map(|(name, schema)| {
-        let mut schema = schema.clone();
-        let description = schema.as_object_mut().and_then(|schema| schema.remove("description"));
-        let description = description.unwrap_or_else(|| "".into());
-        json!({ "name": name, "in": "query", "description": description, "required": false, "schema": schema })
+fn body(operation: &Operation) -> Option<String> {
+    let RefOr::T(body) = operation.request_body.as_ref()? else { return None };
+    let RefOr::T(content) = body.content.get(JSON)? else { return None };
+    let schema = content.schema.as_ref()?;
+    let choices = match schema {
+        RefOr::T(Schema::OneOf(choices)) => choices.items.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    choices.iter().find_map(|choice| match choice {
+        RefOr::Ref(named) => named.ref_location.strip_prefix("#/components/schemas/").map(str::to_owned),
+        RefOr::T(_) => None,
     })
 }
 
-/// What a body need not hold may be null as well.
-fn optional_or_null(body: &mut Value) {
-    let required = body["required"].clone();
-    for (name, property) in fields(body.get_mut("properties")) {
-        let nullable = property["type"].is_array();
-        if nullable || items(&required).any(|required| required == name) {
-            continue;
-        }
-        if property["oneOf"].is_null() {
-            *property = json!({ "oneOf": [property.take()] });
-        }
-        if let Some(choices) = property["oneOf"].as_array_mut() {
-            choices.push(json!({ "type": "null" }));
-        }
-        if property["description"].is_null() {
-            property["description"] = "".into();
-        }
+/// The fields of the body as parameters of the query.
+fn fields_in_query(operation: &mut Operation, body: Option<&RefOr<Schema>>) {
+    let Some(RefOr::T(Schema::Object(body))) = body else { return };
+    for (name, schema) in &body.properties {
+        let mut schema = schema.clone();
+        let description = match &mut schema {
+            RefOr::T(Schema::OneOf(choices)) => choices.description.take(),
+            RefOr::T(Schema::Object(object)) => object.description.take(),
+            _ => None,
+        };
+        let parameter = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Query)
+            .required(Required::False)
+            .description(Some(description.unwrap_or_default()))
+            .schema(Some(schema));
+        operation.parameters.get_or_insert_default().push(parameter.build().into());
     }
 }
 
-fn describe_tags(document: &mut Value) {
-    let mut tags: Vec<Value> = items(&document["tags"]).cloned().collect();
+/// What a body need not hold may be null as well.
+fn optional_or_null(body: &mut RefOr<Schema>) {
+    let RefOr::T(Schema::Object(body)) = body else { return };
+    for (name, property) in &mut body.properties {
+        let nullable =
+            matches!(property, RefOr::T(Schema::Object(Object { schema_type: SchemaType::Array(_), .. })));
+        if nullable || body.required.contains(name) {
+            continue;
+        }
+        let mut choices = match property.clone() {
+            RefOr::T(Schema::OneOf(choices)) => choices,
+            one => OneOfBuilder::new().item(one).build(),
+        };
+        choices.items.push(Object::with_type(Type::Null).into());
+        choices.description.get_or_insert_default();
+        *property = Schema::OneOf(choices).into();
+    }
+}
+
+fn bearer() -> SecurityScheme {
+    let http = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .description(Some("A token of the IAM, signed with RS256 or ES256."));
+    SecurityScheme::Http(http.build())
+}
+
+fn describe_tags(document: &mut OpenApi) {
+    let tags = document.tags.get_or_insert_default();
     for (name, description) in TAGS {
-        match tags.iter_mut().find(|tag| tag["name"] == name) {
-            Some(tag) => tag["description"] = description.into(),
-            None => tags.push(json!({ "name": name, "description": description })),
+        match tags.iter_mut().find(|tag| tag.name == name) {
+            Some(tag) => tag.description = Some(description.to_owned()),
+            None => tags.push(TagBuilder::new().name(name).description(Some(description)).build()),
         }
     }
-    document["tags"] = tags.into();
 }

@@ -1,8 +1,16 @@
 //! What the replies of all operations have in common: the envelope, the refusals, the headers.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
-use super::fields;
+use serde_json::Value;
+use utoipa::openapi::extensions::Extensions;
+use utoipa::openapi::header::{Header, HeaderBuilder};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{AllOfBuilder, Object, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::security::SecurityRequirement;
+use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder, Schema};
+
+use super::{JSON, marked};
 
 /// On an operation whose replies have no envelope.
 const UNWRAPPED: &str = "x-unwrapped";
@@ -10,29 +18,30 @@ const UNWRAPPED: &str = "x-unwrapped";
 const RETRY_AFTER: &str = "Retry-After";
 
 /// Adds to an operation what it does not say itself.
-pub(super) fn complete(operation: &mut Value) {
-    let protected = operation["security"] != json!([{}]);
+pub(super) fn complete(operation: &mut Operation) {
+    let protected = operation.security != Some(vec![SecurityRequirement::default()]);
     if protected {
-        operation["security"] = json!([{ "bearer": [] }]);
+        operation.security = Some(vec![SecurityRequirement::new("bearer", [""; 0])]);
     }
+    let unwrapped = marked(operation, UNWRAPPED);
     refusals(operation, protected);
-    let unwrapped = operation[UNWRAPPED] == true;
-    for (status, response) in fields(operation.get_mut("responses")) {
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
         let success = status.starts_with('2');
-        let own = unwrapped && (success || response["content"].is_object());
+        let own = unwrapped && (success || !response.content.is_empty());
         if !own {
             envelope(success, response);
         }
         // A reply of its own with 503 (`/ready`) is an answer, not a refusal.
         let passes = !own && matches!(status.as_str(), "429" | "503");
-        headers(&mut response["headers"], passes, protected && status == "401");
+        headers(&mut response.headers, passes, protected && status == "401");
     }
 }
 
 /// The refusals that do not depend on what is asked.
-fn refusals(operation: &mut Value, protected: bool) {
-    let body = operation["requestBody"].is_object();
-    let input = body || operation["parameters"].is_array();
+fn refusals(operation: &mut Operation, protected: bool) {
+    let body = operation.request_body.is_some();
+    let input = body || operation.parameters.as_ref().is_some_and(|all| !all.is_empty());
     for (possible, status, description) in [
         (input, "400", "The input does not make sense; the message names the field."),
         (protected, "401", "There is no token, or it does not count."),
@@ -42,69 +51,88 @@ fn refusals(operation: &mut Value, protected: bool) {
         (true, "500", "A defect, or a database that does not answer."),
         (true, "503", "No answer within the deadline, or the keys of the IAM could not be fetched."),
     ] {
-        if possible && operation["responses"][status].is_null() {
-            operation["responses"][status] = json!({ "description": description });
+        if possible {
+            let refusal = || ResponseBuilder::new().description(description).build().into();
+            operation.responses.responses.entry(status.to_owned()).or_insert_with(refusal);
         }
     }
 }
 
 /// Puts what a handler says about its data into the envelope.
-fn envelope(success: bool, response: &mut Value) {
-    let data = response.pointer("/content/application~1json/schema").cloned();
-    let error = json!({ "$ref": "#/components/schemas/Error" });
-    let schema = match (success, data) {
-        (true, data) => done(&data.unwrap_or_else(|| json!({}))),
-        (false, None) => error,
-        (false, Some(data)) => json!({ "allOf": [error, { "properties": { "data": data } }] }),
+fn envelope(success: bool, response: &mut Response) {
+    let data = match response.content.swap_remove(JSON) {
+        Some(RefOr::T(content)) => content.schema,
+        _ => None,
     };
-    response["content"] = json!({ "application/json": { "schema": schema } });
+    let error = Ref::from_schema_name("Error");
+    let schema: RefOr<Schema> = match (success, data) {
+        (true, data) => done(data.unwrap_or_else(|| any().into())).into(),
+        (false, None) => error.into(),
+        (false, Some(data)) => AllOfBuilder::new().item(error).item(any().property("data", data)).into(),
+    };
+    response.content.clear();
+    response.content.insert(JSON.to_owned(), Content::new(Some(schema)).into());
 }
 
 /// The envelope of what was done.
-fn done(data: &Value) -> Value {
-    json!({
-        "type": "object",
-        "required": ["code", "message", "data", "request_id"],
-        "properties": {
-            "code": { "const": 200 },
-            "message": { "type": "string", "const": "success" },
-            "data": data,
-            "request_id": { "type": "string" },
-        },
-    })
+fn done(data: RefOr<Schema>) -> Object {
+    ObjectBuilder::new()
+        .property("code", any().extensions(Some(keyword("const", 200))))
+        .property("message", text().extensions(Some(keyword("const", "success"))))
+        .property("data", data)
+        .property("request_id", text())
+        .required("code")
+        .required("message")
+        .required("data")
+        .required("request_id")
+        .build()
 }
 
 /// The envelope of everything that was not done.
-pub(super) fn error() -> Value {
-    let (code, message) = ("Stable: programs may rely on it.", "What was wrong and where, for people.");
+pub(super) fn error() -> Object {
+    let code = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(100_000));
     let data = "What was done all the same, or what stood in the way.";
-    json!({
-        "type": "object",
-        "description": "Something was not done.",
-        "required": ["code", "message", "request_id"],
-        "properties": {
-            "code": { "type": "integer", "description": code, "minimum": 100_000 },
-            "message": { "type": "string", "description": message },
-            "data": { "description": data },
-            "request_id": { "type": "string" },
-        },
-    })
+    ObjectBuilder::new()
+        .description(Some("Something was not done."))
+        .property("code", code.description(Some("Stable: programs may rely on it.")))
+        .property("message", text().description(Some("What was wrong and where, for people.")))
+        .property("data", any().description(Some(data)))
+        .property("request_id", text())
+        .required("code")
+        .required("message")
+        .required("request_id")
+        .build()
 }
 
-fn headers(headers: &mut Value, passes: bool, unauthorized: bool) {
+fn headers(headers: &mut BTreeMap<String, RefOr<Header>>, passes: bool, unauthorized: bool) {
     let id = "The caller's own id if it was harmless, or a new one.";
-    headers["X-Request-Id"] = header(id, &json!({ "type": "string" }));
-    if passes || headers[RETRY_AFTER].is_object() {
-        let seconds = json!({ "type": "integer", "minimum": 1 });
-        headers[RETRY_AFTER] = header("Seconds until another attempt makes sense.", &seconds);
+    headers.insert("X-Request-Id".to_owned(), header(id, text()));
+    if passes || headers.contains_key(RETRY_AFTER) {
+        let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1));
+        headers.insert(RETRY_AFTER.to_owned(), header("Seconds until another attempt makes sense.", seconds));
     }
     if unauthorized {
-        let bearer = json!({ "type": "string", "const": "Bearer" });
-        headers["WWW-Authenticate"] = header("How to authenticate.", &bearer);
+        let bearer = text().extensions(Some(keyword("const", "Bearer")));
+        headers.insert("WWW-Authenticate".to_owned(), header("How to authenticate.", bearer));
     }
 }
 
 /// A header that is always there.
-fn header(description: &str, schema: &Value) -> Value {
-    json!({ "schema": schema, "description": description, "required": true })
+fn header(description: &str, schema: ObjectBuilder) -> RefOr<Header> {
+    let header = HeaderBuilder::new().description(Some(description)).schema(Some(schema));
+    RefOr::T(header.extensions(Some(keyword("required", true))).build())
+}
+
+fn text() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(Type::String)
+}
+
+/// Whatever there may be.
+fn any() -> ObjectBuilder {
+    ObjectBuilder::new().schema_type(SchemaType::AnyValue)
+}
+
+/// A keyword for which there is no field: what stands among the extensions is written beside the fields.
+pub(in crate::http) fn keyword(name: &str, value: impl Into<Value>) -> Extensions {
+    Extensions::from_iter([(name, value)])
 }

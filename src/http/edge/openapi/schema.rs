@@ -61,3 +61,27 @@ pub fn page_size() -> RefOr<Schema> {
 pub fn idempotency_key() -> RefOr<Schema> {
     schema(json!({ "type": "string", "minLength": 1, "maxLength": 255, "pattern": IDEMPOTENCY_KEY }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_schema_says_what_was_written() {
+        for (name, schema) in [
+            ("words", words(["a"])),
+            ("day", day()),
+            ("instant", instant()),
+            ("number", number()),
+            ("flag", flag()),
+            ("page", page()),
+            ("page_size", page_size()),
+            ("idempotency_key", idempotency_key()),
+        ] {
+            let written = serde_json::to_value(&schema).unwrap();
+            let says =
+                ["enum", "oneOf", "pattern", "format", "maximum"].map(|word| written.get(word).is_some());
+            assert!(says.contains(&true), "{name}: {written}");
+        }
+    }
+}
