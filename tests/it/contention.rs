@@ -26,18 +26,20 @@ fn once() -> NewPlan {
     NewPlan { scale_code: "PHQ9".to_owned(), schedule_type: ScheduleType::ByDay, fields }
 }
 
-/// Rows of these tables stay as they are, as if another caller were always quicker.
-async fn freeze(db: &Db) {
+/// Rows of these tables stay as they are, as if another caller were always quicker. Each round has triggers of its own:
+/// a connection that has not heard of a dropped one refuses another of that name.
+async fn freeze(db: &Db, round: u32) {
     for table in ["assessment_plan", "assessment_task"] {
-        let trigger =
-            format!("create trigger frozen_{table} before update on {table} begin select raise(ignore); end");
+        let trigger = format!(
+            "create trigger frozen_{table}_{round} before update on {table} begin select raise(ignore); end"
+        );
         db.execute(sql(trigger)).await.unwrap();
     }
 }
 
-async fn thaw(db: &Db) {
+async fn thaw(db: &Db, round: u32) {
     for table in ["assessment_plan", "assessment_task"] {
-        db.execute(sql(format!("drop trigger frozen_{table}"))).await.unwrap();
+        db.execute(sql(format!("drop trigger frozen_{table}_{round}"))).await.unwrap();
     }
 }
 
@@ -52,14 +54,14 @@ async fn what_keeps_changing_is_a_state_and_no_lack_of_ids() {
         assert!(matches!(error, PlanError::State { .. }), "{error:?}");
         assert_eq!(error.to_string(), format!("{what} keeps changing"));
     };
-    freeze(&db).await;
+    freeze(&db, 1).await;
     changing(plans.stop(1, plan, PlanEvent::Pause).await.unwrap_err(), &format!("plan {plan}"));
     changing(plans.apply(1, task, TaskEvent::Cancel).await.unwrap_err(), &format!("task {task}"));
-    thaw(&db).await;
+    thaw(&db, 1).await;
     plans.stop(1, plan, PlanEvent::Pause).await.unwrap();
-    freeze(&db).await;
+    freeze(&db, 2).await;
     changing(plans.resume(1, plan, [].into()).await.unwrap_err(), &format!("plan {plan}"));
-    thaw(&db).await;
+    thaw(&db, 2).await;
     plans.resume(1, plan, [].into()).await.unwrap();
 
     // As if every id that is drawn were taken.
