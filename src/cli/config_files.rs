@@ -1,5 +1,6 @@
 //! Configuration files as every program finds them, and the rule that a secret makes a file a secret.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use directories::ProjectDirs;
@@ -12,32 +13,46 @@ use crate::secret::file::{SecretFileError, SecretFiles};
 /// Directory of the system's configuration.
 pub const SYSTEM: &str = "/etc/qs-server";
 
+/// What was found of the configuration.
+#[derive(Default)]
+pub struct Found {
+    /// The files, weakest first.
+    pub files: Vec<ConfigFile>,
+    /// Why the system's file cannot be seen by this user, if it cannot.
+    pub unseen: Option<Failure>,
+}
+
 /// The files to read, weakest first: the one that is named, or the system's and the user's as far as they exist.
 ///
 /// # Errors
 /// A named file that cannot be read (66), or one that is there and cannot be read (78): it must not silently leave the
-/// defaults in force.
-pub fn read(named: Option<&Path>, name: &str) -> Result<Vec<ConfigFile>, Failure> {
+/// defaults in force. The system's file that this user may not see is told apart: the user's own settings may suffice.
+pub fn read(named: Option<&Path>, name: &str) -> Result<Found, Failure> {
     let unreadable = |exit, path: &Path, error: &std::io::Error| {
         Failure::new(exit, format!("configuration {}: {error}", path.display()))
     };
     if let Some(path) = named {
         let file = ConfigFile::read(path).map_err(|error| unreadable(Exit::NoInput, path, &error))?;
-        return Ok(vec![file]);
+        return Ok(Found { files: vec![file], unseen: None });
     }
+    let system = Path::new(SYSTEM).join(name);
     let user = ProjectDirs::from("", "", "qs-scheduler").map(|user| user.config_dir().join(name));
-    let mut files = Vec::new();
-    for path in [Some(Path::new(SYSTEM).join(name)), user].into_iter().flatten() {
-        match ConfigFile::read(&path) {
-            Ok(file) => files.push(file),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+    let mut found = Found::default();
+    for path in [Some(&system), user.as_ref()].into_iter().flatten() {
+        match ConfigFile::read(path) {
+            Ok(file) => found.files.push(file),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => {
-                return Err(unreadable(Exit::Config, &path, &error)
-                    .with_hint("make it readable for this user, or name another with --config"));
+                let failure = unreadable(Exit::Config, path, &error)
+                    .with_hint("make it readable for this user, or name another with --config");
+                if *path != system || error.kind() != ErrorKind::PermissionDenied {
+                    return Err(failure);
+                }
+                found.unseen = Some(failure);
             }
         }
     }
-    Ok(files)
+    Ok(found)
 }
 
 impl From<ConfigError> for Failure {

@@ -17,7 +17,7 @@ use crate::config::call::CallConfig;
 use crate::domain::duration;
 use crate::domain::outcome::{CallOutcome, TokenSource};
 use crate::domain::retry::{FailureClass, Verdict};
-use crate::files::{self, FileLock};
+use crate::files::FileLock;
 use crate::secret::Redactor;
 
 /// Why there is no token.
@@ -148,7 +148,7 @@ impl TokenKeeper {
     async fn lock(&self, deadline: Instant) -> Result<Option<FileLock>, NoToken> {
         let since = self.clock.now();
         let lock_deadline = deadline.min(Instant::now() + self.config.token.lock_wait);
-        if let Err(error) = files::create_dir(files::parent(&self.file.path), 0o700) {
+        if let Err(error) = self.file.create_directory() {
             warn!(event = "token_not_kept", error = %error, "The directory of the token file cannot be created");
             return Ok(None);
         }

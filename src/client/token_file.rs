@@ -70,7 +70,14 @@ impl TokenFile {
         Self { path: path.into(), allow_insecure }
     }
 
-    /// The lock that a process holds while it logs in. It lives beside the token, in the same private directory.
+    /// Makes the directory of the token, if it is not there. The system's has the configuration of every user in it, so
+    /// root's is open to all: the token and what is beside it are private themselves.
+    pub fn create_directory(&self) -> io::Result<()> {
+        let mode = if files::is_root() { 0o755 } else { 0o700 };
+        files::create_dir(files::parent(&self.path), mode)
+    }
+
+    /// The lock that a process holds while it logs in. It lives beside the token.
     pub fn lock_path(&self) -> PathBuf {
         files::sibling(&self.path, ".lock")
     }

@@ -15,6 +15,8 @@ mod apiserver;
 mod call;
 mod canary;
 #[cfg(feature = "server")]
+mod completions;
+#[cfg(feature = "server")]
 mod conformance;
 #[cfg(feature = "server")]
 mod consistency;
@@ -63,4 +65,6 @@ mod schedule;
 mod statistics_defects;
 #[cfg(feature = "server")]
 mod sync_runs;
+#[cfg(feature = "server")]
+mod system_configuration;
 mod token;

@@ -103,20 +103,15 @@ fn configuration(checks: &mut Checks, settings: &Settings) {
 }
 
 fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) {
-    let dir = |path: &Path, mode| files::create_dir(path, mode).and_then(|()| writable(path));
     for (what, path, mode) in [
         ("log", files::parent(&settings.log_path).to_owned(), 0o750),
         ("state", settings.records_dir(), 0o750),
         ("locks", settings.locks_dir(), 0o700),
         ("metrics", settings.metrics_dir(), 0o755),
-        ("token", files::parent(&settings.token_path).to_owned(), 0o700),
     ] {
-        let result = dir(&path, mode).map(|()| format!("{} is writable", path.display()));
-        checks.of(
-            what,
-            result.map_err(|error| Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display()))),
-        );
+        place(checks, what, &path, files::create_dir(&path, mode));
     }
+    place(checks, "token", files::parent(&settings.token_path), tokens.file.create_directory());
     match tokens.file.read() {
         Ok(Stored::Broken(reason)) => {
             checks.add("token", Mark::Warning, format!("{}: {reason}", settings.token_path.display()));
@@ -124,6 +119,13 @@ fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) {
         Ok(_) => {}
         Err(insecure) => checks.add("token", Mark::Bad(Exit::Config), insecure.to_string()),
     }
+}
+
+/// Whether the directory of `what`, which was just `made`, can be written to.
+fn place(checks: &mut Checks, what: &'static str, path: &Path, made: std::io::Result<()>) {
+    let result = made.and_then(|()| writable(path)).map(|()| format!("{} is writable", path.display()));
+    let failure = |error| Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display()));
+    checks.of(what, result.map_err(failure));
 }
 
 /// Whether a file can be made in `dir`.

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod completions;
 mod config;
 mod crontab;
 mod explain;
@@ -65,7 +66,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: &Env) -> Exit {
 
 async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
     let clock: SharedClock = Arc::new(SystemClock);
-    let settings = || Settings::resolve(env, &cli.invocation, &cli.common);
+    let settings = || -> Result<Settings, Failure> {
+        let settings = Settings::resolve(env, &cli.invocation, &cli.common)?;
+        // A call says it in its log, so that cron does not mail it every time.
+        if let (Some(reason), Some(_)) = (&settings.unseen, &cli.command) {
+            output.note(&format!("warning: {reason}; your own settings are used"));
+        }
+        Ok(settings)
+    };
     match &cli.command {
         None => run::run(&cli.invocation, &cli.call, &settings()?, output, clock).await,
         Some(Command::Token(command)) => token::run(command, &settings()?, output, clock).await,
@@ -76,11 +84,7 @@ async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
         Some(Command::Crontab(command)) => crontab::run(command, env, output, &*clock).await,
         Some(Command::Config(ConfigCommand::Default)) => config::default(output),
         Some(Command::Config(command)) => config::show(command, &settings()?, output),
-        Some(Command::Completions { shell }) => {
-            let mut text = Vec::new();
-            clap_complete::generate(*shell, &mut Cli::command(), PROGRAM, &mut text);
-            output.data(&String::from_utf8_lossy(&text))
-        }
+        Some(Command::Completions { shell }) => output.data(&completions::script(*shell, PROGRAM)),
         Some(Command::Man) => {
             let mut text = Vec::new();
             clap_mangen::Man::new(Cli::command())

@@ -67,6 +67,9 @@ pub(super) async fn run(
     let span = journal.span();
     let call = async {
         debug!(files = ?settings.files, log = %settings.log_path.display(), state = %settings.state_dir.display(), "Settings read");
+        if let Some(reason) = &settings.unseen {
+            warn!(event = "configuration_unseen", reason, "The system's configuration cannot be seen");
+        }
         let request = match request {
             Ok(request) => request,
             Err(error) => return CallReport::without_reply(error.outcome(), error.to_string()),

@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 use directories::ProjectDirs;
 
 use super::options;
-use crate::cli::config_files;
+use crate::cli::config_files::{self, Found};
 use crate::cli::output::Failure;
 use crate::client::transport::{Transport, TransportOptions};
 use crate::client::{Client, ClientSettings};
 use crate::clock::SharedClock;
 use crate::config::call::{CallConfig, SETTINGS};
-use crate::config::{Env, Loaded, load};
+use crate::config::{Env, Loaded, Origin, load};
 use crate::crontab::call_line::Common;
 use crate::crontab::invocation::{Invocation, default_log};
 use crate::domain::exit::Exit;
@@ -31,6 +31,8 @@ pub(super) struct Settings {
     pub loaded: Loaded<CallConfig>,
     /// Configuration files that were read, weakest first.
     pub files: Vec<PathBuf>,
+    /// Why the system's configuration file could not be seen, if it is there; the user's own settings suffice.
+    pub unseen: Option<String>,
     /// Run records, locks and, for users other than root, the token and the default log.
     pub state_dir: PathBuf,
     /// The token file.
@@ -49,8 +51,13 @@ impl Settings {
     /// Everything that is wrong with them (78), or the file that is named and not there (66).
     pub(super) fn resolve(env: &Env, invocation: &Invocation, common: &Common) -> Result<Self, Failure> {
         let user = ProjectDirs::from("", "", "qs-scheduler");
-        let files = config_files::read(common.config.as_deref(), FILE)?;
+        let Found { files, unseen } = config_files::read(common.config.as_deref(), FILE)?;
         let mut loaded = load(&SETTINGS, &files, env)?;
+        // Without the system's file a call could go to the default server; with the user's own it goes where they said.
+        let unseen = match unseen {
+            Some(failure) if loaded.origin("api.base_url") == Origin::Default => return Err(failure),
+            unseen => unseen.map(|failure| failure.message),
+        };
         options::apply(&mut loaded, invocation, common);
         if !loaded.config.token.allow_insecure_permissions {
             config_files::check_modes(&SETTINGS, &loaded, env)?;
@@ -79,6 +86,7 @@ impl Settings {
         let log_path = config.log.file.clone().unwrap_or_else(|| default_log(&log_dir));
         Ok(Self {
             files: files.into_iter().map(|file| file.path).collect(),
+            unseen,
             state_dir,
             token_path,
             log_path,

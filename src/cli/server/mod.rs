@@ -53,8 +53,11 @@ pub(super) fn read<C: Default>(
     file: &str,
     env: &Env,
 ) -> Result<Loaded<C>, Failure> {
-    let files = config_files::read(named, file)?;
-    let loaded = load(settings, &files, env)?;
+    let found = config_files::read(named, file)?;
+    if let Some(unseen) = found.unseen {
+        return Err(unseen);
+    }
+    let loaded = load(settings, &found.files, env)?;
     config_files::check_modes(settings, &loaded, env)?;
     Ok(loaded)
 }
