@@ -150,7 +150,8 @@ impl Client {
                     if verdict == Verdict::OutOfTime {
                         info!(event = "out_of_time", reason, "No time is left for another attempt");
                     }
-                    return self.report(&report, &judgement, answer.ok());
+                    let answer = self.report(&report, &judgement, answer.ok());
+                    return CallReport { retry_after, ..answer };
                 }
             }
         }

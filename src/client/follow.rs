@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::Value;
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 use url::Url;
 
 use super::address;
@@ -16,36 +16,54 @@ use crate::domain::outcome::{CallOutcome, CallReport};
 enum WorkState {
     Running,
     Ended(CallOutcome),
+    /// The answer is none about the work; another one may be.
+    Untold,
     Unclear,
 }
 
+/// How often in a row a status that is not there is asked for again: the server may have said "accepted" before the
+/// work can be found.
+const NOT_THERE_YET: u32 = 3;
+
 impl Client {
     /// Asks until the work is over or `deadline` comes. Work that is accepted and not known to have ended is
-    /// [`CallOutcome::Unknown`]: it may or may not be done.
+    /// [`CallOutcome::Unknown`]: it may or may not be done. An answer that says nothing about the work, such as that of
+    /// a server that is being restarted, is no end either.
     pub(super) async fn follow(
         &self,
         accepted: CallReport,
         request: &Request,
         deadline: Instant,
     ) -> CallReport {
-        let unknown =
-            |report, message: String| CallReport { outcome: CallOutcome::Unknown, message, ..report };
         let url = match status_url(&accepted, request, &self.config) {
             Ok(url) => url,
             Err(reason) => return unknown(accepted, format!("accepted, but {reason}")),
         };
         let question = Request { method: Method::GET, url, body: None, ..request.clone() };
+        let (mut pause, mut not_there) = (self.config.call.wait_interval, 0);
+        let mut last = "the accepted call is still running".to_owned();
         loop {
-            let next = Instant::now() + self.config.call.wait_interval;
+            let next = Instant::now() + pause;
             if next >= deadline {
-                let message = "accepted, but not finished within the budget (hint: raise --timeout)";
-                return unknown(accepted, message.to_owned());
+                let message =
+                    format!("accepted, but not finished within the budget: {last} (hint: raise --timeout)");
+                return unknown(accepted, message);
             }
             tokio::time::sleep_until(next).await;
             let answer = self.send(&question, deadline).await;
             let report = CallReport { attempts: accepted.attempts, ..answer };
-            match state(&report) {
+            pause = self.config.call.wait_interval.max(report.retry_after.unwrap_or_default());
+            not_there = if report.http_status == Some(404) { not_there + 1 } else { 0 };
+            match state(&report, not_there) {
                 WorkState::Running => info!(event = "waiting", "The accepted call is still running"),
+                WorkState::Untold => {
+                    let reason = &report.message;
+                    warn!(
+                        event = "waiting",
+                        reason, "The accepted call could not be asked about, trying again"
+                    );
+                    last.clone_from(reason);
+                }
                 WorkState::Ended(outcome) => {
                     return CallReport { outcome, message: ended(&report), ..report };
                 }
@@ -59,6 +77,10 @@ impl Client {
             }
         }
     }
+}
+
+fn unknown(report: CallReport, message: String) -> CallReport {
+    CallReport { outcome: CallOutcome::Unknown, message, ..report }
 }
 
 /// The `Location` of the reply when it stays on the same origin, otherwise the configured path with the `run_id`.
@@ -81,8 +103,8 @@ fn status_url(accepted: &CallReport, request: &Request, config: &CallConfig) -> 
         .map_err(|error| error.to_string())
 }
 
-/// What a status reply says; only an answer that was a success is read.
-fn state(report: &CallReport) -> WorkState {
+/// What a status reply says, the `not_there`th in a row that knows nothing of the work.
+fn state(report: &CallReport, not_there: u32) -> WorkState {
     // A run that failed may be told with an error status and its record in `data`.
     let body = json(report);
     match text_at(&body, "status").map(|status| status.to_ascii_lowercase()).as_deref() {
@@ -97,7 +119,13 @@ fn state(report: &CallReport) -> WorkState {
         Some("failed" | "partial" | "error" | "cancelled" | "canceled" | "timeout" | "skipped") => {
             WorkState::Ended(CallOutcome::Failed)
         }
-        _ => WorkState::Unclear,
+        _ => match report.outcome {
+            CallOutcome::Accepted => WorkState::Running,
+            // Busy, lost, cut, or a page in place of an answer: asking again is harmless.
+            CallOutcome::TryLater | CallOutcome::Unknown | CallOutcome::Protocol => WorkState::Untold,
+            _ if (1..=NOT_THERE_YET).contains(&not_there) => WorkState::Untold,
+            _ => WorkState::Unclear,
+        },
     }
 }
 

@@ -118,6 +118,8 @@ pub struct CallReport {
     pub body: Option<String>,
     /// Where the last response points to.
     pub location: Option<String>,
+    /// How long the server asks to wait before the next request.
+    pub retry_after: Option<Duration>,
     /// How long it took, without jitter.
     pub duration: Duration,
 }
@@ -134,6 +136,7 @@ impl CallReport {
             token_source: None,
             body: None,
             location: None,
+            retry_after: None,
             duration: Duration::ZERO,
         }
     }

@@ -232,6 +232,39 @@ fn pings_frame_the_call_and_cannot_change_it() {
 }
 
 #[test]
+fn a_silent_monitor_neither_holds_the_next_run_nor_changes_this_one() {
+    let (heard, hears) = mpsc::channel();
+    let heard = Mutex::new(heard);
+    let monitor = FakeServer::start(move |request| {
+        if request.path.starts_with("/x/0") {
+            heard.lock().unwrap().send(()).unwrap();
+        }
+        Answer::SlowHeaders
+    });
+    let server = FakeServer::start(|_| success());
+    let world = World::with_token(&server).set("QS_PING__URL", format!("{}/x", monitor.url()));
+    for signal in ["TERM", "KILL"] {
+        let child = world.spawn(&["--json", ENDPOINT]);
+        hears.recv().unwrap();
+        // The lock of the task is free: the next run is made.
+        let next = world.run(&["--json", "--ping-url", "not a url", ENDPOINT]);
+        assert_eq!((next.code, next.json()["status"].as_str()), (0, Some("success")), "{next:?}");
+        let pid = child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        let ran = Ran::of(&child.wait_with_output().unwrap());
+        if signal == "TERM" {
+            assert_eq!((ran.code, ran.json()["status"].as_str()), (0, Some("success")), "{ran:?}");
+        }
+        let runs = world.run(&["history", "--json"]).json();
+        for run in runs.as_array().unwrap() {
+            assert_eq!(run["status"], "success", "{runs}");
+            assert!(run["duration_ms"].as_u64().unwrap() < 2_000, "{runs}");
+        }
+        std::fs::remove_dir_all(world.path("state")).unwrap();
+    }
+}
+
+#[test]
 fn plain_http_to_a_public_host_is_refused_before_anything_is_sent() {
     let world = World::new().set("API_BASE_URL", "http://api.example.com");
     world.write_secret("token", "cached-token");

@@ -7,6 +7,7 @@ mod config;
 mod crontab;
 mod explain;
 mod failure;
+mod monitor;
 mod options;
 mod progress;
 mod run;
@@ -24,6 +25,7 @@ pub use args::Cli;
 
 use self::args::{Command, ConfigCommand};
 use self::settings::Settings;
+use super::defect;
 use super::output::{Failure, Output, usage};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Env;
@@ -34,8 +36,14 @@ const PROGRAM: &str = "qs-api-call";
 
 /// Runs the program with `args`, whose first is the name it was called by.
 pub fn main(args: impl IntoIterator<Item = OsString>, env: &Env) -> Exit {
+    defect::install_hook();
     let args: Vec<OsString> = args.into_iter().collect();
     let output = Output::of_process(PROGRAM, env.get("NO_COLOR"));
+    defect::caught(|| run_to_end(&args, env, output))
+        .unwrap_or_else(|defect| output.finish(Err(Failure::new(Exit::Internal, defect))))
+}
+
+fn run_to_end(args: &[OsString], env: &Env, output: Output) -> Exit {
     // One thread is enough for one call, and starts faster than two.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -44,12 +52,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: &Env) -> Exit {
             return output.finish(Err(failure));
         }
     };
-    let script = script::called_as(&args);
+    let script = script::called_as(args);
     let result = runtime.block_on(async {
         if let Some(script) = script {
-            return script::run(script, &args, env, output).await;
+            return script::run(script, args, env, output).await;
         }
-        match Cli::read(&args) {
+        match Cli::read(args) {
             Ok(cli) => dispatch(&cli, env, output).await,
             Err(error) => usage(&error, output),
         }
@@ -93,23 +101,4 @@ async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
             output.data(&String::from_utf8_lossy(&text))
         }
     }
-}
-
-/// Ends with 70 and one line when the program itself is wrong. The place of the defect is shown, never its data.
-pub fn install_panic_hook() {
-    std::panic::set_hook(Box::new(|panic| {
-        let place =
-            panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
-        let output = Output::of_process(PROGRAM, Some("1"));
-        output.failure(&Failure::new(
-            Exit::Internal,
-            format!("a defect of this program{place}; please report it"),
-        ));
-        #[expect(
-            clippy::exit,
-            clippy::disallowed_methods,
-            reason = "a panic has no caller to return an exit code to"
-        )]
-        std::process::exit(Exit::Internal.code().into());
-    }));
 }

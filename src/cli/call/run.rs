@@ -1,4 +1,4 @@
-//! The call itself: jitter, overlap lock, ping, signals, and what is shown. The request and its outcome are `client`'s,
+//! The call itself: jitter, overlap lock, signals, and what is shown. The request and its outcome are `client`'s,
 //! what is written down is `journal`'s.
 
 use std::convert::Infallible;
@@ -9,8 +9,10 @@ use tokio::time::Instant;
 use tracing::{Instrument, debug, info, warn};
 use tracing_subscriber::prelude::*;
 
+use super::monitor::Monitor;
 use super::progress::Progress;
 use super::settings::Settings;
+use crate::cli::defect::caught_in;
 use crate::cli::output::{Failure, Output};
 use crate::cli::signal::{Stop, stopped};
 use crate::client::{Client, Request};
@@ -28,7 +30,6 @@ use crate::journal::log::{Events, LogLayer};
 use crate::journal::overlap::Claim;
 use crate::journal::record::RunEntry;
 use crate::journal::{ExecutionInfo, Journal};
-use crate::notify::ping::Ping;
 
 /// How long the final ping of an interrupted run may take: the process must be gone within a second.
 const LAST_PING: Duration = Duration::from_millis(500);
@@ -72,51 +73,75 @@ pub(super) async fn run(
         }
         let request = match request {
             Ok(request) => request,
-            Err(error) => return CallReport::without_reply(error.outcome(), error.to_string()),
+            Err(error) => {
+                return Ended::unheard(CallReport::without_reply(error.outcome(), error.to_string()));
+            }
         };
         let began = Instant::now();
         tokio::select! {
-            report = under_lock(&client, &request, &journal, settings.config()) => report,
+            ended = under_lock(&client, &request, &journal, settings.config()) => ended,
             stop = stopped() => interrupted(stop, began, &client, run_id, &settings.config().ping).await,
             never = signs_of_life(began, options, output) => match never {},
         }
     };
-    let report = call.instrument(span.clone()).await;
-    span.in_scope(|| finish(&journal, &report, options, output))
+    let ended = caught_in(call)
+        .instrument(span.clone())
+        .await
+        .unwrap_or_else(|defect| Ended::unheard(CallReport::without_reply(CallOutcome::Internal, defect)));
+    let result = span.in_scope(|| finish(&journal, &ended.report, options, output));
+    // Everything is written: whatever the monitor does, the run is what it was.
+    if let Some(monitor) = ended.monitor {
+        let exit = result.as_ref().map_or_else(|failure| failure.exit, |()| Exit::Ok);
+        monitor.end(exit, &ended.report.message, ended.last_ping).instrument(span).await;
+    }
+    result
 }
 
-/// The call after its jitter, under the overlap lock and between two pings; these run beside it, so that a slow monitor
-/// costs no time.
+/// A call that is over.
+struct Ended {
+    report: CallReport,
+    /// Who is still to be told.
+    monitor: Option<Monitor>,
+    /// How long that may take; unset is as long as a ping may.
+    last_ping: Option<Duration>,
+}
+
+impl Ended {
+    /// One that no monitor hears of.
+    fn unheard(report: CallReport) -> Self {
+        Self { report, monitor: None, last_ping: None }
+    }
+}
+
+/// The call after its jitter, under the overlap lock. The monitor hears of its begin beside it, so that a slow one costs
+/// no time.
 async fn under_lock(
     client: &Client,
     request: &Request,
     journal: &Journal,
     config: &call::CallConfig,
-) -> CallReport {
+) -> Ended {
     let call = &config.call;
     wait_jitter(call, &journal.execution.task).await;
     let began = Instant::now();
     let deadline = began + call.timeout;
-    let mut report = match journal.claim(call.overlap, deadline).await {
+    let mut ended = match journal.claim(call.overlap, deadline).await {
         Ok(Claim::Mine(lock)) => {
-            let ping = ping(client, &config.ping, request.run_id).await;
-            let start = async {
-                if let Some(ping) = &ping {
-                    ping.start().await;
-                }
-            };
-            let (report, ()) = tokio::join!(client.perform(request, deadline), start);
-            if let Some(ping) = &ping {
-                ping.end(report.outcome.exit(), &report.message).await;
+            let mut monitor = Monitor::of(client, &config.ping, request.run_id).await;
+            if let Some(monitor) = &mut monitor {
+                monitor.start();
             }
+            let report = client.perform(request, deadline).await;
             drop(lock);
-            report
+            Ended { report, monitor, last_ping: None }
         }
-        Ok(Claim::Busy(who)) => Claim::busy(call.overlap, who.as_ref()),
-        Err(error) => CallReport::without_reply(CallOutcome::Io, format!("overlap lock: {error}")),
+        Ok(Claim::Busy(who)) => Ended::unheard(Claim::busy(call.overlap, who.as_ref())),
+        Err(error) => {
+            Ended::unheard(CallReport::without_reply(CallOutcome::Io, format!("overlap lock: {error}")))
+        }
     };
-    report.duration = began.elapsed();
-    report
+    ended.report.duration = began.elapsed();
+    ended
 }
 
 async fn wait_jitter(call: &call::Call, task: &str) {
@@ -132,21 +157,6 @@ async fn wait_jitter(call: &call::Call, task: &str) {
     let wait = call.jitter.mul_f64(share);
     info!(event = "jitter", wait_ms = millis(wait), "Waiting before the call");
     tokio::time::sleep(wait).await;
-}
-
-async fn ping(client: &Client, ping: &call::Ping, run_id: ExecutionId) -> Option<Ping> {
-    let secret = &ping.url.as_ref()?.0;
-    let connection = match url::Url::parse(secret.expose()) {
-        Ok(url) => client.transport.client(&url).await.map_err(|error| error.to_string()),
-        Err(_) => Err("ping.url is no URL".to_owned()),
-    };
-    match connection {
-        Ok(connection) => Some(Ping::new(connection.clone(), secret.clone(), ping.timeout, run_id)),
-        Err(reason) => {
-            warn!(event = "ping_failed", reason, "Ping not sent; the outcome of the call stands");
-            None
-        }
-    }
 }
 
 /// Tells a person who watches that a long call is still under way.
@@ -166,15 +176,11 @@ async fn interrupted(
     client: &Client,
     run_id: ExecutionId,
     config: &call::Ping,
-) -> CallReport {
+) -> Ended {
     let message = format!("stopped by {}; a request that was under way may have been done", stop.name());
     let mut report = CallReport::without_reply(stop.outcome(), message);
-    if let Some(ping) = ping(client, config, run_id).await {
-        // A ping that takes longer is given up: the promise is to be gone within a second.
-        drop(tokio::time::timeout(LAST_PING, ping.end(stop.exit(), &report.message)).await);
-    }
     report.duration = began.elapsed();
-    report
+    Ended { report, monitor: Monitor::of(client, config, run_id).await, last_ping: Some(LAST_PING) }
 }
 
 /// Everything that the run leaves behind, on disk and on standard output, and how the program ends.

@@ -1,6 +1,7 @@
 //! One request on the wire: who is trusted, through which proxy, until when, and whether a byte of it has left.
 
 mod error;
+mod resolve;
 mod tls;
 
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use url::Url;
 
 use self::error::root_cause;
 pub use self::error::{SendFailure, SendStep, TransportError};
+use self::resolve::SystemResolver;
 use super::reply::{BodyEnd, Reply};
 use crate::config::Env;
 use crate::config::call::CallConfig;
@@ -192,6 +194,7 @@ impl Transport {
             // Every exchange has its own deadline: the kernel need not watch the connection as well.
             .tcp_keepalive(None)
             .http1_only()
+            .dns_resolver(SystemResolver)
             .no_proxy()
             .tls_backend_preconfigured(if secure { tls::secure(&self.options)? } else { tls::none()? });
         if let Some(proxy) = self.proxy(secure)? {
