@@ -49,6 +49,8 @@ pub struct JournalSettings {
     pub format: LogFormat,
     /// Most bytes of a reply in a line.
     pub body_limit: u64,
+    /// The default state directory, which is made with all that is above it; none where one is set.
+    pub default_dir: Option<PathBuf>,
     /// Directory of the run records.
     pub records_dir: PathBuf,
     /// Runs kept of each task.
@@ -57,6 +59,19 @@ pub struct JournalSettings {
     pub metrics_dir: PathBuf,
     /// Directory of the overlap locks.
     pub locks_dir: PathBuf,
+}
+
+impl JournalSettings {
+    /// Makes the state directory.
+    ///
+    /// # Errors
+    /// The system's; where a directory is set, the one above it must be there.
+    pub fn make_state_dir(&self) -> io::Result<()> {
+        match &self.default_dir {
+            Some(dir) => files::create_dir(dir, 0o750),
+            None => files::create_last_dir(files::parent(&self.records_dir), 0o750),
+        }
+    }
 }
 
 /// A place that cannot be created: a call that could not be recorded is not made.
@@ -118,16 +133,25 @@ impl Journal {
             let path = path.to_owned();
             |source| CannotCreate { path, source }
         };
+        settings.make_state_dir().map_err(at(files::parent(&settings.records_dir)))?;
         let file = LogFile::open(&settings.log_path, settings.rotation).map_err(at(&settings.log_path))?;
         let records =
             Records::open(&settings.records_dir, settings.history).map_err(at(&settings.records_dir))?;
-        files::create_dir(&settings.locks_dir, 0o700).map_err(at(&settings.locks_dir))?;
+        files::create_last_dir(&settings.locks_dir, 0o700).map_err(at(&settings.locks_dir))?;
         let context = vec![
             ("task".to_owned(), execution.task.as_str().into()),
             ("run_id".to_owned(), execution.run_id.to_string().into()),
         ];
         let log = RunLog::new(file, settings.format, context, clock.clone());
         Ok(Self { execution, settings, log, records, clock })
+    }
+
+    /// Makes sure that the lines of the run can be written. To be called in the run's span, before anything is sent.
+    ///
+    /// # Errors
+    /// The log, when they cannot.
+    pub fn begin(&self) -> Result<(), CannotCreate> {
+        self.log.begin().map_err(|source| CannotCreate { path: self.settings.log_path.clone(), source })
     }
 
     /// The span whose events are the lines of this run's log.

@@ -64,3 +64,4 @@ mod statistics_defects;
 #[cfg(feature = "server")]
 mod sync_runs;
 mod token;
+mod wire;

@@ -7,10 +7,12 @@ mod crontab;
 mod explain;
 mod failure;
 mod options;
+mod preview;
 mod progress;
 mod run;
 mod script;
 mod settings;
+mod shown;
 mod status;
 mod token;
 

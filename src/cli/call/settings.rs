@@ -143,6 +143,7 @@ impl Settings {
             rotation: self.rotation(),
             format: config.log.format,
             body_limit: config.log.body_limit.0,
+            default_dir: config.state.dir.is_none().then(|| self.state_dir.clone()),
             records_dir: self.records_dir(),
             history: config.state.history.into(),
             metrics_dir: self.metrics_dir(),
