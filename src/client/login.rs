@@ -84,7 +84,8 @@ fn flaw(account: &str) -> Option<&'static str> {
     if account.trim() != account {
         return Some("begins or ends with a blank");
     }
-    let invisible = |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
+    let invisible =
+        |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
     account.contains(invisible).then_some("holds a character that cannot be seen")
 }
 
@@ -97,7 +98,9 @@ mod tests {
         for account in ["robot", "运维&user", "a b", "DOMAIN\\user", "me@example.com"] {
             assert_eq!(flaw(account), None, "{account:?}");
         }
-        for account in [" robot", "robot ", "robot\n", "robot\u{a0}", "\u{feff}robot", "ro\u{200b}bot", "a\nb", "a\0"] {
+        for account in
+            [" robot", "robot ", "robot\n", "robot\u{a0}", "\u{feff}robot", "ro\u{200b}bot", "a\nb", "a\0"]
+        {
             assert!(flaw(account).is_some(), "{account:?}");
         }
     }

@@ -106,12 +106,17 @@ impl Reader<'_> {
         let value = match &node.value {
             Node::Null => Ok(None),
             Node::Text(_) | Node::Typed => self.text(node).map(|text| Some(Value::Text(text))),
-            Node::List(items) => {
-                items.iter().map(|item| self.text(item)).collect::<Result<_, _>>().map(|list| Some(Value::List(list)))
-            }
+            Node::List(items) => items
+                .iter()
+                .map(|item| self.text(item))
+                .collect::<Result<_, _>>()
+                .map(|list| Some(Value::List(list))),
             Node::Map(_) => Err(ONE_OR_LIST),
         };
         let value = match value {
+            _ if self.is_marked(key, matches!(node.value, Node::Null)) => {
+                return self.problem(key, &dotted, QUOTE);
+            }
             Ok(value) => value,
             Err(message) => return self.problem(key, &dotted, message),
         };
@@ -130,10 +135,25 @@ impl Reader<'_> {
                     self.file.text.get(offset..offset.checked_add(length)?)
                 });
                 // A tag or an anchor before it would be taken for a part of it.
-                place.map(str::trim).filter(|text| !text.is_empty() && !text.starts_with(['!', '&'])).map(str::to_owned).ok_or(QUOTE)
+                place
+                    .map(str::trim)
+                    .filter(|text| !text.is_empty() && !text.starts_with(['!', '&']))
+                    .map(str::to_owned)
+                    .ok_or(QUOTE)
             }
             Node::Null | Node::List(_) | Node::Map(_) => Err(ONE_OR_LIST),
         }
+    }
+
+    /// Whether a value begins with what YAML takes for a mark and leaves out: `!secret`, or `&secret` with nothing behind.
+    fn is_marked(&self, key: &Spanned<String>, is_null: bool) -> bool {
+        let span = key.referenced.span();
+        let behind = span.byte_offset().zip(span.byte_len()).and_then(|(offset, length)| {
+            self.file.text.get(usize::try_from(offset + length).ok()?..)?.lines().next()
+        });
+        let value =
+            behind.unwrap_or_default().trim_start_matches(|c: char| "'\":".contains(c) || c.is_whitespace());
+        (value.starts_with('!') && !value.starts_with("!!str ")) || (is_null && value.starts_with('&'))
     }
 
     fn problem<T>(&mut self, at: &Spanned<T>, key: &str, message: &str) {
@@ -232,9 +252,33 @@ mod tests {
     #[test]
     fn a_scalar_is_the_text_that_is_written() {
         for text in [
-            "0123456", "3.10", "1e10", "1e999", "0x1F", "0o17", "1_000", "yes", "no", "on", "Off", "y", "N", "true",
-            "FALSE", "+1", "-0", ".5", ".inf", "-.INF", ".nan", "12345678901234567890123", "2026-11-20",
-            "12:30:45", "1:30", "a # b", "密码",
+            "0123456",
+            "3.10",
+            "1e10",
+            "1e999",
+            "0x1F",
+            "0o17",
+            "1_000",
+            "yes",
+            "no",
+            "on",
+            "Off",
+            "y",
+            "N",
+            "true",
+            "FALSE",
+            "+1",
+            "-0",
+            ".5",
+            ".inf",
+            "-.INF",
+            ".nan",
+            "12345678901234567890123",
+            "2026-11-20",
+            "12:30:45",
+            "1:30",
+            "a # b",
+            "密码",
         ] {
             let text = text.split(" #").next().unwrap();
             let one = vec![Some(Value::Text(text.to_owned()))];
@@ -259,7 +303,9 @@ mod tests {
 
     #[test]
     fn what_is_written_for_yaml_alone_is_the_text_or_asks_for_quotes() {
-        for yaml in ["a: {b: &x 010, c: *x}", "a: {b: !!int 010}", "a: {b: !!float 3.10}", "a: {b: !!bool yes}"] {
+        for yaml in
+            ["a: {b: &x 010, c: *x}", "a: {b: !!int 010}", "a: {b: !!float 3.10}", "a: {b: !!bool yes}"]
+        {
             match values(yaml) {
                 Ok(found) => assert!(
                     found.iter().all(|value| matches!(value, Some(Value::Text(text)) if yaml.contains(text.as_str()) && !text.contains(' '))),
@@ -267,6 +313,12 @@ mod tests {
                 ),
                 Err(problem) => assert!(problem.contains("quote"), "{problem}"),
             }
+        }
+        for yaml in
+            ["a:\n  b: !secret x\n", "a:\n  'b': !secret\n", "a:\n  b: &secret\n", "a: {b: !!int 010}"]
+        {
+            let problem = values(yaml).unwrap_err();
+            assert!(problem.contains("quote") && !problem.contains("secret"), "{problem}");
         }
         assert!(values("a: {b: [[1]]}").is_err() && values("a: {b: {c: 1}}").is_err());
     }

@@ -185,7 +185,8 @@ mod tests {
         assert_eq!(loaded.config.call.codes, [0, 200]);
         assert_eq!(loaded.origin("call.timeout").to_string(), "c.yaml:2:12");
 
-        let others = [("QS_SERVER__ADDR", "another program's"), ("QS_LOG__LEVEL", "debug"), ("QS_BLESS", "1")];
+        let others =
+            [("QS_SERVER__ADDR", "another program's"), ("QS_LOG__LEVEL", "debug"), ("QS_BLESS", "1")];
         let [server, log, bless] = others;
         let env = Env::from([("TIMEOUT", "7"), server, log, bless]);
         assert_eq!(load(&SETTINGS, &[file(text)], &env).unwrap().config.call.timeout, Duration::from_secs(7));
@@ -221,9 +222,18 @@ mod tests {
     #[test]
     fn a_variable_that_no_program_knows_is_named_with_the_nearest() {
         for (name, expected) in [
-            ("QS_CALL_TIMEOUT", "environment QS_CALL_TIMEOUT: unknown variable (hint: did you mean QS_CALL__TIMEOUT?)"),
-            ("QS_SERVER__ADR", "environment QS_SERVER__ADR: server.adr: unknown key (hint: did you mean QS_SERVER__ADDR?)"),
-            ("QS_QUITE_ELSEWHERE_ALTOGETHER", "environment QS_QUITE_ELSEWHERE_ALTOGETHER: unknown variable (hint: unset it, or call it without QS_)"),
+            (
+                "QS_CALL_TIMEOUT",
+                "environment QS_CALL_TIMEOUT: unknown variable (hint: did you mean QS_CALL__TIMEOUT?)",
+            ),
+            (
+                "QS_SERVER__ADR",
+                "environment QS_SERVER__ADR: server.adr: unknown key (hint: did you mean QS_SERVER__ADDR?)",
+            ),
+            (
+                "QS_QUITE_ELSEWHERE_ALTOGETHER",
+                "environment QS_QUITE_ELSEWHERE_ALTOGETHER: unknown variable (hint: unset it, or call it without QS_)",
+            ),
         ] {
             assert_eq!(problems("", &Env::from([(name, "hunter2")])), [expected]);
         }

@@ -19,18 +19,12 @@ const SERVER: &str = "\
 
 /// Beginnings of variables that are no settings: of tests, the demonstration, benchmarks and deployment scripts, and
 /// of named targets, whose names are not known here.
-const NO_SETTINGS: [&str; 6] = ["QS_TEST_", "QS_DEMO_", "QS_BENCH_", "QS_DEPLOY_", "QS_BLESS", "QS_TARGETS__"];
+const NO_SETTINGS: [&str; 6] =
+    ["QS_TEST_", "QS_DEMO_", "QS_BENCH_", "QS_DEPLOY_", "QS_BLESS", "QS_TARGETS__"];
 
 /// Variables of `deploy/compose.yaml` and `deploy/ship`, which may be exported in the shell that calls a program.
-const OF_SCRIPTS: [&str; 7] = [
-    "QS_JWKS_URL",
-    "QS_ISSUER",
-    "QS_AUDIENCE",
-    "QS_TIMEZONE",
-    "QS_ENTRY_BASE_URL",
-    "QS_DRY_RUN",
-    "QS_FORCE",
-];
+const OF_SCRIPTS: [&str; 7] =
+    ["QS_JWKS_URL", "QS_ISSUER", "QS_AUDIENCE", "QS_TIMEZONE", "QS_ENTRY_BASE_URL", "QS_DRY_RUN", "QS_FORCE"];
 
 /// Every key of every program.
 pub(super) fn keys() -> impl Iterator<Item = &'static str> {

@@ -4,8 +4,8 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use super::call_line::{COMMANDS, CallLine};
-use super::usage::sentence;
 use super::shell::{assignment, base_name, expands, split};
+use super::usage::sentence;
 
 /// The program, and the names that the scripts had.
 const PROGRAMS: [&str; 2] = ["qs-api-call", "qs-api-call.sh"];

@@ -8,7 +8,10 @@ use clap::error::{ContextKind, ContextValue};
 pub fn sentence(error: &Error) -> (String, Option<String>) {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let end = ["\n\n  tip:", "\n  tip:", "\n\nUsage", "\n\nFor more"].iter().filter_map(|mark| text.find(mark)).min();
+    let end = ["\n\n  tip:", "\n  tip:", "\n\nUsage", "\n\nFor more"]
+        .iter()
+        .filter_map(|mark| text.find(mark))
+        .min();
     let said = text[..end.unwrap_or(text.len())].split_whitespace().collect::<Vec<_>>().join(" ");
     let near = [ContextKind::SuggestedArg, ContextKind::SuggestedValue, ContextKind::SuggestedSubcommand]
         .into_iter()

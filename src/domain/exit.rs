@@ -112,7 +112,9 @@ impl Exit {
                 "the request was sent and no whole answer came back: it may or may not have been done",
                 "look at the server before repeating it; an idempotent call may carry --idempotent",
             ),
-            Exit::HungUp => (129, "stopped by SIGHUP: the terminal or the session is gone", "run it again, with nohup"),
+            Exit::HungUp => {
+                (129, "stopped by SIGHUP: the terminal or the session is gone", "run it again, with nohup")
+            }
             Exit::Interrupted => (130, "stopped by SIGINT", "run it again"),
             Exit::Terminated => (143, "stopped by SIGTERM", "run it again"),
         };

@@ -49,8 +49,9 @@ pub struct JournalSettings {
     pub format: LogFormat,
     /// Most bytes of a reply in a line.
     pub body_limit: u64,
-    /// The default state directory, which is made with all that is above it; none where one is set.
-    pub default_dir: Option<PathBuf>,
+    /// Default directories of state and log, which are made with all that is above them; of a directory that is set the
+    /// one above it must be there.
+    pub default_dirs: Vec<PathBuf>,
     /// Directory of the run records.
     pub records_dir: PathBuf,
     /// Runs kept of each task.
@@ -62,15 +63,16 @@ pub struct JournalSettings {
 }
 
 impl JournalSettings {
-    /// Makes the state directory.
+    /// Makes the default directories and the state directory.
     ///
     /// # Errors
-    /// The system's; where a directory is set, the one above it must be there.
-    pub fn make_state_dir(&self) -> io::Result<()> {
-        match &self.default_dir {
-            Some(dir) => files::create_dir(dir, 0o750),
-            None => files::create_last_dir(files::parent(&self.records_dir), 0o750),
+    /// The place that cannot be created.
+    pub fn make_dirs(&self) -> Result<(), CannotCreate> {
+        for dir in &self.default_dirs {
+            files::create_dir(dir, 0o750).map_err(CannotCreate::at(dir))?;
         }
+        let state = files::parent(&self.records_dir);
+        files::create_last_dir(state, 0o750).map_err(CannotCreate::at(state))
     }
 }
 
@@ -82,6 +84,13 @@ pub struct CannotCreate {
     pub path: PathBuf,
     /// Why.
     pub source: io::Error,
+}
+
+impl CannotCreate {
+    fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        |source| Self { path, source }
+    }
 }
 
 /// The journal of one run.
@@ -129,15 +138,11 @@ impl Journal {
         settings: JournalSettings,
         clock: SharedClock,
     ) -> Result<Self, CannotCreate> {
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            |source| CannotCreate { path, source }
-        };
-        settings.make_state_dir().map_err(at(files::parent(&settings.records_dir)))?;
-        let file = LogFile::open(&settings.log_path, settings.rotation).map_err(at(&settings.log_path))?;
-        let records =
-            Records::open(&settings.records_dir, settings.history).map_err(at(&settings.records_dir))?;
-        files::create_last_dir(&settings.locks_dir, 0o700).map_err(at(&settings.locks_dir))?;
+        settings.make_dirs()?;
+        let (log, records, locks) = (&settings.log_path, &settings.records_dir, &settings.locks_dir);
+        let file = LogFile::open(log, settings.rotation).map_err(CannotCreate::at(log))?;
+        let records = Records::open(records, settings.history).map_err(CannotCreate::at(records))?;
+        files::create_last_dir(locks, 0o700).map_err(CannotCreate::at(locks))?;
         let context = vec![
             ("task".to_owned(), execution.task.as_str().into()),
             ("run_id".to_owned(), execution.run_id.to_string().into()),
@@ -151,7 +156,7 @@ impl Journal {
     /// # Errors
     /// The log, when they cannot.
     pub fn begin(&self) -> Result<(), CannotCreate> {
-        self.log.begin().map_err(|source| CannotCreate { path: self.settings.log_path.clone(), source })
+        self.log.begin().map_err(CannotCreate::at(&self.settings.log_path))
     }
 
     /// The span whose events are the lines of this run's log.

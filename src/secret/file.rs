@@ -156,10 +156,14 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
             SecretFiles::default().read(&path)
         };
-        for (content, secret) in [("s", "s"), (" s \r\n", " s "), ("s\n\n", "s\n"), ("秘密\n", "秘密"), ("\u{feff}s\n", "s")] {
+        for (content, secret) in
+            [("s", "s"), (" s \r\n", " s "), ("s\n\n", "s\n"), ("秘密\n", "秘密"), ("\u{feff}s\n", "s")]
+        {
             assert_eq!(read(content.as_bytes()).unwrap().expose(), secret, "{content:?}");
         }
-        for content in [&b""[..], b"\n", b"\r\n", b"\xff", b"\xff\xfes\0", b"\xef\xbb\xbf\n", &vec![b'a'; 16 * 1024 + 1]] {
+        for content in
+            [&b""[..], b"\n", b"\r\n", b"\xff", b"\xff\xfes\0", b"\xef\xbb\xbf\n", &vec![b'a'; 16 * 1024 + 1]]
+        {
             let error = read(content).unwrap_err();
             assert!(error.is_invalid() && !error.is_missing(), "{error}");
         }

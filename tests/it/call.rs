@@ -173,7 +173,9 @@ fn a_killed_run_frees_its_task() {
 
 #[test]
 fn a_signal_ends_the_run_at_once_and_says_so() {
-    for (signal, code, name) in [("TERM", 143, "terminated"), ("INT", 130, "interrupted"), ("HUP", 129, "hung_up")] {
+    for (signal, code, name) in
+        [("TERM", 143, "terminated"), ("INT", 130, "interrupted"), ("HUP", 129, "hung_up")]
+    {
         let (arrived, waiting) = mpsc::channel();
         let arrived = Mutex::new(arrived);
         let server = FakeServer::start(move |_| {

@@ -98,8 +98,7 @@ fn http_where_https_is_meant_is_told_apart() {
 #[test]
 fn a_refused_client_certificate_was_never_sent_and_is_named() {
     let (authority, foreign) = (Authority::new(), Authority::new());
-    let server =
-        FakeServer::start_tls(authority.server_asking_for_a_certificate(), |_| success()).unused();
+    let server = FakeServer::start_tls(authority.server_asking_for_a_certificate(), |_| success()).unused();
     let world = World::with_token(&server);
     let ca = authority.write(world.dir());
     let foreign_dir = world.path("foreign");
@@ -132,7 +131,9 @@ fn a_refused_client_certificate_was_never_sent_and_is_named() {
 
 #[test]
 fn what_is_not_to_be_proxied_never_reaches_the_proxy() {
-    for entry in ["*.qs-test.internal", "job.qs-test.internal:80", "job.qs-test.internal.", "x, .qs-test.internal"] {
+    for entry in
+        ["*.qs-test.internal", "job.qs-test.internal:80", "job.qs-test.internal.", "x, .qs-test.internal"]
+    {
         let proxy = FakeServer::start(|_| success()).unused();
         let world = World::new()
             .set("API_BASE_URL", "http://job.qs-test.internal")
@@ -171,7 +172,8 @@ fn a_proxy_setting_that_is_not_understood_is_78_at_once() {
 fn a_refusing_proxy_is_named_without_its_password() {
     let proxied = |proxy: &str, base: &str| {
         let proxy = proxy.replace("http://", "http://user:hunter2@");
-        let world = World::new().set("API_BASE_URL", base).set("http_proxy", &proxy).set("https_proxy", &proxy);
+        let world =
+            World::new().set("API_BASE_URL", base).set("http_proxy", &proxy).set("https_proxy", &proxy);
         world.write_secret("token", "cached-token");
         world.run(&["--retries", "0", ENDPOINT])
     };
@@ -303,8 +305,15 @@ fn a_signal_that_is_ignored_stays_ignored() {
         if name == "nohup" {
             let program = command.get_program().to_owned();
             command = std::process::Command::new("nohup");
-            command.arg(program).arg(ENDPOINT).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            command.env_clear().envs(world.command(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
+            command
+                .arg(program)
+                .arg(ENDPOINT)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            command
+                .env_clear()
+                .envs(world.command(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
             command.env("PATH", "/usr/bin:/bin");
         }
         let mut child = command.spawn().unwrap();
@@ -337,7 +346,12 @@ fn a_dry_run_shows_every_header_in_both_forms() {
     let world = World::with_token(&server);
     let args = ["--dry-run", "-H", "X-Org: 1", "-H", "Content-Type: application/merge-patch+json", ENDPOINT];
     let ran = world.run(&args);
-    for part in ["x-org: 1", "content-type: application/merge-patch+json", "accept: application/json", "x-request-id: "] {
+    for part in [
+        "x-org: 1",
+        "content-type: application/merge-patch+json",
+        "accept: application/json",
+        "x-request-id: ",
+    ] {
         assert_eq!(ran.stdout.lines().filter(|line| line.starts_with(part)).count(), 1, "{part} in {ran:?}");
     }
     let ran = world.run(&[&args[..], &["--json", "-H", "X-Org: 2"]].concat());
@@ -345,7 +359,10 @@ fn a_dry_run_shows_every_header_in_both_forms() {
     assert_eq!((json["method"].as_str(), json["body"].as_str()), (Some("POST"), Some("{}")), "{json}");
     assert_eq!(json["url"], format!("{}{ENDPOINT}", server.url()));
     assert_eq!(json["headers"]["x-org"], serde_json::json!(["1", "2"]));
-    assert_eq!(json["headers"]["authorization"], format!("Bearer [token of {}]", world.path("token").display()));
+    assert_eq!(
+        json["headers"]["authorization"],
+        format!("Bearer [token of {}]", world.path("token").display())
+    );
     assert!(!ran.stdout.contains("cached-token") && server.requests().is_empty());
     world.run(&["-H", "X-Org: 1", "-H", "X-Org: 2", ENDPOINT]).assert_silent_success();
     let sent = server.requests().remove(0).headers;
@@ -357,7 +374,10 @@ fn a_mistyped_option_is_told_in_one_sentence() {
     for (args, line) in [
         (&["--bogus", "/x"][..], "unexpected argument '--bogus' found (hint: see qs-api-call --help)"),
         (&["-Z", "/x"], "unexpected argument '-Z' found (hint: see qs-api-call --help)"),
-        (&["--idempotnt", "/x"], "unexpected argument '--idempotnt' found (hint: did you mean --idempotent?)"),
+        (
+            &["--idempotnt", "/x"],
+            "unexpected argument '--idempotnt' found (hint: did you mean --idempotent?)",
+        ),
         (&["status", "--jsn"], "unexpected argument '--jsn' found (hint: did you mean --json?)"),
     ] {
         let ran = World::new().run(args);
@@ -372,13 +392,18 @@ fn credentials_are_sent_as_their_files_have_them() {
         let ran = world.run(&[ENDPOINT]);
         let sent = server.requests().into_iter().filter(|request| request.path == LOGIN).map(|request| {
             let credentials = request.json()["credentials"].clone();
-            (credentials["username"].as_str().unwrap().to_owned(), credentials["password"].as_str().unwrap().to_owned())
+            (
+                credentials["username"].as_str().unwrap().to_owned(),
+                credentials["password"].as_str().unwrap().to_owned(),
+            )
         });
         (ran, sent.last())
     };
     let grant = || {
-        FakeServer::start(|_| Answer::json(200, &serde_json::json!({"code": 0, "access_token": "t", "expires_in": 900})))
-            .unused()
+        FakeServer::start(|_| {
+            Answer::json(200, &serde_json::json!({"code": 0, "access_token": "t", "expires_in": 900}))
+        })
+        .unused()
     };
     for (user, password, sent) in [
         ("\u{feff}robot\r\n", "\u{feff}hunter22\n", Some(("robot", "hunter22"))),
@@ -399,7 +424,8 @@ fn credentials_are_sent_as_their_files_have_them() {
     for text in ["0123456", "3.10", "1e10", "0x1F", "1_000", "yes", "2026-11-20", "12345678901234567890123"] {
         let server = grant();
         let world = World::without_token(&server).unset("IAM_USERNAME").unset("IAM_PASSWORD");
-        let config = world.write_secret("c.yaml", &format!("iam:\n  username: {text}\n  password: {text} # why\n"));
+        let config =
+            world.write_secret("c.yaml", &format!("iam:\n  username: {text}\n  password: {text} # why\n"));
         let ran = world.run(&["--config", config.to_str().unwrap(), ENDPOINT]);
         ran.assert_silent_success();
         let login = server.requests().into_iter().find(|request| request.path == LOGIN).unwrap().json();
@@ -410,7 +436,17 @@ fn credentials_are_sent_as_their_files_have_them() {
 
 #[test]
 fn a_configuration_that_is_no_yaml_shows_nothing_of_a_secret() {
-    for value in ["*hunter2", "@hunter2", "!hunter2 x", "'hunter2", "\"hunter2", "&hunter2", "%hunter2", "{hunter2", "`hunter2"] {
+    for value in [
+        "*hunter2",
+        "@hunter2",
+        "!hunter2 x",
+        "'hunter2",
+        "\"hunter2",
+        "&hunter2",
+        "%hunter2",
+        "{hunter2",
+        "`hunter2",
+    ] {
         let world = World::new().unset("IAM_PASSWORD");
         let config = world.write_secret("c.yaml", &format!("iam:\n  password: {value}\n"));
         let ran = world.run(&["--config", config.to_str().unwrap(), ENDPOINT]);

@@ -108,8 +108,9 @@ fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) {
     let cannot = |path: &Path, error: &std::io::Error| {
         Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display()))
     };
-    let (state, log) = (settings.journal().make_state_dir(), &settings.log_path);
-    checks.of("state", state.map(|()| settings.state_dir.display().to_string()).map_err(|error| cannot(&settings.state_dir, &error)));
+    let log = &settings.log_path;
+    let made = settings.journal().make_dirs();
+    checks.of("state", made.map(|()| settings.state_dir.display().to_string()).map_err(Failure::from));
     let opened = LogFile::open(log, settings.rotation()).and_then(|file| file.has_room());
     checks.of(
         "log",
@@ -122,10 +123,7 @@ fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) {
         ("token", files::parent(&settings.token_path).to_owned(), 0o700),
     ] {
         let result = dir(&path, mode).map(|()| format!("{} is writable", path.display()));
-        checks.of(
-            what,
-            result.map_err(|error| cannot(&path, &error)),
-        );
+        checks.of(what, result.map_err(|error| cannot(&path, &error)));
     }
     match tokens.file.read() {
         Ok(Stored::Broken(reason)) => {

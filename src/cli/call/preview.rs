@@ -18,7 +18,11 @@ pub(super) fn show(
     let outgoing = request.outgoing(&Secret::new("token"));
     let token = format!("Bearer [token of {}]", settings.token_path.display());
     let headers = outgoing.headers.iter().map(|(name, value)| {
-        let value = if name == AUTHORIZATION { token.clone() } else { String::from_utf8_lossy(value.as_bytes()).into_owned() };
+        let value = if name == AUTHORIZATION {
+            token.clone()
+        } else {
+            String::from_utf8_lossy(value.as_bytes()).into_owned()
+        };
         (name.as_str(), value)
     });
     let body = outgoing.body.as_ref().map(|body| String::from_utf8_lossy(body).into_owned());

@@ -72,7 +72,7 @@ async fn refresh_token(env: &Env) -> Result<(), Failure> {
     };
     let clock: SharedClock = Arc::new(SystemClock);
     let cannot = |error| Failure::new(Exit::CannotCreate, format!("{}: {error}", log_path.display()));
-    settings.journal().make_state_dir().map_err(cannot)?;
+    settings.journal().make_dirs()?;
     let file = LogFile::open(&log_path, settings.rotation()).map_err(cannot)?;
     let log = RunLog::new(file, settings.config().log.format, Vec::new(), clock.clone());
     Events::default().with(LogLayer::default()).init();

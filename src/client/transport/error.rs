@@ -8,6 +8,9 @@ use rustls::AlertDescription;
 
 use crate::domain::outcome::CallOutcome;
 
+/// Most lines that the head of a response may have; a response with more is no answer.
+pub(super) const MOST_HEADERS: usize = 256;
+
 /// A file or proxy setting that connections cannot be made with. Nothing has been sent.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
@@ -38,7 +41,9 @@ pub enum TransportError {
         variable: &'static str,
     },
     /// A kind of proxy that there is not here.
-    #[error("{variable}: {scheme}:// proxies are not supported, expected http:// or https:// (hint: --no-proxy goes without)")]
+    #[error(
+        "{variable}: {scheme}:// proxies are not supported, expected http:// or https:// (hint: --no-proxy goes without)"
+    )]
     ProxyKind {
         /// The variable.
         variable: &'static str,
@@ -156,9 +161,10 @@ impl SendFailure {
                 rustls::Error::AlertReceived(alert) if refuses(*alert) => {
                     never(SendStep::Tls, tls.to_string())
                 }
-                rustls::Error::InvalidMessage(_) if connecting => {
-                    never(SendStep::Language, format!("it does not speak TLS: {tls} (hint: http instead of https?)"))
-                }
+                rustls::Error::InvalidMessage(_) if connecting => never(
+                    SendStep::Language,
+                    format!("it does not speak TLS: {tls} (hint: http instead of https?)"),
+                ),
                 _ if connecting => never(SendStep::Tls, tls.to_string()),
                 _ => Self { step: SendStep::Exchange, sent, detail: tls.to_string() },
             };
@@ -229,7 +235,9 @@ fn refuses(alert: AlertDescription) -> bool {
 
 fn identity(alert: AlertDescription, own: Option<&Path>) -> String {
     match own {
-        None => format!("it wants a client certificate ({alert:?}) (hint: tls.cert and tls.key, or --cert and --key)"),
+        None => format!(
+            "it wants a client certificate ({alert:?}) (hint: tls.cert and tls.key, or --cert and --key)"
+        ),
         Some(path) => format!("it does not accept the client certificate {} ({alert:?})", path.display()),
     }
 }
@@ -250,7 +258,7 @@ fn tls_cause(error: &reqwest::Error) -> Option<&rustls::Error> {
 fn language_cause(error: &reqwest::Error) -> Option<String> {
     let hyper = causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>())?;
     if hyper.is_parse_too_large() {
-        return Some(format!("its head has more than {} lines or is too long", super::MOST_HEADERS));
+        return Some(format!("its head has more than {} lines or is too long", MOST_HEADERS));
     }
     let words = causes(error).last().map(ToString::to_string)?;
     // The error for bytes that come before the request has no other mark than its words.
@@ -270,7 +278,11 @@ fn tunnel_cause(error: &reqwest::Error) -> Option<SendFailure> {
         "unsuccessful" => SendStep::Proxy,
         _ => return None,
     };
-    let said = if step == SendStep::Proxy { "it opens no tunnel to the server" } else { "HTTP 407, it wants another user or password" };
+    let said = if step == SendStep::Proxy {
+        "it opens no tunnel to the server"
+    } else {
+        "HTTP 407, it wants another user or password"
+    };
     Some(SendFailure { step, sent: false, detail: said.to_owned() })
 }
 

@@ -20,10 +20,9 @@ use tokio::time::Instant;
 use tracing::debug;
 use url::Url;
 
-use self::error::root_cause;
+use self::error::{MOST_HEADERS, root_cause};
 pub use self::error::{Nature, SendFailure, SendStep, TransportError};
 pub use self::proxy::Proxies;
-use self::tls::Asked;
 use super::reply::{BodyEnd, Reply};
 use crate::config::Env;
 use crate::config::call::CallConfig;
@@ -78,22 +77,19 @@ pub struct Outgoing {
     pub body: Option<Bytes>,
 }
 
-/// Most lines that the head of a response may have; a response with more is no answer.
-const MOST_HEADERS: usize = 256;
-
 /// Makes connections: one client for plain http, one for https, each built when first needed, since reading the
 /// trusted CAs costs more than a whole call over plain http.
 pub struct Transport {
     options: TransportOptions,
     plain: OnceCell<Client>,
     secure: OnceCell<Client>,
-    asked: Asked,
+    asked: tls::Asked,
 }
 
 impl Transport {
     /// A transport that connects as `options` say.
     pub fn new(options: TransportOptions) -> Self {
-        Self { options, plain: OnceCell::new(), secure: OnceCell::new(), asked: Asked::default() }
+        Self { options, plain: OnceCell::new(), secure: OnceCell::new(), asked: tls::Asked::default() }
     }
 
     /// The proxy that `url` is reached through, without its password.

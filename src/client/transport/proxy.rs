@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use url::{Host, Url};
 
-use super::TransportError;
+use super::error::TransportError;
 use crate::config::{Env, without_userinfo};
 use crate::domain::host::is_loopback;
 
@@ -215,7 +215,9 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_names_the_variable_and_the_entry() {
-        for entry in ["10.0.0.*", "*.x.*", "10.0.0.0/33", "10.0.0.0/x", "a b:c", "x:99999", "http://x", "<local>"] {
+        for entry in
+            ["10.0.0.*", "*.x.*", "10.0.0.0/33", "10.0.0.0/x", "a b:c", "x:99999", "http://x", "<local>"]
+        {
             let env = Env::from([("http_proxy", "http://p"), ("NO_PROXY", entry)]);
             let error = Proxies::of(&env).of_url(&url("http://y.internal")).unwrap_err().to_string();
             assert!(error.starts_with("NO_PROXY: "), "{error}");

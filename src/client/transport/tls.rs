@@ -35,7 +35,11 @@ pub(super) fn secure(options: &TransportOptions, asked: &Asked) -> Result<Client
             let der = PrivateKeyDer::from_pem_slice(&apart(&read_key(key, options)?))
                 .map_err(|_| invalid("client key", key, "no PEM private key in it"))?;
             builder.with_client_auth_cert(chain, der).map_err(|error| {
-                invalid("client key", key, format!("does not fit the certificate {}: {error}", cert.display()))
+                invalid(
+                    "client key",
+                    key,
+                    format!("does not fit the certificate {}: {error}", cert.display()),
+                )
             })?
         }
     };
