@@ -25,6 +25,22 @@ pub fn create_dir(path: &Path, mode: u32) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(mode).create(path)
 }
 
+/// Creates the last directory of a path with `mode`, not those above it: a mistyped path is an error and no tree.
+pub fn create_last_dir(path: &Path, mode: u32) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    match std::fs::DirBuilder::new().mode(mode).create(path) {
+        // Somebody else was faster.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let message = format!("there is no directory {}", parent(path).display());
+            Err(io::Error::new(error.kind(), message))
+        }
+        result => result,
+    }
+}
+
 /// Whether a replacement must survive a power cut, or only a killed process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 use tracing::{info, warn};
+use url::Url;
 
 use super::judge::{Judgement, judge};
 use super::keeper::TokenKeeper;
@@ -18,6 +19,7 @@ use crate::clock::SharedClock;
 use crate::config::call::CallConfig;
 use crate::crontab::invocation::Invocation;
 use crate::domain::duration::millis;
+use crate::domain::exit::Exit;
 use crate::domain::id::ExecutionId;
 use crate::domain::outcome::{CallOutcome, CallReport};
 use crate::domain::retry::Verdict;
@@ -150,7 +152,7 @@ impl Client {
                     if verdict == Verdict::OutOfTime {
                         info!(event = "out_of_time", reason, "No time is left for another attempt");
                     }
-                    let answer = self.report(&report, &judgement, answer.ok());
+                    let answer = self.report(&report, judgement, answer.ok(), &request.url);
                     return CallReport { retry_after, ..answer };
                 }
             }
@@ -158,8 +160,20 @@ impl Client {
     }
 
     /// What the last attempt came to, without secrets.
-    fn report(&self, so_far: &CallReport, judgement: &Judgement, reply: Option<Reply>) -> CallReport {
+    fn report(
+        &self,
+        so_far: &CallReport,
+        mut judgement: Judgement,
+        reply: Option<Reply>,
+        url: &Url,
+    ) -> CallReport {
         let clean = |text: &str| self.redactor.clean(text).into_owned();
+        // A proxy may answer in the server's place, and its answer looks like the server's.
+        if let (Some(_), Some(proxy)) = (&reply, self.transport.proxy(url))
+            && judgement.outcome.exit() != Exit::Ok
+        {
+            judgement.message += &format!(" (through the proxy {proxy})");
+        }
         CallReport {
             http_status: reply.as_ref().map(|reply| reply.status),
             code: judgement.code.as_ref().map(|code| clean(&code.to_string())),

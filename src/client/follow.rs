@@ -1,7 +1,10 @@
 //! Following an accepted call (202) to its end.
 
+use std::collections::BTreeMap;
+
 use reqwest::Method;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::time::Instant;
 use tracing::{info, warn};
 use url::Url;
@@ -92,8 +95,8 @@ fn status_url(accepted: &CallReport, request: &Request, config: &CallConfig) -> 
         }
         return Ok(url);
     }
-    let body = json(accepted);
-    let run_id = text_at(&body, "run_id").ok_or("its reply names no run_id and no Location")?;
+    let body = body(accepted);
+    let run_id = text_at(body, "run_id").ok_or("its reply names no run_id and no Location")?;
     let safe = run_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
     if !safe || run_id.contains("..") {
         return Err("its run_id is not usable in a path".to_owned());
@@ -106,8 +109,8 @@ fn status_url(accepted: &CallReport, request: &Request, config: &CallConfig) -> 
 /// What a status reply says, the `not_there`th in a row that knows nothing of the work.
 fn state(report: &CallReport, not_there: u32) -> WorkState {
     // A run that failed may be told with an error status and its record in `data`.
-    let body = json(report);
-    match text_at(&body, "status").map(|status| status.to_ascii_lowercase()).as_deref() {
+    let body = body(report);
+    match text_at(body, "status").map(|status| status.to_ascii_lowercase()).as_deref() {
         Some("pending" | "queued" | "accepted" | "running" | "in_progress" | "retrying" | "processing") => {
             WorkState::Running
         }
@@ -130,25 +133,46 @@ fn state(report: &CallReport, not_there: u32) -> WorkState {
 }
 
 fn ended(report: &CallReport) -> String {
-    let body = json(report);
-    let status = text_at(&body, "status").unwrap_or_default();
-    match text_at(&body, "error") {
+    let body = body(report);
+    let status = text_at(body, "status").unwrap_or_default();
+    match text_at(body, "error") {
         Some(error) => format!("the accepted call ended: {status}: {error}"),
         None => format!("the accepted call ended: {status}"),
     }
 }
 
-/// The body as JSON; null when it is none.
-fn json(report: &CallReport) -> Value {
-    report.body.as_deref().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default()
+/// The body; empty when there is none.
+fn body(report: &CallReport) -> &str {
+    report.body.as_deref().unwrap_or_default()
 }
 
-/// A text (or number) at `data.<name>` or `<name>`.
-fn text_at(body: &Value, name: &str) -> Option<String> {
-    let value = body.get("data").and_then(|data| data.get(name)).or_else(|| body.get(name))?;
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
+/// A text (or number, in its own digits) at `data.<name>` or `<name>`.
+fn text_at(body: &str, name: &str) -> Option<String> {
+    type Object = BTreeMap<String, Box<RawValue>>;
+    let object: Object = serde_json::from_str(body).ok()?;
+    let data = object.get("data").and_then(|data| serde_json::from_str::<Object>(data.get()).ok());
+    let value = data.as_ref().and_then(|data| data.get(name)).or_else(|| object.get(name))?.get();
+    match serde_json::from_str(value).ok()? {
+        Value::String(text) => Some(text),
+        Value::Number(_) => Some(value.to_owned()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_keeps_its_digits() {
+        for (body, found) in [
+            (r#"{"data": {"run_id": 12345678901234567890123}}"#, Some("12345678901234567890123")),
+            (r#"{"run_id": "a-1", "data": null}"#, Some("a-1")),
+            (r#"{"run_id": "outer", "data": {"run_id": "inner"}}"#, Some("inner")),
+            (r#"{"data": {"run_id": true}}"#, None),
+            ("no json", None),
+        ] {
+            assert_eq!(text_at(body, "run_id").as_deref(), found, "{body}");
+        }
     }
 }

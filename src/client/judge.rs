@@ -2,7 +2,7 @@
 
 use super::envelope::{Code, Envelope};
 use super::reply::{BodyEnd, Reply};
-use super::transport::SendFailure;
+use super::transport::{Nature, SendFailure};
 use crate::domain::outcome::CallOutcome;
 use crate::domain::retry::FailureClass;
 use crate::domain::size;
@@ -32,8 +32,12 @@ pub fn judge(answer: &Result<Reply, SendFailure>, accepted: &[i64], repeatable: 
 }
 
 fn judge_failure(failure: &SendFailure, repeatable: bool) -> Judgement {
-    let (outcome, class) =
-        if failure.sent { unanswered(repeatable) } else { (CallOutcome::TryLater, FailureClass::NeverSent) };
+    let (outcome, class) = match failure.nature() {
+        Nature::Setting => (CallOutcome::Misconfigured, FailureClass::Final),
+        Nature::Protocol => (CallOutcome::Protocol, FailureClass::Final),
+        Nature::NeverSent => (CallOutcome::TryLater, FailureClass::NeverSent),
+        Nature::Unanswered => unanswered(repeatable),
+    };
     Judgement { outcome, class, token_rejected: false, code: None, message: failure.to_string() }
 }
 

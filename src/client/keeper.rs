@@ -11,7 +11,7 @@ use super::login_memory::{LoginMemory, Unavailable};
 use super::retry;
 use super::token::{Token, TokenPolicy};
 use super::token_file::{InsecureToken, Stored, TokenFile};
-use super::transport::Transport;
+use super::transport::{Nature, Transport};
 use crate::clock::SharedClock;
 use crate::config::call::CallConfig;
 use crate::domain::duration;
@@ -256,7 +256,14 @@ impl TokenKeeper {
                         format!("IAM answered {reason}"),
                     ),
                 },
-                Err(failure) => (FailureClass::Unanswered, None, format!("IAM not reached, {failure}")),
+                Err(failure) => {
+                    let reason = self.redactor.clean(&format!("IAM not reached, {failure}")).into_owned();
+                    match failure.nature() {
+                        Nature::Setting => return Err(NoToken::Misconfigured(reason)),
+                        Nature::Protocol => return Err(NoToken::Protocol(reason)),
+                        Nature::NeverSent | Nature::Unanswered => (FailureClass::Unanswered, None, reason),
+                    }
+                }
             };
             let reason = self.redactor.clean(&reason).into_owned();
             let remaining = deadline.saturating_duration_since(Instant::now());

@@ -61,6 +61,9 @@ impl Login {
             })?;
             (account.expose().to_owned(), secret)
         };
+        if let Some(reason) = flaw(&account) {
+            return Err(NoToken::Misconfigured(format!("the account's name {account:?} {reason}")));
+        }
         Ok(Self {
             url,
             dialect: iam.dialect,
@@ -72,5 +75,33 @@ impl Login {
             tenant_id: iam.tenant_id,
             device_id: iam.device_id.replace("$(hostname)", &host_name()),
         })
+    }
+}
+
+/// What no name of an account has, and what a careless editor or shell adds to one. A password is never judged: there a
+/// blank may be meant.
+fn flaw(account: &str) -> Option<&'static str> {
+    if account.trim() != account {
+        return Some("begins or ends with a blank");
+    }
+    let invisible =
+        |c: char| c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
+    account.contains(invisible).then_some("holds a character that cannot be seen")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_with_what_nobody_sees_is_refused() {
+        for account in ["robot", "运维&user", "a b", "DOMAIN\\user", "me@example.com"] {
+            assert_eq!(flaw(account), None, "{account:?}");
+        }
+        for account in
+            [" robot", "robot ", "robot\n", "robot\u{a0}", "\u{feff}robot", "ro\u{200b}bot", "a\nb", "a\0"]
+        {
+            assert!(flaw(account).is_some(), "{account:?}");
+        }
     }
 }

@@ -157,7 +157,7 @@ impl Request {
     }
 
     /// The request on the wire; the same run id in every attempt, so that a repeat is known for a repeat.
-    pub(super) fn outgoing(&self, token: &Secret) -> Outgoing {
+    pub fn outgoing(&self, token: &Secret) -> Outgoing {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         if self.body.is_some() {
@@ -174,9 +174,8 @@ impl Request {
                 headers.insert(HeaderName::from_static(name), value);
             }
         }
-        for (name, value) in &self.headers {
-            headers.insert(name, value.clone());
-        }
+        // What is given takes the place of what is made, and what is given twice is sent twice.
+        headers.extend(self.headers.clone());
         authorize(&mut headers, token);
         Outgoing { method: self.method.clone(), url: self.url.clone(), headers, body: self.body.clone() }
     }

@@ -72,8 +72,8 @@ impl Field for PathBuf {
 impl Field for bool {
     fn read(value: &Value) -> Result<Self, String> {
         match value.text()?.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" | "1" => Ok(true),
-            "false" | "no" | "off" | "0" => Ok(false),
+            "true" | "yes" | "y" | "on" | "1" => Ok(true),
+            "false" | "no" | "n" | "off" | "0" => Ok(false),
             _ => Err("expected true or false".to_owned()),
         }
     }

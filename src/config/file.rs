@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
+use serde_saphyr::options::NonFiniteFloatPolicy;
 
 use super::field::Value;
 use super::problem::{Origin, Problem};
@@ -35,7 +36,9 @@ impl ConfigFile {
 
     /// The values in the order of the file, with every problem of shape.
     pub(super) fn values(&self) -> (Vec<FileValue>, Vec<Problem>) {
-        let root = match serde_saphyr::from_str::<Option<Spanned<Node>>>(&self.text) {
+        // What looks like a number without end is a text like any other.
+        let options = serde_saphyr::options! { non_finite_float_policy: NonFiniteFloatPolicy::PassThrough };
+        let root = match serde_saphyr::from_str_with_options::<Option<Spanned<Node>>>(&self.text, options) {
             Ok(Some(root)) => root,
             Ok(None) => return (Vec::new(), Vec::new()),
             Err(error) => return (Vec::new(), vec![self.broken(&error)]),
@@ -48,7 +51,7 @@ impl ConfigFile {
                 }
             }
             Node::Null => {}
-            Node::Scalar(_) | Node::List(_) => {
+            Node::Text(_) | Node::Typed | Node::List(_) => {
                 read.problem(&root, "", "expected sections such as `call:` with keys below them");
             }
         }
@@ -73,6 +76,9 @@ impl ConfigFile {
     }
 }
 
+const ONE_OR_LIST: &str = "expected one value or a list of values";
+const QUOTE: &str = "its text is not certain: put it in quotes";
+
 struct Reader<'a> {
     file: &'a ConfigFile,
     values: Vec<FileValue>,
@@ -88,7 +94,7 @@ impl Reader<'_> {
                 }
             }
             Node::Null => {}
-            Node::Scalar(_) | Node::List(_) => {
+            Node::Text(_) | Node::Typed | Node::List(_) => {
                 self.problem(name, &name.value, "expected a section with keys below it");
             }
         }
@@ -97,22 +103,57 @@ impl Reader<'_> {
     fn value(&mut self, section: &str, key: &Spanned<String>, node: &Spanned<Node>) {
         let dotted = format!("{section}.{}", key.value);
         // An empty value still proves that the key is meant: its name is checked, its default stays.
-        let (value, origin) = match &node.value {
-            Node::Null => (None, self.file.origin(key)),
-            Node::Scalar(text) => (Some(Value::Text(text.clone())), self.file.origin(node)),
-            Node::List(items) if items.iter().all(|item| matches!(item, Node::Scalar(_))) => {
-                let texts = items.iter().filter_map(|item| match item {
-                    Node::Scalar(text) => Some(text.clone()),
-                    _ => None,
-                });
-                (Some(Value::List(texts.collect())), self.file.origin(node))
-            }
-            Node::List(_) | Node::Map(_) => {
-                self.problem(key, &dotted, "expected one value or a list of values");
-                return;
-            }
+        let value = match &node.value {
+            Node::Null => Ok(None),
+            Node::Text(_) | Node::Typed => self.text(node).map(|text| Some(Value::Text(text))),
+            Node::List(items) => items
+                .iter()
+                .map(|item| self.text(item))
+                .collect::<Result<_, _>>()
+                .map(|list| Some(Value::List(list))),
+            Node::Map(_) => Err(ONE_OR_LIST),
         };
+        let value = match value {
+            _ if self.is_marked(key, matches!(node.value, Node::Null)) => {
+                return self.problem(key, &dotted, QUOTE);
+            }
+            Ok(value) => value,
+            Err(message) => return self.problem(key, &dotted, message),
+        };
+        let origin = if value.is_some() { self.file.origin(node) } else { self.file.origin(key) };
         self.values.push(FileValue { key: dotted, value, origin });
+    }
+
+    /// The text of a scalar as it is written: `010`, `3.10` and `yes` are a password's text and no numbers.
+    fn text(&self, node: &Spanned<Node>) -> Result<String, &'static str> {
+        match &node.value {
+            Node::Text(text) => Ok(text.clone()),
+            Node::Typed => {
+                let span = node.defined.span();
+                let place = span.byte_offset().zip(span.byte_len()).and_then(|(offset, length)| {
+                    let (offset, length) = (usize::try_from(offset).ok()?, usize::try_from(length).ok()?);
+                    self.file.text.get(offset..offset.checked_add(length)?)
+                });
+                // A tag or an anchor before it would be taken for a part of it.
+                place
+                    .map(str::trim)
+                    .filter(|text| !text.is_empty() && !text.starts_with(['!', '&']))
+                    .map(str::to_owned)
+                    .ok_or(QUOTE)
+            }
+            Node::Null | Node::List(_) | Node::Map(_) => Err(ONE_OR_LIST),
+        }
+    }
+
+    /// Whether a value begins with what YAML takes for a mark and leaves out: `!secret`, or `&secret` with nothing behind.
+    fn is_marked(&self, key: &Spanned<String>, is_null: bool) -> bool {
+        let span = key.referenced.span();
+        let behind = span.byte_offset().zip(span.byte_len()).and_then(|(offset, length)| {
+            self.file.text.get(usize::try_from(offset + length).ok()?..)?.lines().next()
+        });
+        let value =
+            behind.unwrap_or_default().trim_start_matches(|c: char| "'\":".contains(c) || c.is_whitespace());
+        (value.starts_with('!') && !value.starts_with("!!str ")) || (is_null && value.starts_with('&'))
     }
 
     fn problem<T>(&mut self, at: &Spanned<T>, key: &str, message: &str) {
@@ -129,8 +170,11 @@ impl Reader<'_> {
 /// A YAML node as far as configuration needs it.
 enum Node {
     Null,
-    Scalar(String),
-    List(Vec<Node>),
+    /// A text as it is.
+    Text(String),
+    /// What YAML takes for a number or a truth value; its text is in the file.
+    Typed,
+    List(Vec<Spanned<Node>>),
     Map(Vec<(Spanned<String>, Spanned<Node>)>),
 }
 
@@ -142,10 +186,10 @@ impl<'de> Deserialize<'de> for Node {
 
 struct NodeVisitor;
 
-macro_rules! scalars {
+macro_rules! typed {
     ($($method:ident: $type:ty),*) => {$(
-        fn $method<E>(self, value: $type) -> Result<Node, E> {
-            Ok(Node::Scalar(value.to_string()))
+        fn $method<E>(self, _: $type) -> Result<Node, E> {
+            Ok(Node::Typed)
         }
     )*};
 }
@@ -157,7 +201,11 @@ impl<'de> Visitor<'de> for NodeVisitor {
         f.write_str("a value, a list or a mapping")
     }
 
-    scalars!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_str: &str);
+    typed!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_i128: i128, visit_u128: u128, visit_f64: f64);
+
+    fn visit_str<E>(self, text: &str) -> Result<Node, E> {
+        Ok(Node::Text(text.to_owned()))
+    }
 
     fn visit_unit<E>(self) -> Result<Node, E> {
         Ok(Node::Null)
@@ -185,5 +233,93 @@ impl<'de> Visitor<'de> for NodeVisitor {
             entries.push(entry);
         }
         Ok(Node::Map(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(text: &str) -> Result<Vec<Option<Value>>, String> {
+        let file = ConfigFile { path: "c.yaml".into(), text: text.to_owned() };
+        let (values, problems) = file.values();
+        match problems.first() {
+            None => Ok(values.into_iter().map(|value| value.value).collect()),
+            Some(problem) => Err(problem.to_string()),
+        }
+    }
+
+    #[test]
+    fn a_scalar_is_the_text_that_is_written() {
+        for text in [
+            "0123456",
+            "3.10",
+            "1e10",
+            "1e999",
+            "0x1F",
+            "0o17",
+            "1_000",
+            "yes",
+            "no",
+            "on",
+            "Off",
+            "y",
+            "N",
+            "true",
+            "FALSE",
+            "+1",
+            "-0",
+            ".5",
+            ".inf",
+            "-.INF",
+            ".nan",
+            "12345678901234567890123",
+            "2026-11-20",
+            "12:30:45",
+            "1:30",
+            "a # b",
+            "密码",
+        ] {
+            let text = text.split(" #").next().unwrap();
+            let one = vec![Some(Value::Text(text.to_owned()))];
+            for yaml in [
+                format!("iam:\n  password: {text}\n"),
+                format!("iam:\n  password:   {text}   # why\n"),
+                format!("iam: {{password: {text}}}"),
+                format!("\u{feff}iam:\n  password: {text}"),
+                format!("# 说明\niam:\n  password: {text}\r\n"),
+                format!("iam:\n  password: '{text}'\n"),
+                format!("iam:\n  password: !!str {text}\n"),
+            ] {
+                assert_eq!(values(&yaml).as_ref(), Ok(&one), "{yaml}");
+            }
+            let list = vec![Some(Value::List(vec![text.to_owned(), "x".to_owned()]))];
+            for yaml in [format!("a: {{b: [{text}, x]}}"), format!("a:\n  b:\n  - {text}\n  - x\n")] {
+                assert_eq!(values(&yaml).as_ref(), Ok(&list), "{yaml}");
+            }
+        }
+        assert_eq!(values("a: {b: , c: ~, d: null}"), Ok(vec![None, None, None]));
+    }
+
+    #[test]
+    fn what_is_written_for_yaml_alone_is_the_text_or_asks_for_quotes() {
+        for yaml in
+            ["a: {b: &x 010, c: *x}", "a: {b: !!int 010}", "a: {b: !!float 3.10}", "a: {b: !!bool yes}"]
+        {
+            match values(yaml) {
+                Ok(found) => assert!(
+                    found.iter().all(|value| matches!(value, Some(Value::Text(text)) if yaml.contains(text.as_str()) && !text.contains(' '))),
+                    "{yaml}: {found:?}"
+                ),
+                Err(problem) => assert!(problem.contains("quote"), "{problem}"),
+            }
+        }
+        for yaml in
+            ["a:\n  b: !secret x\n", "a:\n  'b': !secret\n", "a:\n  b: &secret\n", "a: {b: !!int 010}"]
+        {
+            let problem = values(yaml).unwrap_err();
+            assert!(problem.contains("quote") && !problem.contains("secret"), "{problem}");
+        }
+        assert!(values("a: {b: [[1]]}").is_err() && values("a: {b: {c: 1}}").is_err());
     }
 }

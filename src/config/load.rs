@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::env::{Env, variable};
+use super::env::{Env, dotted, variable};
 use super::field::Value;
 use super::file::{ConfigFile, FileValue};
+use super::names;
 use super::problem::{ConfigError, Origin, Problem};
 use super::setting::Setting;
 use crate::domain::nearest::nearest;
@@ -79,25 +80,44 @@ impl<C> Layers<C> {
                 }
             }
         }
-        for (name, key, value) in env.dotted() {
-            // Programs share one environment: a section that this one does not have belongs to another.
-            if self.has_section(&key) {
-                self.set(&key, Some(&Value::Text(value.to_owned())), Origin::Env(name.to_owned()));
+        for (name, value) in env.ours() {
+            match dotted(name) {
+                Some(key) if self.has(&key) => {
+                    self.set(&key, Some(&Value::Text(value.to_owned())), Origin::Env(name.to_owned()));
+                }
+                // Programs share one environment: this one belongs to another.
+                Some(key) if names::keys().any(|known| known == key) => {}
+                _ if names::is_no_setting(name, value) => {}
+                key => self.unknown_variable(name, key.unwrap_or_default()),
+            }
+        }
+        for name in env.no_text() {
+            let plain = || self.settings.iter().find(|setting| setting.env.contains(&name.as_str()));
+            if let Some(key) = plain().map(|setting| setting.key.to_owned()).or_else(|| dotted(name)) {
+                let (origin, message) = (Origin::Env(name.clone()), "expected UTF-8 text".to_owned());
+                self.problem(origin, &key, None, message, None);
             }
         }
     }
 
-    fn has_section(&self, key: &str) -> bool {
-        let section = |key: &str| key.split('.').next().map(str::to_owned);
-        self.settings.iter().any(|setting| section(setting.key) == section(key))
+    fn has(&self, key: &str) -> bool {
+        self.settings.iter().any(|setting| setting.key == key)
+    }
+
+    /// A variable that none of the programs knows. Its value may be a secret under a mistyped name.
+    fn unknown_variable(&mut self, name: &str, key: String) {
+        let variables: Vec<String> =
+            self.settings.iter().map(|setting| setting.key).chain(names::keys()).map(variable).collect();
+        let hint = nearest(name, variables.iter().map(String::as_str))
+            .map_or("unset it, or call it without QS_".to_owned(), |known| format!("did you mean {known}?"));
+        let what = if key.is_empty() { "unknown variable" } else { "unknown key" };
+        self.problem(Origin::Env(name.to_owned()), &key, None, what.to_owned(), Some(hint));
     }
 
     fn set(&mut self, key: &str, value: Option<&Value>, origin: Origin) {
         let Some(setting) = self.settings.iter().find(|setting| setting.key == key) else {
-            let hint = nearest(key, self.settings.iter().map(|setting| setting.key)).map(|known| {
-                let name = if matches!(origin, Origin::Env(_)) { variable(known) } else { known.to_owned() };
-                format!("did you mean {name}?")
-            });
+            let hint = nearest(key, self.settings.iter().map(|setting| setting.key))
+                .map(|known| format!("did you mean {known}?"));
             self.problem(origin, key, None, "unknown key".to_owned(), hint);
             return;
         };
@@ -165,7 +185,10 @@ mod tests {
         assert_eq!(loaded.config.call.codes, [0, 200]);
         assert_eq!(loaded.origin("call.timeout").to_string(), "c.yaml:2:12");
 
-        let env = Env::from([("TIMEOUT", "7"), ("QS_SERVER__ADDR", "another program's")]);
+        let others =
+            [("QS_SERVER__ADDR", "another program's"), ("QS_LOG__LEVEL", "debug"), ("QS_BLESS", "1")];
+        let [server, log, bless] = others;
+        let env = Env::from([("TIMEOUT", "7"), server, log, bless]);
         assert_eq!(load(&SETTINGS, &[file(text)], &env).unwrap().config.call.timeout, Duration::from_secs(7));
 
         let env = Env::from([("TIMEOUT", "7"), ("QS_CALL__TIMEOUT", "8")]);
@@ -194,6 +217,26 @@ mod tests {
                 "environment QS_CALL__TIMEOUTS: call.timeouts: unknown key (hint: did you mean QS_CALL__TIMEOUT?)",
             ]
         );
+    }
+
+    #[test]
+    fn a_variable_that_no_program_knows_is_named_with_the_nearest() {
+        for (name, expected) in [
+            (
+                "QS_CALL_TIMEOUT",
+                "environment QS_CALL_TIMEOUT: unknown variable (hint: did you mean QS_CALL__TIMEOUT?)",
+            ),
+            (
+                "QS_SERVER__ADR",
+                "environment QS_SERVER__ADR: server.adr: unknown key (hint: did you mean QS_SERVER__ADDR?)",
+            ),
+            (
+                "QS_QUITE_ELSEWHERE_ALTOGETHER",
+                "environment QS_QUITE_ELSEWHERE_ALTOGETHER: unknown variable (hint: unset it, or call it without QS_)",
+            ),
+        ] {
+            assert_eq!(problems("", &Env::from([(name, "hunter2")])), [expected]);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod env;
 mod field;
 mod file;
 mod load;
+mod names;
 mod problem;
 mod section;
 mod setting;

@@ -12,3 +12,4 @@ pub mod lint;
 pub mod problem;
 pub mod render;
 mod shell;
+pub mod usage;

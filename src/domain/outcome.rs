@@ -17,7 +17,7 @@ pub enum CallOutcome {
     Skipped,
     /// The server's answer is no.
     Failed,
-    /// Nothing was done; later it may work.
+    /// Later it may work; it was not done, unless it is a repeatable call whose answer was lost.
     TryLater,
     /// The answer is not what the protocol promises.
     Protocol,
@@ -35,6 +35,8 @@ pub enum CallOutcome {
     Io,
     /// A defect of this program; nothing was sent.
     Internal,
+    /// Stopped by SIGHUP: what was under way may have been done.
+    HungUp,
     /// Stopped by SIGINT: what was under way may have been done.
     Interrupted,
     /// Stopped by SIGTERM: what was under way may have been done.
@@ -56,6 +58,7 @@ impl CallOutcome {
             Self::NoInput => Exit::NoInput,
             Self::Io => Exit::Io,
             Self::Internal => Exit::Internal,
+            Self::HungUp => Exit::HungUp,
             Self::Interrupted => Exit::Interrupted,
             Self::Terminated => Exit::Terminated,
         }
@@ -67,7 +70,7 @@ impl CallOutcome {
             Self::Success => CallStatus::Success,
             Self::Accepted => CallStatus::Accepted,
             Self::Skipped => CallStatus::Skipped,
-            Self::Unknown | Self::Interrupted | Self::Terminated => CallStatus::Unknown,
+            Self::Unknown | Self::HungUp | Self::Interrupted | Self::Terminated => CallStatus::Unknown,
             _ => CallStatus::Failed,
         }
     }

@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,72 +13,101 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use serde_json::Value;
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Span, Subscriber};
+use tracing::{Event, Level, Metadata, Span, Subscriber, info};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::line::{Line, is_ours};
-use super::rotation::{LOG_MODE, Rotation};
+use super::rotation::Rotation;
+use super::sink::{Sink, append_to};
 use crate::clock::{SharedClock, local_zone};
 use crate::config::call::LogFormat;
-use crate::files::{self, FileLock};
+use crate::files;
 
 /// A log that several processes append to.
 pub struct LogFile {
     path: PathBuf,
     rotation: Rotation,
-    file: File,
+    sink: Sink,
     begun: Option<Timestamp>,
     /// The first line that could not be appended.
     failure: Option<io::Error>,
 }
 
 impl LogFile {
-    /// Opens the log, creating it and its directory.
+    /// Opens the log, creating it and the last directory of its path, and makes sure that it can be locked.
+    ///
+    /// # Errors
+    /// The system's.
     pub fn open(path: &Path, rotation: Rotation) -> io::Result<Self> {
-        files::create_dir(files::parent(path), 0o750)?;
-        let (file, begun) = append_to(path, &rotation)?;
-        Ok(Self { path: path.to_owned(), rotation, file, begun, failure: None })
+        let sink = Sink::open(path)?;
+        let begun = match sink {
+            Sink::File { .. } => begun(path, &rotation),
+            Sink::Stream(_) => None,
+        };
+        Ok(Self { path: path.to_owned(), rotation, sink, begun, failure: None })
     }
 
-    /// Appends one line in one write, rotating first when it is due. The lock keeps a line from being written to a
-    /// file that another process is just moving away.
+    /// Makes sure of room for the lines of a call. False where that cannot be known without writing one.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn has_room(&self) -> io::Result<bool> {
+        self.sink.has_room()
+    }
+
+    /// Appends one line in one write. A file is locked for that, so that a line is not written to one that another
+    /// process is just moving away, and rotated first when it is due.
+    ///
+    /// # Errors
+    /// The system's.
     pub fn append(&mut self, line: &str, now: Timestamp) -> io::Result<()> {
-        let lock = FileLock::take(&self.lock_path())?;
-        let length = self.follow_name()?;
-        let due = self.rotation.is_due(length, self.begun, now, line.len() as u64);
-        if due {
-            Rotation::rotate(&self.path, now)?;
-            (self.file, self.begun) = (append_to(&self.path, &self.rotation)?.0, Some(now));
-        }
-        // What a killed process began stays readable, on a line of its own.
-        let line_break = if !due && files::ends_torn(&self.file, length)? { "\n" } else { "" };
-        self.file.write_all(format!("{line_break}{line}").as_bytes())?;
-        drop(lock);
-        if due { self.rotation.tidy(&self.path) } else { Ok(()) }
-    }
-
-    fn lock_path(&self) -> PathBuf {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        files::parent(&self.path).join(format!(".{name}.lock"))
-    }
-
-    /// Follows the name: another process, or logrotate, may have moved the file that is open. Returns its length.
-    fn follow_name(&mut self) -> io::Result<u64> {
-        let mine = self.file.metadata()?;
-        let named = std::fs::metadata(&self.path);
-        if named.is_ok_and(|named| (named.dev(), named.ino()) == (mine.dev(), mine.ino())) {
-            return Ok(mine.len());
-        }
-        (self.file, self.begun) = append_to(&self.path, &self.rotation)?;
-        Ok(self.file.metadata()?.len())
+        let (file, lock, rotates) = match &mut self.sink {
+            Sink::Stream(stream) => return stream.write_all(line.as_bytes()),
+            Sink::File { file, lock, rotates } => (file, lock, *rotates),
+        };
+        lock.lock()?;
+        let written = write(file, line, now, &mut self.begun, &self.path, &self.rotation, rotates);
+        lock.unlock()?;
+        if written? { self.rotation.tidy(&self.path) } else { Ok(()) }
     }
 }
 
-/// Opens a log, and tells when it was begun where its age counts.
-fn append_to(path: &Path, rotation: &Rotation) -> io::Result<(File, Option<Timestamp>)> {
-    let file = OpenOptions::new().read(true).append(true).create(true).mode(LOG_MODE).open(path)?;
-    Ok((file, if rotation.age.is_zero() { None } else { begun_at(path) }))
+/// Writes a line to the log that has the name, as the holder of its lock. Returns whether it was rotated for that.
+fn write(
+    file: &mut File,
+    line: &str,
+    now: Timestamp,
+    since: &mut Option<Timestamp>,
+    path: &Path,
+    rotation: &Rotation,
+    rotates: bool,
+) -> io::Result<bool> {
+    if !is_named(file, path)? {
+        (*file, *since) = (append_to(path)?, begun(path, rotation));
+    }
+    let length = file.metadata()?.len();
+    let due = rotates && rotation.is_due(length, *since, now, line.len() as u64);
+    if due {
+        Rotation::rotate(path, now)?;
+        (*file, *since) = (append_to(path)?, Some(now));
+    }
+    // What a killed process began stays readable, on a line of its own.
+    let line_break = if !due && files::ends_torn(file, length)? { "\n" } else { "" };
+    file.write_all(format!("{line_break}{line}").as_bytes())?;
+    Ok(due)
+}
+
+/// Whether the open file is the one of that name: another process, or logrotate, may have moved it.
+fn is_named(file: &File, path: &Path) -> io::Result<bool> {
+    let mine = file.metadata()?;
+    let named = std::fs::metadata(path);
+    Ok(named.is_ok_and(|named| (named.dev(), named.ino()) == (mine.dev(), mine.ino())))
+}
+
+/// When a log was begun, where its age counts.
+fn begun(path: &Path, rotation: &Rotation) -> Option<Timestamp> {
+    if rotation.age.is_zero() { None } else { begun_at(path) }
 }
 
 /// When the log's first line was written, as the line itself says.
@@ -122,6 +151,18 @@ impl RunLog {
             }
         });
         span
+    }
+
+    /// Makes sure that the lines of a call can be written, by writing one where nothing else tells.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub fn begin(&self) -> io::Result<()> {
+        let has_room = self.0.file.lock().unwrap_or_else(PoisonError::into_inner).has_room()?;
+        if !has_room {
+            info!(event = "started", "The call begins");
+        }
+        self.failure().map_or(Ok(()), Err)
     }
 
     /// The first line that could not be written, if any: an event cannot return its error itself.
@@ -232,7 +273,7 @@ mod tests {
     #[test]
     fn events_become_lines_with_context_and_foreign_ones_do_not() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("deep/er/a.log");
+        let path = dir.path().join("deep/a.log");
         let context = vec![("task".to_owned(), "sync-daily".into())];
         let file = LogFile::open(&path, NEVER).unwrap();
         let log = RunLog::new(file, LogFormat::Text, context, Simulated::new(now()));
@@ -284,6 +325,49 @@ mod tests {
         std::fs::write(&path, "[2026-11-20 22:00:00] torn").unwrap();
         LogFile::open(&path, NEVER).unwrap().append("whole\n", now()).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "[2026-11-20 22:00:00] torn\nwhole\n");
+    }
+
+    #[test]
+    fn a_mistyped_path_makes_no_tree() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = LogFile::open(&dir.path().join("mis/typed/a.log"), NEVER).err().unwrap().to_string();
+        assert!(error.contains("there is no directory") && error.ends_with("/mis"), "{error}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        let error = LogFile::open(dir.path(), NEVER).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+    }
+
+    #[test]
+    fn a_stream_gets_its_lines_and_no_file_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        let error = LogFile::open(&path, NEVER).err().unwrap().to_string();
+        assert_eq!(error, "a pipe that nobody reads");
+        let reading = path.clone();
+        let reader = std::thread::spawn(move || std::fs::read_to_string(reading).unwrap());
+        // The reader is there when its side is open, which nothing but an attempt tells.
+        let mut log = std::iter::repeat_with(|| LogFile::open(&path, NEVER)).find_map(Result::ok).unwrap();
+        assert!(!log.has_room().unwrap());
+        log.append("one\n", now()).unwrap();
+        log.append("two\n", now()).unwrap();
+        drop(log);
+        assert_eq!(reader.join().unwrap(), "one\ntwo\n");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_log_without_a_place_for_its_lock_is_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.log");
+        let each = Rotation { size: 1, ..NEVER };
+        let mut log = LogFile::open(&path, each).unwrap();
+        let Sink::File { file, lock, rotates } = &mut log.sink else { panic!("a regular file") };
+        (*lock, *rotates) = (file.try_clone().unwrap(), false);
+        log.append("one\n", now()).unwrap();
+        log.append("two\n", now()).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\n", "nothing is rotated");
     }
 
     #[test]

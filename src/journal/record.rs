@@ -133,7 +133,7 @@ impl Records {
     /// The records in `dir`, which is created when missing; `keep` runs of each task are kept.
     pub fn open(dir: impl Into<PathBuf>, keep: u64) -> io::Result<Self> {
         let records = Self::at(dir, keep);
-        files::create_dir(&records.dir, 0o750)?;
+        files::create_last_dir(&records.dir, 0o750)?;
         Ok(records)
     }
 

@@ -49,6 +49,9 @@ pub struct JournalSettings {
     pub format: LogFormat,
     /// Most bytes of a reply in a line.
     pub body_limit: u64,
+    /// Default directories of state and log, which are made with all that is above them; of a directory that is set the
+    /// one above it must be there.
+    pub default_dirs: Vec<PathBuf>,
     /// Directory of the run records.
     pub records_dir: PathBuf,
     /// Runs kept of each task.
@@ -59,6 +62,20 @@ pub struct JournalSettings {
     pub locks_dir: PathBuf,
 }
 
+impl JournalSettings {
+    /// Makes the default directories and the state directory.
+    ///
+    /// # Errors
+    /// The place that cannot be created.
+    pub fn make_dirs(&self) -> Result<(), CannotCreate> {
+        for dir in &self.default_dirs {
+            files::create_dir(dir, 0o750).map_err(CannotCreate::at(dir))?;
+        }
+        let state = files::parent(&self.records_dir);
+        files::create_last_dir(state, 0o750).map_err(CannotCreate::at(state))
+    }
+}
+
 /// A place that cannot be created: a call that could not be recorded is not made.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}", path.display())]
@@ -67,6 +84,13 @@ pub struct CannotCreate {
     pub path: PathBuf,
     /// Why.
     pub source: io::Error,
+}
+
+impl CannotCreate {
+    fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        |source| Self { path, source }
+    }
 }
 
 /// The journal of one run.
@@ -114,20 +138,25 @@ impl Journal {
         settings: JournalSettings,
         clock: SharedClock,
     ) -> Result<Self, CannotCreate> {
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            |source| CannotCreate { path, source }
-        };
-        let file = LogFile::open(&settings.log_path, settings.rotation).map_err(at(&settings.log_path))?;
-        let records =
-            Records::open(&settings.records_dir, settings.history).map_err(at(&settings.records_dir))?;
-        files::create_dir(&settings.locks_dir, 0o700).map_err(at(&settings.locks_dir))?;
+        settings.make_dirs()?;
+        let (log, records, locks) = (&settings.log_path, &settings.records_dir, &settings.locks_dir);
+        let file = LogFile::open(log, settings.rotation).map_err(CannotCreate::at(log))?;
+        let records = Records::open(records, settings.history).map_err(CannotCreate::at(records))?;
+        files::create_last_dir(locks, 0o700).map_err(CannotCreate::at(locks))?;
         let context = vec![
             ("task".to_owned(), execution.task.as_str().into()),
             ("run_id".to_owned(), execution.run_id.to_string().into()),
         ];
         let log = RunLog::new(file, settings.format, context, clock.clone());
         Ok(Self { execution, settings, log, records, clock })
+    }
+
+    /// Makes sure that the lines of the run can be written. To be called in the run's span, before anything is sent.
+    ///
+    /// # Errors
+    /// The log, when they cannot.
+    pub fn begin(&self) -> Result<(), CannotCreate> {
+        self.log.begin().map_err(CannotCreate::at(&self.settings.log_path))
     }
 
     /// The span whose events are the lines of this run's log.

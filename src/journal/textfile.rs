@@ -12,7 +12,7 @@ use crate::files::{self, PUBLIC};
 /// Writes `<dir>/qs_api_call_<task>.prom`. The caller holds the lock of the task's record, so that the last run's
 /// metrics are the last to be written.
 pub fn write(dir: &Path, record: &TaskRecord) -> io::Result<()> {
-    files::create_dir(dir, 0o755)?;
+    files::create_last_dir(dir, 0o755)?;
     let path = dir.join(format!("qs_api_call_{}.prom", record.last.task));
     files::exchange(&path, render(record).as_bytes(), PUBLIC)
 }

@@ -173,7 +173,9 @@ fn a_killed_run_frees_its_task() {
 
 #[test]
 fn a_signal_ends_the_run_at_once_and_says_so() {
-    for (signal, code, name) in [("TERM", 143, "terminated"), ("INT", 130, "interrupted")] {
+    for (signal, code, name) in
+        [("TERM", 143, "terminated"), ("INT", 130, "interrupted"), ("HUP", 129, "hung_up")]
+    {
         let (arrived, waiting) = mpsc::channel();
         let arrived = Mutex::new(arrived);
         let server = FakeServer::start(move |_| {
@@ -351,7 +353,7 @@ fn the_log_is_where_it_is_asked_for_and_one_line_an_event() {
     let server =
         FakeServer::start(|_| Answer::typed(200, "text/plain", "done\n[2026-11-20 23:00:00] ERROR: forged"));
     let world = World::with_token(&server);
-    let log = world.path("deep/down/sync-daily.log");
+    let log = world.path("down/sync-daily.log");
     world.run(&[ENDPOINT, log.to_str().unwrap()]).assert_silent_success();
     let text = std::fs::read_to_string(&log).unwrap();
     assert_eq!(text.lines().count(), 2, "{text}");

@@ -68,3 +68,4 @@ mod sync_runs;
 #[cfg(feature = "server")]
 mod system_configuration;
 mod token;
+mod wire;

@@ -72,6 +72,7 @@ fn journal(number: usize, dir: &Path) -> Journal {
         started_at: now,
     };
     let settings = JournalSettings {
+        default_dirs: Vec::new(),
         log_path: dir.join(format!("{}.log", run.task)),
         rotation: Rotation { size: 0, age: Duration::ZERO, keep: 1, compress: false },
         format: LogFormat::Json,

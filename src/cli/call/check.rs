@@ -16,12 +16,13 @@ use crate::client::keeper::TokenKeeper;
 use crate::client::request::authorize;
 use crate::client::token::Token;
 use crate::client::token_file::Stored;
-use crate::client::transport::{Outgoing, SendStep};
+use crate::client::transport::{Nature, Outgoing, SendStep};
 use crate::client::{Client, address};
 use crate::clock::SharedClock;
 use crate::domain::exit::Exit;
 use crate::domain::outcome::TokenSource;
 use crate::files;
+use crate::journal::log::LogFile;
 
 /// Longest deadline of one question to a server.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -103,13 +104,23 @@ fn configuration(checks: &mut Checks, settings: &Settings) {
 }
 
 fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) {
+    let cannot = |path: &Path, error: &std::io::Error| {
+        Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display()))
+    };
+    let log = &settings.log_path;
+    let made = settings.journal().make_dirs();
+    checks.of("state", made.map(|()| settings.state_dir.display().to_string()).map_err(Failure::from));
+    let opened = LogFile::open(log, settings.rotation()).and_then(|file| file.has_room());
+    checks.of(
+        "log",
+        opened.map(|_| format!("{} is writable", log.display())).map_err(|error| cannot(log, &error)),
+    );
     for (what, path, mode) in [
-        ("log", files::parent(&settings.log_path).to_owned(), 0o750),
-        ("state", settings.records_dir(), 0o750),
+        ("records", settings.records_dir(), 0o750),
         ("locks", settings.locks_dir(), 0o700),
         ("metrics", settings.metrics_dir(), 0o755),
     ] {
-        place(checks, what, &path, files::create_dir(&path, mode));
+        place(checks, what, &path, files::create_last_dir(&path, mode));
     }
     place(checks, "token", files::parent(&settings.token_path), tokens.file.create_directory());
     match tokens.file.read() {
@@ -143,7 +154,7 @@ async fn reach(checks: &mut Checks, what: &'static str, url: &Url, client: &Clie
         checks.of(what, Err(error.into()));
         return;
     }
-    let way = if transport.goes_direct(url) { "" } else { ", through the proxy" };
+    let way = transport.proxy(url).map(|proxy| format!(", through the proxy {proxy}")).unwrap_or_default();
     let mut origin = url.clone();
     origin.set_path("/health");
     origin.set_query(None);
@@ -163,7 +174,12 @@ async fn reach(checks: &mut Checks, what: &'static str, url: &Url, client: &Clie
                 SendStep::Tls => " (hint: a private CA is given with --cacert or tls.cacert)",
                 _ => "",
             };
-            checks.add(what, Mark::Bad(Exit::TryLater), format!("{host}{way}: {failure}{hint}"));
+            let exit = match failure.nature() {
+                Nature::Setting => Exit::Config,
+                Nature::Protocol => Exit::Protocol,
+                Nature::NeverSent | Nature::Unanswered => Exit::TryLater,
+            };
+            checks.add(what, Mark::Bad(exit), format!("{host}: {failure}{hint}"));
         }
     }
 }

@@ -9,10 +9,12 @@ mod explain;
 mod failure;
 mod monitor;
 mod options;
+mod preview;
 mod progress;
 mod run;
 mod script;
 mod settings;
+mod shown;
 mod status;
 mod token;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tracing::{Instrument, warn};
 
-use crate::cli::signal::stopped;
+use crate::cli::signal::Signals;
 use crate::client::Client;
 use crate::config::call;
 use crate::domain::exit::Exit;
@@ -49,7 +49,7 @@ impl Monitor {
     }
 
     /// Says how the run ended, unless that takes longer than `limit` or a signal comes first.
-    pub(super) async fn end(self, exit: Exit, message: &str, limit: Option<Duration>) {
+    pub(super) async fn end(self, exit: Exit, message: &str, limit: Option<Duration>, signals: &mut Signals) {
         let pings = async {
             if let Some(start) = self.start
                 && tokio::time::timeout(LATE_START, start).await.is_err()
@@ -61,7 +61,7 @@ impl Monitor {
         let given_up = async {
             match limit {
                 Some(limit) => tokio::time::sleep(limit).await,
-                None => drop(stopped().await),
+                None => drop(signals.stopped().await),
             }
         };
         tokio::select! {

@@ -4,17 +4,18 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::{Instrument, debug, info, warn};
 use tracing_subscriber::prelude::*;
 
 use super::monitor::Monitor;
+use super::preview;
 use super::progress::Progress;
 use super::settings::Settings;
+use super::shown::Shown;
 use crate::cli::defect::caught_in;
 use crate::cli::output::{Failure, Output};
-use crate::cli::signal::{Stop, stopped};
+use crate::cli::signal::{Signals, Stop};
 use crate::client::{Client, Request};
 use crate::clock::SharedClock;
 use crate::config::call;
@@ -55,17 +56,19 @@ pub(super) async fn run(
     let run_id = ExecutionId::new(started_at, std::array::from_fn(|_| fastrand::u8(..)));
     let client = settings.client(options.force_login, clock.clone());
     let request = match client.request(invocation, run_id, settings.traceparent.as_deref()) {
-        Ok(request) if options.dry_run => return show(&request, settings, output),
+        Ok(request) if options.dry_run => return preview::show(&request, settings, options.json, output),
         // A mistyped command line is no run of a task.
         Err(error) if options.dry_run || error.outcome() == CallOutcome::Usage => return Err(error.into()),
         request => request,
     };
     let endpoint = invocation.endpoint.clone().unwrap_or_default();
     let execution = ExecutionInfo { task, run_id, endpoint, started_at };
+    let mut signals = Signals::listen();
     let journal = Journal::open(execution, settings.journal(), clock.clone())?;
     let progress = Progress::new(output, options.verbose, clock);
     Events::default().with(LogLayer::default()).with(progress).init();
     let span = journal.span();
+    span.in_scope(|| journal.begin())?;
     let call = async {
         debug!(files = ?settings.files, log = %settings.log_path.display(), state = %settings.state_dir.display(), "Settings read");
         if let Some(reason) = &settings.unseen {
@@ -80,7 +83,7 @@ pub(super) async fn run(
         let began = Instant::now();
         tokio::select! {
             ended = under_lock(&client, &request, &journal, settings.config()) => ended,
-            stop = stopped() => interrupted(stop, began, &client, run_id, &settings.config().ping).await,
+            stop = signals.stopped() => interrupted(stop, began, &client, run_id, &settings.config().ping).await,
             never = signs_of_life(began, options, output) => match never {},
         }
     };
@@ -92,7 +95,7 @@ pub(super) async fn run(
     // Everything is written: whatever the monitor does, the run is what it was.
     if let Some(monitor) = ended.monitor {
         let exit = result.as_ref().map_or_else(|failure| failure.exit, |()| Exit::Ok);
-        monitor.end(exit, &ended.report.message, ended.last_ping).instrument(span).await;
+        monitor.end(exit, &ended.report.message, ended.last_ping, &mut signals).instrument(span).await;
     }
     result
 }
@@ -216,48 +219,11 @@ fn print(
     output: Output,
 ) -> Result<(), Failure> {
     if options.json {
-        return output.json(&object(report, entry));
+        return output.serialized(&Shown::new(report, entry));
     }
     let shown = options.verbose > 0 || output.stdout_is_terminal;
     match &report.body {
         Some(body) if shown => output.data(body),
         _ => Ok(()),
     }
-}
-
-/// The object of `--json`.
-fn object(report: &CallReport, entry: &RunEntry) -> Value {
-    let of_text = |body: &String| serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.clone()));
-    // A number stays a number, as the server sent it.
-    let of_code = |code: &String| code.parse::<i64>().map_or_else(|_| json!(code), Value::from);
-    json!({
-        "status": entry.status,
-        "exit_name": entry.exit_name,
-        "exit_code": entry.exit_code,
-        "http_status": entry.http_status,
-        "code": entry.code.as_ref().map(of_code),
-        "message": report.message,
-        "attempts": entry.attempts,
-        "duration_ms": entry.duration_ms,
-        "task": entry.task,
-        "run_id": entry.run_id,
-        "token_source": entry.token_source,
-        "body": report.body.as_ref().map(of_text),
-    })
-}
-
-/// `--dry-run`: what would be sent.
-fn show(request: &Request, settings: &Settings, output: Output) -> Result<(), Failure> {
-    let mut lines = vec![format!("{} {}", request.method, request.url)];
-    lines.push(format!("Idempotency-Key: \"{}\"", request.run_id));
-    lines.push(format!("traceparent: {}", request.traceparent));
-    lines.push(format!("Authorization: Bearer [token of {}]", settings.token_path.display()));
-    for (name, value) in &request.headers {
-        lines.push(format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
-    }
-    if let Some(body) = &request.body {
-        lines.push(String::new());
-        lines.push(String::from_utf8_lossy(body).into_owned());
-    }
-    output.data(&lines.join("\n"))
 }

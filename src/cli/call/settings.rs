@@ -143,6 +143,14 @@ impl Settings {
         Transport::new(self.transport.clone())
     }
 
+    /// The directories that nobody has set.
+    fn default_dirs(&self) -> Vec<PathBuf> {
+        let config = self.config();
+        let state = config.state.dir.is_none().then(|| self.state_dir.clone());
+        let log = config.log.file.is_none() && config.log.dir.is_none();
+        state.into_iter().chain(log.then(|| files::parent(&self.log_path).to_owned())).collect()
+    }
+
     /// Where and how runs are written down.
     pub(super) fn journal(&self) -> JournalSettings {
         let config = self.config();
@@ -151,6 +159,7 @@ impl Settings {
             rotation: self.rotation(),
             format: config.log.format,
             body_limit: config.log.body_limit.0,
+            default_dirs: self.default_dirs(),
             records_dir: self.records_dir(),
             history: config.state.history.into(),
             metrics_dir: self.metrics_dir(),
