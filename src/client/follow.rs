@@ -8,6 +8,7 @@ use url::Url;
 
 use super::address;
 use super::call::Client;
+use super::judge::Rules;
 use super::request::Request;
 use crate::config::call::CallConfig;
 use crate::domain::outcome::{CallOutcome, CallReport};
@@ -42,7 +43,7 @@ impl Client {
                 return unknown(accepted, message.to_owned());
             }
             tokio::time::sleep_until(next).await;
-            let answer = self.send(&question, deadline).await;
+            let answer = self.send(&question, Rules::of_envelopes(&self.config.call), deadline).await;
             let report = CallReport { attempts: accepted.attempts, ..answer };
             match state(&report) {
                 WorkState::Running => info!(event = "waiting", "The accepted call is still running"),
