@@ -79,12 +79,14 @@ impl Reply {
 
     /// Whether the body is a page for people, whatever its type says.
     pub fn is_page(&self) -> bool {
-        let beginning = &self.body[..self.body.len().min(BEGINNING)];
-        let beginning = String::from_utf8_lossy(beginning).trim_start().to_ascii_lowercase();
         let declared = matches!(self.content_type.as_deref(), Some("text/html" | "application/xhtml+xml"));
-        let is = beginning.starts_with('<')
-            && (beginning.contains("<!doctype html") || beginning.contains("<html"));
-        is || (declared && !self.body.is_empty())
+        let beginning = self.body.trim_ascii_start();
+        if !beginning.starts_with(b"<") {
+            return declared && !self.body.is_empty();
+        }
+        let beginning = beginning[..beginning.len().min(BEGINNING)].to_ascii_lowercase();
+        let holds = |tag: &[u8]| beginning.windows(tag.len()).any(|part| part == tag);
+        declared || holds(b"<!doctype html") || holds(b"<html")
     }
 
     /// The wait that the server asks for, from seconds or an HTTP date (RFC 9110 §10.2.3); a date in the past is zero.
