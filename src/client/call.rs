@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 use url::Url;
 
-use super::judge::{Judgement, judge};
+use super::judge::{Judgement, Rules, judge};
 use super::keeper::TokenKeeper;
 use super::reply::Reply;
 use super::request::{Request, RequestError};
@@ -94,7 +94,7 @@ impl Client {
         if let Err(error) = self.transport.client(&request.url).await {
             return CallReport::without_reply(error.outcome(), error.to_string());
         }
-        let mut report = self.send(request, deadline).await;
+        let mut report = self.send(request, Rules::of_call(&self.config.call), deadline).await;
         if request.wait && report.outcome == CallOutcome::Accepted {
             report = self.follow(report, request, deadline).await;
         }
@@ -102,7 +102,7 @@ impl Client {
     }
 
     /// Sends until the answer stands: a rejected token is replaced once, a failure repeated as the policy allows.
-    pub(super) async fn send(&self, request: &Request, deadline: Instant) -> CallReport {
+    pub(super) async fn send(&self, request: &Request, rules: Rules<'_>, deadline: Instant) -> CallReport {
         let call = &self.config.call;
         let retry = retry::of_call(call, &request.method);
         let mut report = CallReport::without_reply(CallOutcome::Unknown, "");
@@ -126,7 +126,7 @@ impl Client {
             info!(event = "calling", attempt = report.attempts, "Calling API: {}", request.url);
             let attempt_deadline = deadline.min(Instant::now() + call.attempt_timeout);
             let answer = self.transport.send(request.outgoing(&token.secret), attempt_deadline).await;
-            let judgement = judge(&answer, &call.success_codes, retry.idempotent);
+            let judgement = judge(&answer, rules, retry.idempotent);
             if judgement.token_rejected && !replaced {
                 let attempt = report.attempts;
                 warn!(
@@ -140,17 +140,21 @@ impl Client {
             failures += 1;
             let retry_after = answer.as_ref().ok().and_then(|reply| reply.retry_after(self.clock.now()));
             let remaining = deadline.saturating_duration_since(Instant::now());
-            let reason = self.redactor.clean(&judgement.message).into_owned();
+            let reason = || self.redactor.clean(&judgement.message).into_owned();
             match retry.decide(failures, judgement.class, retry_after, remaining, fastrand::f64()) {
                 Verdict::RetryAfter(wait) => {
-                    let (attempt, wait_ms) = (report.attempts, millis(wait));
+                    let (attempt, wait_ms, reason) = (report.attempts, millis(wait), reason());
                     warn!(event = "attempt_failed", attempt, wait_ms, reason, "Attempt failed, trying again");
                     tokio::time::sleep(wait).await;
                     held = Some((token, source));
                 }
                 verdict => {
                     if verdict == Verdict::OutOfTime {
-                        info!(event = "out_of_time", reason, "No time is left for another attempt");
+                        info!(
+                            event = "out_of_time",
+                            reason = reason(),
+                            "No time is left for another attempt"
+                        );
                     }
                     let answer = self.report(&report, judgement, answer.ok(), &request.url);
                     return CallReport { retry_after, ..answer };

@@ -11,6 +11,7 @@ use url::Url;
 
 use super::address;
 use super::call::Client;
+use super::judge::Rules;
 use super::request::Request;
 use crate::config::call::CallConfig;
 use crate::domain::outcome::{CallOutcome, CallReport};
@@ -53,7 +54,7 @@ impl Client {
                 return unknown(accepted, message);
             }
             tokio::time::sleep_until(next).await;
-            let answer = self.send(&question, deadline).await;
+            let answer = self.send(&question, Rules::of_envelopes(&self.config.call), deadline).await;
             let report = CallReport { attempts: accepted.attempts, ..answer };
             pause = self.config.call.wait_interval.max(report.retry_after.unwrap_or_default());
             not_there = if report.http_status == Some(404) { not_there + 1 } else { 0 };

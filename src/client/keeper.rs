@@ -239,7 +239,7 @@ impl TokenKeeper {
                 .send(login.request(), login_deadline)
                 .await
             {
-                Ok(reply) => match iam::read(&reply, self.clock.now()) {
+                Ok(reply) => match iam::read(&reply, &self.config.call.success_codes, self.clock.now()) {
                     LoginReply::Granted(token) => {
                         info!(event = "token_refreshed", expires_at = %token.ends_at(&self.policy), "Token refreshed successfully");
                         return Ok(token);

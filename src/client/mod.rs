@@ -3,8 +3,10 @@
 //! [`Client`] is the whole of it; the command line and the daemon use the same one.
 
 pub mod address;
+mod bearer;
 pub mod call;
 pub mod credentials;
+mod decode;
 pub mod envelope;
 mod follow;
 pub mod iam;
@@ -12,6 +14,8 @@ pub mod judge;
 pub mod keeper;
 mod login;
 pub mod login_memory;
+mod login_page;
+mod refusal;
 pub mod reply;
 pub mod request;
 mod retry;

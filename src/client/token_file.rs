@@ -8,14 +8,12 @@ use ring::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::bearer::{LONGEST, bearer};
 use super::token::{Token, moment};
 use crate::domain::hex::hex;
 use crate::files::{self, Durability, PRIVATE};
 use crate::secret::Secret;
 use crate::secret::file::{SecretFileError, SecretFiles};
-
-/// Longest token that is read.
-const LONGEST: u64 = 16 * 1024;
 
 /// A token file with its sidecar `<file>.meta.json` and its lock `<file>.lock`.
 #[derive(Clone, Debug)]
@@ -105,7 +103,7 @@ impl TokenFile {
             Err(_) => return Ok(Stored::Broken("it cannot be opened")),
         };
         let mut bytes = Vec::new();
-        if Read::by_ref(&mut file).take(LONGEST + 1).read_to_end(&mut bytes).is_err() {
+        if Read::by_ref(&mut file).take(LONGEST as u64 + 1).read_to_end(&mut bytes).is_err() {
             return Ok(Stored::Broken("it cannot be read"));
         }
         let secret = match parse(&bytes) {
@@ -149,20 +147,9 @@ impl TokenFile {
     }
 }
 
-/// The token in a file's bytes: white space around it and a leading `Bearer ` are dropped.
+/// The token in a file's bytes.
 fn parse(bytes: &[u8]) -> Result<Option<Secret>, &'static str> {
-    if bytes.len() as u64 > LONGEST {
-        return Err("it is longer than 16 KiB");
-    }
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is no text")?.trim();
-    let bare = match text.get(..7) {
-        Some(prefix) if prefix.eq_ignore_ascii_case("bearer ") => text[7..].trim_start(),
-        _ => text,
-    };
-    if bare.bytes().any(|byte| !byte.is_ascii_graphic()) {
-        return Err("it holds characters that no token has");
-    }
-    Ok((!bare.is_empty()).then(|| Secret::new(bare)))
+    bearer(std::str::from_utf8(bytes).map_err(|_| "it is no text")?)
 }
 
 fn sha256(secret: &Secret) -> String {
@@ -219,25 +206,16 @@ mod tests {
 
     #[test]
     fn what_is_no_token_is_broken_and_never_a_crash() {
-        let long = "x".repeat(17 * 1024);
-        for (text, expected) in [
-            ("abc", Some("abc")),
-            ("  abc \r\n", Some("abc")),
-            ("Bearer abc\n", Some("abc")),
-            ("bearer  abc", Some("abc")),
-            ("", None),
-            (" \n", None),
-            ("Bearer ", None),
-        ] {
-            let secret = parse(text.as_bytes()).unwrap();
-            let found = secret.as_ref().map(Secret::expose);
-            // `Bearer ` alone is trimmed to `Bearer`, which could be a token.
-            assert!(found == expected || text == "Bearer ", "{text:?}: {found:?}");
+        let dir = tempfile::tempdir().unwrap();
+        let file = TokenFile::new(dir.path().join("token"), true);
+        let long = vec![b'x'; 17 * 1024];
+        for bytes in [&b"a b"[..], b"a\0b", "\u{e4}".as_bytes(), &[0xff, 0xfe], &long] {
+            std::fs::write(&file.path, bytes).unwrap();
+            assert!(matches!(file.read(), Ok(Stored::Broken(_))), "{bytes:?}");
         }
-        for bytes in
-            ["a b", "a\0b", "a\nb", "ä", &long].map(str::as_bytes).into_iter().chain([&[0xff, 0xfe][..]])
-        {
-            assert!(parse(bytes).is_err(), "{bytes:?}");
+        for bytes in ["", " \n", "Bearer ", "\u{feff}\n"] {
+            std::fs::write(&file.path, bytes).unwrap();
+            assert_eq!(file.read(), Ok(Stored::Missing), "{bytes:?}");
         }
     }
 

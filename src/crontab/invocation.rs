@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
+use crate::domain::code::Code;
 use crate::domain::digest::fnv32;
+use crate::domain::expectation::Expectation;
 use crate::domain::overlap::Overlap;
 use crate::domain::word::UnknownWord;
 use crate::domain::{duration, size};
@@ -80,9 +82,17 @@ pub struct Invocation {
     #[arg(long, action = ArgAction::SetTrue, help_heading = "Policy")]
     pub idempotent: bool,
 
-    /// Envelope code that means success; may be repeated [default: 0 and 200]
+    /// Code in a reply that means success, a number or a word; may be repeated [default: 0, 200, OK and SUCCESS]
     #[arg(long, value_name = "CODE", allow_negative_numbers = true, help_heading = "Policy")]
-    pub success_code: Vec<i64>,
+    pub success_code: Vec<Code>,
+
+    /// What a reply must hold, for example /status=OK; may be repeated
+    #[arg(long, value_name = "POINTER=VALUE", help_heading = "Policy")]
+    pub expect: Vec<Expectation>,
+
+    /// Judge a reply by its status alone
+    #[arg(long, action = ArgAction::SetTrue, conflicts_with = "expect", help_heading = "Policy")]
+    pub ignore_body: bool,
 
     /// Most of a reply that is read [default: 1MiB]
     #[arg(long, value_name = "SIZE", value_parser = size::parse, help_heading = "Policy")]

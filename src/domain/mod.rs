@@ -1,11 +1,13 @@
 //! L0 · Pure nouns and functions: no async, no I/O, no clock reads. Imports nothing of ours.
 
+pub mod code;
 pub mod cron;
 pub mod digest;
 pub mod duration;
 #[cfg(feature = "server")]
 pub mod entry;
 pub mod exit;
+pub mod expectation;
 pub mod hex;
 pub mod host;
 pub mod id;

@@ -40,6 +40,7 @@ mod docs;
 mod due_tasks;
 #[cfg(feature = "server")]
 mod edge;
+mod envelopes;
 #[cfg(feature = "server")]
 mod faults;
 mod fuzz;

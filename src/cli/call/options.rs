@@ -47,6 +47,11 @@ pub(super) fn apply(loaded: &mut Loaded<CallConfig>, invocation: &Invocation, co
     option!(invocation.ping_url.clone().map(|url| SecretText(Secret::new(url))), ping.url, "--ping-url");
     let codes = (!invocation.success_code.is_empty()).then(|| invocation.success_code.clone());
     option!(codes, call.success_codes, "--success-code");
+    // The line says one of the two, and whatever a weaker layer says about the other is over.
+    if invocation.ignore_body || !invocation.expect.is_empty() {
+        option!(Some(invocation.expect.clone()), call.expect, "--expect");
+        option!(Some(invocation.ignore_body), call.ignore_body, "--ignore-body");
+    }
     let format = invocation.log_format.as_ref().and_then(|word| word.parse::<LogFormat>().ok());
     option!(format, log.format, "--log-format");
 }

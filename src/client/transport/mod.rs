@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Frame;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
+use reqwest::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use reqwest::{Client, Method, Proxy, StatusCode};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -25,6 +27,7 @@ use self::error::{MOST_HEADERS, root_cause};
 pub use self::error::{Nature, SendFailure, SendStep, TransportError};
 pub use self::proxy::Proxies;
 use self::resolve::SystemResolver;
+use super::decode::{self, Written};
 use super::reply::{BodyEnd, Reply};
 use crate::config::Env;
 use crate::config::call::CallConfig;
@@ -156,9 +159,14 @@ impl Transport {
 
     async fn read(&self, mut response: reqwest::Response, deadline: Instant) -> Reply {
         let text = |name: HeaderName| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
-        let content_type = text(CONTENT_TYPE)
-            .map(|value: String| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+        let declared: Option<String> = text(CONTENT_TYPE);
+        let mut parts = declared.as_deref().unwrap_or_default().split(';').map(str::trim);
+        let content_type = parts.next().filter(|_| declared.is_some()).map(str::to_ascii_lowercase);
+        let charset = parts.find_map(charset).map(str::to_owned);
         let (location, retry_after) = (text(LOCATION), text(RETRY_AFTER));
+        let encoding = text(CONTENT_ENCODING);
+        let authenticate = response.headers().get_all(WWW_AUTHENTICATE).into_iter();
+        let authenticate = authenticate.filter_map(|value| value.to_str().ok().map(str::to_owned)).collect();
         let mut body = Vec::new();
         let end = loop {
             match tokio::time::timeout_at(deadline, response.chunk()).await {
@@ -174,7 +182,11 @@ impl Transport {
                 Err(_) => break BodyEnd::Cut("deadline".to_owned()),
             }
         };
-        Reply { status: response.status().as_u16(), content_type, location, retry_after, body, end }
+        let written = Written { encoding: encoding.as_deref(), charset: charset.as_deref() };
+        let (body, end) = decode::decode(body, end, written, self.options.max_body);
+        let unknown_charset = charset.filter(|name| !decode::is_known(name));
+        let status = response.status().as_u16();
+        Reply { status, content_type, location, retry_after, authenticate, unknown_charset, body, end }
     }
 
     fn build(&self, secure: bool) -> Result<Client, TransportError> {
@@ -198,6 +210,13 @@ impl Transport {
         }
         builder.build().map_err(TransportError::Client)
     }
+}
+
+/// The charset in a parameter of a `Content-Type`.
+fn charset(parameter: &str) -> Option<&str> {
+    let (name, value) = parameter.split_once('=')?;
+    let value = value.trim().trim_matches(['"', '\'']);
+    (name.trim().eq_ignore_ascii_case("charset") && !value.is_empty()).then_some(value)
 }
 
 /// A request body that notes when the connection asks for it: until then no byte of the request has left.

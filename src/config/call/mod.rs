@@ -32,7 +32,7 @@ pub struct CallConfig {
 }
 
 /// Every setting, in the order of the default file.
-pub static SETTINGS: [Setting<CallConfig>; 54] = [
+pub static SETTINGS: [Setting<CallConfig>; 56] = [
     setting!(api.base_url, ["API_BASE_URL"]),
     setting!(iam.base_url, ["IAM_BASE_URL"]),
     setting!(iam.login_url, ["IAM_LOGIN_URL"]),
@@ -63,6 +63,8 @@ pub static SETTINGS: [Setting<CallConfig>; 54] = [
     setting!(call.retry_cap),
     setting!(call.idempotent),
     setting!(call.success_codes),
+    setting!(call.expect),
+    setting!(call.ignore_body),
     setting!(call.overlap),
     setting!(call.jitter),
     setting!(call.jitter_fixed),
