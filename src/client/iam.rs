@@ -10,7 +10,7 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 
 use super::envelope::Envelope;
 use super::reply::{BodyEnd, Reply};
-use super::token::{Token, moment, number};
+use super::token::{Stated, Token, moment, number};
 use super::transport::Outgoing;
 use crate::config::call::{ClientAuth, LoginDialect};
 use crate::secret::Secret;
@@ -61,9 +61,23 @@ pub fn login_path(dialect: LoginDialect) -> &'static str {
 }
 
 impl Login {
-    /// What makes two logins the same attempt.
-    pub fn identity(&self) -> [&str; 4] {
-        [self.url.as_str(), self.dialect.as_str(), &self.account, self.secret.expose()]
+    /// What makes two logins the same attempt: everything that is sent, but the device. A part that is none differs
+    /// from one that is empty.
+    pub(super) fn credential(&self) -> Secret {
+        let tenant = self.tenant_id.map(|id| id.to_string());
+        let parts = [
+            Some(self.url.as_str()),
+            Some(self.dialect.as_str()),
+            Some(&self.account),
+            Some(self.secret.expose()),
+            Some(self.client_auth.as_str()),
+            self.scope.as_deref(),
+            self.audience.as_deref(),
+            tenant.as_deref(),
+        ];
+        let shown =
+            parts.map(|part| part.map_or_else(|| "-".to_owned(), |text| format!("{}:{text}", text.len())));
+        Secret::new(shown.join(" "))
     }
 
     /// The request. Every value goes through a JSON serializer or a form encoder, so that no character of a
@@ -145,7 +159,7 @@ pub fn read(reply: &Reply, now: Timestamp) -> LoginReply {
         return LoginReply::Rejected(said());
     }
     match json {
-        Ok(Some(json)) => match grant(&json, now) {
+        Ok(Some(json)) => match grant(&json, reply.server_now(), now) {
             Ok(token) => LoginReply::Granted(token),
             Err(reason) => LoginReply::Protocol(format!("HTTP {}, but {reason}", reply.status)),
         },
@@ -153,7 +167,7 @@ pub fn read(reply: &Reply, now: Timestamp) -> LoginReply {
     }
 }
 
-fn grant(json: &Value, now: Timestamp) -> Result<Token, String> {
+fn grant(json: &Value, server_now: Option<Timestamp>, now: Timestamp) -> Result<Token, String> {
     let places = [Some(json), json.get("data")];
     let field = |name: &str| {
         places.iter().flatten().find_map(|place| place.get(name).filter(|value| !value.is_null()))
@@ -173,16 +187,16 @@ fn grant(json: &Value, now: Timestamp) -> Result<Token, String> {
     {
         return Err(format!("its token_type is {:?}, not Bearer", kind.chars().take(20).collect::<String>()));
     }
-    let lifetime = field("expires_in")
-        .and_then(number)
-        .and_then(|seconds| now.checked_add(SignedDuration::from_secs(seconds.max(0))).ok());
-    let moment = ["expires_at", "expire"].into_iter().filter_map(|name| field(name).and_then(moment)).min();
-    let stated = [lifetime, moment].into_iter().flatten().min();
-    Ok(Token::new(Secret::new(token), now, stated))
+    let stated = Stated {
+        life: field("expires_in").and_then(number).map(SignedDuration::from_secs),
+        end: ["expires_at", "expire"].into_iter().filter_map(|name| field(name).and_then(moment)).min(),
+        server_now,
+    };
+    Ok(Token::issued(Secret::new(token), now, stated))
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn now() -> Timestamp {
@@ -193,7 +207,7 @@ mod tests {
         Reply::of(200, "application/json", &json.to_string())
     }
 
-    fn login(dialect: LoginDialect) -> Login {
+    pub(in crate::client) fn login(dialect: LoginDialect) -> Login {
         Login {
             url: "https://iam.example/login".parse().unwrap(),
             dialect,
@@ -265,7 +279,6 @@ mod tests {
             ("expires_in", json!(900), quarter),
             ("expires_in", json!("900"), quarter),
             ("expires_in", json!(900.7), quarter),
-            ("expires_in", json!(-5), now()),
             ("expires_at", json!(quarter.as_second()), quarter),
             ("expires_at", json!(quarter.as_millisecond()), quarter),
             ("expires_at", json!("2026-11-20T23:15:00Z"), quarter),

@@ -14,6 +14,7 @@ mod support;
 mod apiserver;
 mod call;
 mod canary;
+mod clocks;
 #[cfg(feature = "server")]
 mod conformance;
 #[cfg(feature = "server")]
@@ -48,6 +49,7 @@ mod housekeeping;
 #[cfg(feature = "server")]
 mod identity;
 mod layers;
+mod login_hold;
 mod many_calls;
 mod matrix;
 #[cfg(feature = "server")]
@@ -64,3 +66,4 @@ mod statistics_defects;
 #[cfg(feature = "server")]
 mod sync_runs;
 mod token;
+mod token_identity;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Frame;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
 use reqwest::{Client, Method, NoProxy, Proxy};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
@@ -163,7 +163,7 @@ impl Transport {
         let text = |name: HeaderName| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let content_type = text(CONTENT_TYPE)
             .map(|value: String| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-        let (location, retry_after) = (text(LOCATION), text(RETRY_AFTER));
+        let (location, retry_after, date) = (text(LOCATION), text(RETRY_AFTER), text(DATE));
         let mut body = Vec::new();
         let end = loop {
             match tokio::time::timeout_at(deadline, response.chunk()).await {
@@ -179,7 +179,7 @@ impl Transport {
                 Err(_) => break BodyEnd::Cut("deadline".to_owned()),
             }
         };
-        Reply { status: response.status().as_u16(), content_type, location, retry_after, body, end }
+        Reply { status: response.status().as_u16(), content_type, location, retry_after, date, body, end }
     }
 
     fn build(&self, secure: bool) -> Result<Client, TransportError> {
