@@ -62,7 +62,7 @@ fn a_wrong_password_is_tried_twice_in_a_day() {
     check.assert_failure_after_data(77, "Invalid credentials; not tried again before");
     assert_eq!(logins.load(Ordering::SeqCst), 3);
     let status = world.run(&["token", "status", "--json"]).json();
-    assert_eq!(status["login_rejected"], "code 102001: Invalid credentials", "{status}");
+    assert!(status["login_rejected"].as_str().unwrap().contains("Invalid credentials"), "{status}");
 }
 
 #[test]
