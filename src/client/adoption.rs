@@ -2,7 +2,7 @@
 //! configured then; from then on it goes nowhere else.
 
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::identity::{Difference, TokenIdentity};
 use super::in_file::InFile;
@@ -51,7 +51,7 @@ impl TokenKeeper {
         };
         match written {
             Ok(()) => {
-                info!(event = "token_adopted", "The token of the file is for {api} from now on");
+                debug!("The token of the file is for {api} from now on");
                 Ok(InFile::Ours(kept.token))
             }
             Err(error) => {
