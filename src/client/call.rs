@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 use url::Url;
 
+use super::clock_difference::ClockWatch;
 use super::judge::{Judgement, Rules, judge};
 use super::keeper::TokenKeeper;
 use super::reply::Reply;
@@ -69,6 +70,7 @@ impl Client {
             transport: Arc::clone(&transport),
             redactor: Arc::clone(&redactor),
             clock: clock.clone(),
+            clock_watch: ClockWatch::default(),
         });
         Self { config, transport, tokens, redactor, clock }
     }
@@ -125,7 +127,11 @@ impl Client {
             report.attempts += 1;
             info!(event = "calling", attempt = report.attempts, "Calling API: {}", request.url);
             let attempt_deadline = deadline.min(Instant::now() + call.attempt_timeout);
+            let sent_at = self.clock.now();
             let answer = self.transport.send(request.outgoing(&token.secret), attempt_deadline).await;
+            if let Ok(reply) = &answer {
+                self.tokens.clock_watch.compare("API", reply, sent_at, self.clock.now());
+            }
             let judgement = judge(&answer, rules, retry.idempotent);
             if judgement.token_rejected && !replaced {
                 let attempt = report.attempts;

@@ -12,7 +12,7 @@ use super::bearer::bearer;
 use super::envelope::Envelope;
 use super::judge::{Flaw, flaw};
 use super::reply::Reply;
-use super::token::{Token, moment, number};
+use super::token::{Stated, Token, moment, number};
 use super::transport::Outgoing;
 use crate::config::call::{ClientAuth, LoginDialect};
 use crate::domain::code::Code;
@@ -64,9 +64,23 @@ pub fn login_path(dialect: LoginDialect) -> &'static str {
 }
 
 impl Login {
-    /// What makes two logins the same attempt.
-    pub fn identity(&self) -> [&str; 4] {
-        [self.url.as_str(), self.dialect.as_str(), &self.account, self.secret.expose()]
+    /// What makes two logins the same attempt: everything that is sent, but the device. A part that is none differs
+    /// from one that is empty.
+    pub(super) fn credential(&self) -> Secret {
+        let tenant = self.tenant_id.map(|id| id.to_string());
+        let parts = [
+            Some(self.url.as_str()),
+            Some(self.dialect.as_str()),
+            Some(&self.account),
+            Some(self.secret.expose()),
+            Some(self.client_auth.as_str()),
+            self.scope.as_deref(),
+            self.audience.as_deref(),
+            tenant.as_deref(),
+        ];
+        let shown =
+            parts.map(|part| part.map_or_else(|| "-".to_owned(), |text| format!("{}:{text}", text.len())));
+        Secret::new(shown.join(" "))
     }
 
     /// The request. Every value goes through a JSON serializer or a form encoder, so that no character of a
@@ -154,7 +168,7 @@ pub fn read(reply: &Reply, accepted: &[Code], now: Timestamp) -> LoginReply {
         None => {}
     }
     let grant = match &json {
-        Ok(Some(json)) => grant(json, now),
+        Ok(Some(json)) => grant(json, reply.server_now(), now),
         _ => Err("the reply is no JSON object".to_owned()),
     };
     match (grant, &envelope.refusal) {
@@ -170,7 +184,7 @@ pub fn read(reply: &Reply, accepted: &[Code], now: Timestamp) -> LoginReply {
     }
 }
 
-fn grant(json: &Value, now: Timestamp) -> Result<Token, String> {
+fn grant(json: &Value, server_now: Option<Timestamp>, now: Timestamp) -> Result<Token, String> {
     let places = [Some(json), json.get("data")];
     let field = |name: &str| {
         places.iter().flatten().find_map(|place| place.get(name).filter(|value| !value.is_null()))
@@ -181,12 +195,12 @@ fn grant(json: &Value, now: Timestamp) -> Result<Token, String> {
     {
         return Err(format!("its token_type is {:?}, not Bearer", kind.chars().take(20).collect::<String>()));
     }
-    let lifetime = field("expires_in")
-        .and_then(number)
-        .and_then(|seconds| now.checked_add(SignedDuration::from_secs(seconds.max(0))).ok());
-    let moment = ["expires_at", "expire"].into_iter().filter_map(|name| field(name).and_then(moment)).min();
-    let stated = [lifetime, moment].into_iter().flatten().min();
-    Ok(Token::new(secret, now, stated))
+    let stated = Stated {
+        life: field("expires_in").and_then(number).map(SignedDuration::from_secs),
+        end: ["expires_at", "expire"].into_iter().filter_map(|name| field(name).and_then(moment)).min(),
+        server_now,
+    };
+    Ok(Token::issued(secret, now, stated))
 }
 
 /// The first of the places where a token can be that holds one.
@@ -206,7 +220,7 @@ fn token(json: &Value) -> Result<Secret, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn now() -> Timestamp {
@@ -221,7 +235,7 @@ mod tests {
         Reply::of(200, "application/json", &json.to_string())
     }
 
-    fn login(dialect: LoginDialect) -> Login {
+    pub(in crate::client) fn login(dialect: LoginDialect) -> Login {
         Login {
             url: "https://iam.example/login".parse().unwrap(),
             dialect,
@@ -301,7 +315,6 @@ mod tests {
             ("expires_in", json!(900), quarter),
             ("expires_in", json!("900"), quarter),
             ("expires_in", json!(900.7), quarter),
-            ("expires_in", json!(-5), now()),
             ("expires_at", json!(quarter.as_second()), quarter),
             ("expires_at", json!(quarter.as_millisecond()), quarter),
             ("expires_at", json!("2026-11-20T23:15:00Z"), quarter),

@@ -19,6 +19,8 @@ pub struct Reply {
     pub location: Option<String>,
     /// `Retry-After`, as it was sent.
     pub retry_after: Option<String>,
+    /// `Date`, as it was sent.
+    pub date: Option<String>,
     /// Every `WWW-Authenticate`, as it was sent.
     pub authenticate: Vec<String>,
     /// The charset that the body is written in, if that is not known; the body is then as it was sent.
@@ -89,13 +91,20 @@ impl Reply {
         declared || holds(b"<!doctype html") || holds(b"<html")
     }
 
-    /// The wait that the server asks for, from seconds or an HTTP date (RFC 9110 §10.2.3); a date in the past is zero.
+    /// What the server's clock said, if it tells (RFC 9110 §6.6.1).
+    pub fn server_now(&self) -> Option<Timestamp> {
+        Some(jiff::fmt::rfc2822::parse(self.date.as_deref()?.trim()).ok()?.timestamp())
+    }
+
+    /// The wait that the server asks for, from seconds or an HTTP date (RFC 9110 §10.2.3), which is compared with its
+    /// own clock where that is known; a date in the past is zero.
     pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
         let text = self.retry_after.as_deref()?.trim();
         if let Ok(seconds) = text.parse::<u64>() {
             return Some(Duration::from_secs(seconds));
         }
         let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+        let now = self.server_now().unwrap_or(now);
         Some(Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO))
     }
 }
@@ -133,6 +142,7 @@ impl Reply {
             content_type: (!content_type.is_empty()).then(|| content_type.to_owned()),
             location: None,
             retry_after: None,
+            date: None,
             authenticate: Vec::new(),
             unknown_charset: None,
             body: body.as_bytes().to_vec(),
@@ -160,6 +170,12 @@ mod tests {
             let reply = Reply { retry_after: Some(header.to_owned()), ..Reply::of(503, "", "") };
             assert_eq!(reply.retry_after(now), wait.map(Duration::from_secs), "{header:?}");
         }
+        let ahead = Reply {
+            retry_after: Some("Fri, 20 Nov 2026 22:01:00 GMT".to_owned()),
+            date: Some("Fri, 20 Nov 2026 22:00:00 GMT".to_owned()),
+            ..Reply::of(503, "", "")
+        };
+        assert_eq!(ahead.retry_after(now), Some(Duration::from_mins(1)), "by the clock of the server");
     }
 
     #[test]

@@ -123,6 +123,8 @@ rules! {
     SecretReadable "secret-readable" Error;
     /// A task belongs to one line of one scheduler.
     TwoOwners "two-owners" Error;
+    /// A token file belongs to one account, tenant and server.
+    SharedToken "shared-token" Error;
     /// A call inside of a larger shell command cannot be checked.
     Unchecked "unchecked" Warning;
     /// A command names its program by its full path, or the file sets PATH.

@@ -284,7 +284,10 @@ fn proxies_of_the_environment_are_used_but_never_for_this_machine() {
     world.run(&[ENDPOINT]).assert_silent_success();
     assert_eq!(proxy.requests()[0].path, format!("http://qs-apiserver:8080{ENDPOINT}"));
     let direct = FakeServer::start(|_| success());
-    world.set("API_BASE_URL", direct.url()).run(&[ENDPOINT]).assert_silent_success();
+    let world = world.set("API_BASE_URL", direct.url());
+    assert_eq!(world.run(&["token", "clear"]).code, 0);
+    world.write_secret("token", "token-of-this-server");
+    world.run(&[ENDPOINT]).assert_silent_success();
     assert_eq!((proxy.requests().len(), direct.requests().len()), (1, 1));
 }
 

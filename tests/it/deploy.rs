@@ -201,6 +201,8 @@ fn a_first_install_whose_canary_fails_leaves_nothing() {
 fn the_canary_asks_a_real_server_as_cron_would() {
     let server = FakeServer::start(|request| match request.path.as_str() {
         "/health" | "/api/v1/good" => Answer::status(204),
+        // Nobody says with which password the token in the file was got.
+        "/authn/login" => Answer::json(200, &json!({"access_token": "CANARY-new-token", "expires_in": 900})),
         _ => Answer::status(404),
     });
     let host = Scratch::with_cron(Says::Reload);
@@ -243,7 +245,10 @@ fn the_canary_asks_a_real_server_as_cron_would() {
         host.run("install", &["--canary", "/api/v1/good", &host.release_with("0 * * * * root /bin/true\n")]);
     assert_eq!(none.code, 1, "{none:?}");
     assert!(none.stderr.contains("nothing was changed"), "{none:?}");
-    assert!(server.requests().iter().all(|request| request.method != "POST"), "nothing is called");
+    let posted =
+        |request: &crate::support::fake::Received| request.method == "POST" && request.path != "/authn/login";
+    assert!(!server.requests().iter().any(posted), "nothing is called");
+    assert_eq!(server.count("/authn/login"), 1, "then it is the token's");
     assert!(!format!("{ran:?}{bad:?}{other:?}").contains("CANARY"));
 }
 

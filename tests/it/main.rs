@@ -14,6 +14,7 @@ mod support;
 mod apiserver;
 mod call;
 mod canary;
+mod clocks;
 #[cfg(feature = "server")]
 mod completions;
 #[cfg(feature = "server")]
@@ -51,6 +52,7 @@ mod housekeeping;
 #[cfg(feature = "server")]
 mod identity;
 mod layers;
+mod login_hold;
 mod many_calls;
 mod matrix;
 #[cfg(feature = "server")]
@@ -69,4 +71,5 @@ mod sync_runs;
 #[cfg(feature = "server")]
 mod system_configuration;
 mod token;
+mod token_identity;
 mod wire;

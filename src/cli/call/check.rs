@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
@@ -12,15 +13,17 @@ use url::Url;
 use super::args::CheckArgs;
 use super::settings::Settings;
 use crate::cli::output::{Failure, Output};
+use crate::client::clock_difference::clock_difference;
+use crate::client::in_file::InFile;
 use crate::client::keeper::TokenKeeper;
+use crate::client::proof::Proof;
 use crate::client::request::authorize;
 use crate::client::token::Token;
 use crate::client::token_file::Stored;
 use crate::client::transport::{Nature, Outgoing, SendStep};
 use crate::client::{Client, address};
-use crate::clock::SharedClock;
+use crate::clock::{Clock, SharedClock};
 use crate::domain::exit::Exit;
-use crate::domain::outcome::TokenSource;
 use crate::files;
 use crate::journal::log::LogFile;
 
@@ -63,18 +66,18 @@ pub(super) async fn run(
     output: Output,
     clock: SharedClock,
 ) -> Result<(), Failure> {
-    let client = settings.client(false, clock);
+    let client = settings.client(false, clock.clone());
     let mut checks = Checks { items: Vec::new() };
     configuration(&mut checks, settings);
-    places(&mut checks, settings, &client.tokens);
+    places(&mut checks, settings, &client.tokens, &*clock);
     let config = settings.config();
     let api = address::base(&config.api.base_url.0, config.call.allow_plaintext);
     match &api {
-        Ok(url) => reach(&mut checks, "api", url, &client, settings).await,
+        Ok(url) => reach(&mut checks, "api", url, &client, settings, &*clock).await,
         Err(error) => checks.add("api", Mark::Bad(Exit::Config), format!("api.base_url: {error}")),
     }
     match client.tokens.login_settings() {
-        Ok(login) => reach(&mut checks, "iam", &login.url, &client, settings).await,
+        Ok(login) => reach(&mut checks, "iam", &login.url, &client, settings, &*clock).await,
         Err(error) => checks.of("iam", Err(error.into())),
     }
     let token = login(&mut checks, settings, &client.tokens).await;
@@ -103,7 +106,7 @@ fn configuration(checks: &mut Checks, settings: &Settings) {
     }
 }
 
-fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) {
+fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper, clock: &dyn Clock) {
     let cannot = |path: &Path, error: &std::io::Error| {
         Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display()))
     };
@@ -123,7 +126,7 @@ fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) {
         place(checks, what, &path, files::create_last_dir(&path, mode));
     }
     place(checks, "token", files::parent(&settings.token_path), tokens.file.create_directory());
-    match tokens.file.read() {
+    match tokens.file.read(clock.now()) {
         Ok(Stored::Broken(reason)) => {
             checks.add("token", Mark::Warning, format!("{}: {reason}", settings.token_path.display()));
         }
@@ -147,7 +150,14 @@ fn writable(dir: &Path) -> std::io::Result<()> {
 }
 
 /// Name, connection and certificate of a server: any HTTP answer proves all three.
-async fn reach(checks: &mut Checks, what: &'static str, url: &Url, client: &Client, settings: &Settings) {
+async fn reach(
+    checks: &mut Checks,
+    what: &'static str,
+    url: &Url,
+    client: &Client,
+    settings: &Settings,
+    clock: &dyn Clock,
+) {
     let host = url.host_str().unwrap_or_default().to_owned();
     let transport = &client.transport;
     if let Err(error) = transport.client(url).await {
@@ -159,8 +169,13 @@ async fn reach(checks: &mut Checks, what: &'static str, url: &Url, client: &Clie
     origin.set_path("/health");
     origin.set_query(None);
     let outgoing = Outgoing { method: Method::GET, url: origin, headers: HeaderMap::new(), body: None };
+    let sent_at = clock.now();
     match transport.send(outgoing, Instant::now() + patience(settings)).await {
         Ok(reply) => {
+            if let Some(difference) = clock_difference(&reply, sent_at, clock.now()) {
+                let text = format!("the clock of this machine is {difference} that of {host}");
+                checks.add("clock", Mark::Warning, format!("{text} (hint: is NTP running, here and there?)"));
+            }
             let secure = if url.scheme() == "https" {
                 "name, connection and certificate"
             } else {
@@ -184,20 +199,23 @@ async fn reach(checks: &mut Checks, what: &'static str, url: &Url, client: &Clie
     }
 }
 
-/// Gets a token as a call would.
+/// Gets a token, and sees that the credential is good: a token that is still valid would hide a wrong password.
 async fn login(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) -> Option<Token> {
     let deadline = Instant::now() + settings.config().iam.timeout;
-    match tokens.current(deadline).await {
-        Ok((token, source)) => {
-            let how = match source {
-                TokenSource::File => "from the token file",
-                TokenSource::Login => "by a login just now",
+    if let Ok(InFile::Foreign(difference)) = tokens.in_file() {
+        checks.add("token", Mark::Warning, format!("the token in the file is not used: {difference}"));
+    }
+    match tokens.proven(deadline).await {
+        Ok((token, proof)) => {
+            let how = match proof {
+                Proof::Login => "by a login just now".to_owned(),
+                Proof::Known(since) => {
+                    format!("from the token file, got with this very credential at {}", second(since))
+                }
+                Proof::None => "from the token file; no login was tried".to_owned(),
             };
-            checks.add(
-                "login",
-                Mark::Good,
-                format!("a token {how}, good until {}", token.ends_at(&tokens.policy)),
-            );
+            let end = second(token.ends_at(&tokens.policy));
+            checks.add("login", Mark::Good, format!("a token {how}, good until {end}"));
             Some(token)
         }
         Err(error) => {
@@ -205,6 +223,10 @@ async fn login(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) -
             None
         }
     }
+}
+
+fn second(at: Timestamp) -> impl std::fmt::Display {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ")
 }
 
 /// Asks with OPTIONS, which is safe by definition: a server that knows the path answers anything but 404.

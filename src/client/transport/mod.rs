@@ -15,7 +15,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::Frame;
 use reqwest::header::{
-    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use reqwest::{Client, Method, Proxy, StatusCode};
 use tokio::sync::OnceCell;
@@ -163,7 +163,7 @@ impl Transport {
         let mut parts = declared.as_deref().unwrap_or_default().split(';').map(str::trim);
         let content_type = parts.next().filter(|_| declared.is_some()).map(str::to_ascii_lowercase);
         let charset = parts.find_map(charset).map(str::to_owned);
-        let (location, retry_after) = (text(LOCATION), text(RETRY_AFTER));
+        let (location, retry_after, date) = (text(LOCATION), text(RETRY_AFTER), text(DATE));
         let encoding = text(CONTENT_ENCODING);
         let authenticate = response.headers().get_all(WWW_AUTHENTICATE).into_iter();
         let authenticate = authenticate.filter_map(|value| value.to_str().ok().map(str::to_owned)).collect();
@@ -186,7 +186,7 @@ impl Transport {
         let (body, end) = decode::decode(body, end, written, self.options.max_body);
         let unknown_charset = charset.filter(|name| !decode::is_known(name));
         let status = response.status().as_u16();
-        Reply { status, content_type, location, retry_after, authenticate, unknown_charset, body, end }
+        Reply { status, content_type, location, retry_after, date, authenticate, unknown_charset, body, end }
     }
 
     fn build(&self, secure: bool) -> Result<Client, TransportError> {

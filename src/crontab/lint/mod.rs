@@ -8,6 +8,7 @@ mod files;
 mod owners;
 mod secrets;
 mod timing;
+mod tokens;
 
 use std::collections::BTreeSet;
 
@@ -66,6 +67,7 @@ pub fn lint(crontab: &Crontab, facts: &Facts<'_>) -> Vec<Problem> {
     calls::check(crontab, facts, &mut problems);
     secrets::check(crontab, facts, &mut problems);
     owners::check(crontab, facts, &mut problems);
+    tokens::check(crontab, &mut problems);
     days::check(crontab, &mut problems);
     timing::check(crontab, facts, &mut problems);
     hide_on(&of_secrets(&problems), &mut problems);
