@@ -94,9 +94,10 @@ impl Output {
 
     /// Writes what becomes JSON.
     pub fn serialized(&self, value: &impl Serialize) -> Result<(), Failure> {
-        let text = match self.stdout_is_terminal {
-            true => serde_json::to_string_pretty(value),
-            false => serde_json::to_string(value),
+        let text = if self.stdout_is_terminal {
+            serde_json::to_string_pretty(value)
+        } else {
+            serde_json::to_string(value)
         };
         self.data(&text.map_err(|error| Failure::new(Exit::Internal, error.to_string()))?)
     }

@@ -182,7 +182,7 @@ impl Client {
         if let (Some(_), Some(proxy)) = (&reply, self.transport.proxy(url))
             && judgement.outcome.exit() != Exit::Ok
         {
-            judgement.message += &format!(" (through the proxy {proxy})");
+            judgement.message = format!("{} (through the proxy {proxy})", judgement.message);
         }
         CallReport {
             http_status: reply.as_ref().map(|reply| reply.status),

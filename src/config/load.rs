@@ -88,7 +88,7 @@ impl<C> Layers<C> {
                 // Programs share one environment: this one belongs to another.
                 Some(key) if names::keys().any(|known| known == key) => {}
                 _ if names::is_no_setting(name, value) => {}
-                key => self.unknown_variable(name, key.unwrap_or_default()),
+                key => self.unknown_variable(name, &key.unwrap_or_default()),
             }
         }
         for name in env.no_text() {
@@ -105,13 +105,13 @@ impl<C> Layers<C> {
     }
 
     /// A variable that none of the programs knows. Its value may be a secret under a mistyped name.
-    fn unknown_variable(&mut self, name: &str, key: String) {
+    fn unknown_variable(&mut self, name: &str, key: &str) {
         let variables: Vec<String> =
             self.settings.iter().map(|setting| setting.key).chain(names::keys()).map(variable).collect();
         let hint = nearest(name, variables.iter().map(String::as_str))
             .map_or("unset it, or call it without QS_".to_owned(), |known| format!("did you mean {known}?"));
         let what = if key.is_empty() { "unknown variable" } else { "unknown key" };
-        self.problem(Origin::Env(name.to_owned()), &key, None, what.to_owned(), Some(hint));
+        self.problem(Origin::Env(name.to_owned()), key, None, what.to_owned(), Some(hint));
     }
 
     fn set(&mut self, key: &str, value: Option<&Value>, origin: Origin) {

@@ -170,10 +170,8 @@ impl SendFailure {
             };
         }
         if connecting {
-            return match error.is_dns() {
-                true => never(SendStep::Dns, root_cause(error)),
-                false => tunnel_cause(error).unwrap_or_else(|| never(SendStep::Connect, root_cause(error))),
-            };
+            let step = if error.is_dns() { SendStep::Dns } else { SendStep::Connect };
+            return tunnel_cause(error).unwrap_or_else(|| never(step, root_cause(error)));
         }
         if let Some(flaw) = language_cause(error) {
             return Self { step: SendStep::Language, sent, detail: flaw };
@@ -258,7 +256,7 @@ fn tls_cause(error: &reqwest::Error) -> Option<&rustls::Error> {
 fn language_cause(error: &reqwest::Error) -> Option<String> {
     let hyper = causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>())?;
     if hyper.is_parse_too_large() {
-        return Some(format!("its head has more than {} lines or is too long", MOST_HEADERS));
+        return Some(format!("its head has more than {MOST_HEADERS} lines or is too long"));
     }
     let words = causes(error).last().map(ToString::to_string)?;
     // The error for bytes that come before the request has no other mark than its words.
