@@ -21,8 +21,9 @@ impl Login {
             credentials: directory.map(Path::to_owned),
             allow_insecure: config.token.allow_insecure_permissions,
         };
-        let secret_of = |name, file: &Option<PathBuf>, value| {
-            credentials::read(&files, name, file.as_deref(), value).map_err(|error| {
+        let secret_of = |name: &str, file: &Option<PathBuf>, value| {
+            let name = credentials::name_of(config.credentials_of.as_deref(), name);
+            credentials::read(&files, &name, file.as_deref(), value).map_err(|error| {
                 let refused =
                     if error.source.is_missing() { NoToken::NoInput } else { NoToken::Misconfigured };
                 refused(error.to_string())

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::domain::media_type::is_json;
+
 /// One HTTP response, read up to a bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -64,11 +66,6 @@ impl Reply {
         let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
         Some(Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO))
     }
-}
-
-/// `application/json`, and the structured types of RFC 6839.
-fn is_json(content_type: &str) -> bool {
-    content_type == "application/json" || content_type == "text/json" || content_type.ends_with("+json")
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! A YAML file as `(key, value, line, column)` values: sections of scalars and lists, nothing deeper.
+//! A YAML file as `(key, value, line, column)` values: sections of scalars and lists, and below `targets` such sections
+//! again, one level deeper for each name.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -17,8 +18,13 @@ pub struct ConfigFile {
     pub text: String,
 }
 
+/// The section that holds further configurations, each below its name.
+pub(super) const TARGETS: &str = "targets";
+
 /// One `section.key: value` of a file.
 pub(super) struct FileValue {
+    /// The target that it is for; none for the unnamed one.
+    pub(super) target: Option<String>,
     pub(super) key: String,
     pub(super) value: Option<Value>,
     pub(super) origin: Origin,
@@ -33,18 +39,24 @@ impl ConfigFile {
         Ok(Self { path: path.to_owned(), text: std::fs::read_to_string(path)? })
     }
 
-    /// The values in the order of the file, with every problem of shape.
-    pub(super) fn values(&self) -> (Vec<FileValue>, Vec<Problem>) {
+    /// The values in the order of the file, the names below `targets`, and every problem of shape.
+    pub(super) fn content(&self) -> FileContent {
         let root = match serde_saphyr::from_str::<Option<Spanned<Node>>>(&self.text) {
             Ok(Some(root)) => root,
-            Ok(None) => return (Vec::new(), Vec::new()),
-            Err(error) => return (Vec::new(), vec![self.broken(&error)]),
+            Ok(None) => return FileContent::default(),
+            Err(error) => {
+                return FileContent { problems: vec![self.broken(&error)], ..FileContent::default() };
+            }
         };
-        let mut read = Reader { file: self, values: Vec::new(), problems: Vec::new() };
+        let mut read = Reader { file: self, content: FileContent::default() };
         match root.value {
             Node::Map(sections) => {
                 for (name, node) in sections {
-                    read.section(&name, node);
+                    if name.value == TARGETS {
+                        read.targets(&name, node);
+                    } else {
+                        read.section(None, &name, node);
+                    }
                 }
             }
             Node::Null => {}
@@ -52,7 +64,7 @@ impl ConfigFile {
                 read.problem(&root, "", "expected sections such as `call:` with keys below them");
             }
         }
-        (read.values, read.problems)
+        read.content
     }
 
     fn origin<T>(&self, at: &Spanned<T>) -> Origin {
@@ -73,28 +85,69 @@ impl ConfigFile {
     }
 }
 
+/// What a file holds.
+#[derive(Default)]
+pub(super) struct FileContent {
+    /// In the order of the file.
+    pub(super) values: Vec<FileValue>,
+    /// The names below `targets`, with or without values.
+    pub(super) targets: Vec<(String, Origin)>,
+    /// Every problem of shape.
+    pub(super) problems: Vec<Problem>,
+}
+
 struct Reader<'a> {
     file: &'a ConfigFile,
-    values: Vec<FileValue>,
-    problems: Vec<Problem>,
+    content: FileContent,
 }
 
 impl Reader<'_> {
-    fn section(&mut self, name: &Spanned<String>, node: Spanned<Node>) {
-        match node.value {
-            Node::Map(keys) => {
-                for (key, node) in keys {
-                    self.value(&name.value, &key, &node);
-                }
-            }
-            Node::Null => {}
-            Node::Scalar(_) | Node::List(_) => {
-                self.problem(name, &name.value, "expected a section with keys below it");
+    /// `targets: {NAME: {section: {key: value}}}`.
+    fn targets(&mut self, at: &Spanned<String>, node: Spanned<Node>) {
+        let Some(names) = self.map(at, node, "targets", "expected names of targets with sections below them")
+        else {
+            return;
+        };
+        for (name, node) in names {
+            self.content.targets.push((name.value.clone(), self.file.origin(&name)));
+            let place = of_target(Some(&name.value), "");
+            let expected = "expected sections such as `api:` with keys below them";
+            for (section, node) in
+                self.map(&name, node, place.trim_end_matches('.'), expected).into_iter().flatten()
+            {
+                self.section(Some(&name.value), &section, node);
             }
         }
     }
 
-    fn value(&mut self, section: &str, key: &Spanned<String>, node: &Spanned<Node>) {
+    fn section(&mut self, target: Option<&str>, name: &Spanned<String>, node: Spanned<Node>) {
+        let place = of_target(target, &name.value);
+        for (key, node) in
+            self.map(name, node, &place, "expected a section with keys below it").into_iter().flatten()
+        {
+            self.value(target, &name.value, &key, &node);
+        }
+    }
+
+    /// The entries of a mapping; an empty place has none, and anything else is a problem.
+    fn map(
+        &mut self,
+        at: &Spanned<String>,
+        node: Spanned<Node>,
+        key: &str,
+        expected: &str,
+    ) -> Option<Entries> {
+        match node.value {
+            Node::Map(entries) => Some(entries),
+            Node::Null => None,
+            Node::Scalar(_) | Node::List(_) => {
+                self.problem(at, key, expected);
+                None
+            }
+        }
+    }
+
+    fn value(&mut self, target: Option<&str>, section: &str, key: &Spanned<String>, node: &Spanned<Node>) {
         let dotted = format!("{section}.{}", key.value);
         // An empty value still proves that the key is meant: its name is checked, its default stays.
         let (value, origin) = match &node.value {
@@ -108,15 +161,15 @@ impl Reader<'_> {
                 (Some(Value::List(texts.collect())), self.file.origin(node))
             }
             Node::List(_) | Node::Map(_) => {
-                self.problem(key, &dotted, "expected one value or a list of values");
+                self.problem(key, &of_target(target, &dotted), "expected one value or a list of values");
                 return;
             }
         };
-        self.values.push(FileValue { key: dotted, value, origin });
+        self.content.values.push(FileValue { target: target.map(str::to_owned), key: dotted, value, origin });
     }
 
     fn problem<T>(&mut self, at: &Spanned<T>, key: &str, message: &str) {
-        self.problems.push(Problem {
+        self.content.problems.push(Problem {
             origin: self.file.origin(at),
             key: key.to_owned(),
             value: None,
@@ -126,12 +179,19 @@ impl Reader<'_> {
     }
 }
 
+/// A key as it is called in messages: `targets.NAME.section.key` when it is a target's.
+pub(super) fn of_target(target: Option<&str>, key: &str) -> String {
+    target.map_or_else(|| key.to_owned(), |name| format!("{TARGETS}.{name}.{key}"))
+}
+
+type Entries = Vec<(Spanned<String>, Spanned<Node>)>;
+
 /// A YAML node as far as configuration needs it.
 enum Node {
     Null,
     Scalar(String),
     List(Vec<Node>),
-    Map(Vec<(Spanned<String>, Spanned<Node>)>),
+    Map(Entries),
 }
 
 impl<'de> Deserialize<'de> for Node {

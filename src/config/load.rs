@@ -1,10 +1,10 @@
 //! The layers of a configuration: files and environment over the defaults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::env::{Env, variable};
 use super::field::Value;
-use super::file::{ConfigFile, FileValue};
+use super::file::{ConfigFile, FileContent, FileValue, of_target};
 use super::problem::{ConfigError, Origin, Problem};
 use super::setting::Setting;
 use crate::domain::nearest::nearest;
@@ -16,6 +16,10 @@ pub struct Loaded<C> {
     pub config: C,
     /// Where each came from, by key.
     pub origins: BTreeMap<&'static str, Origin>,
+    /// The target that it is for; none for the unnamed one.
+    pub target: Option<String>,
+    /// Keys that the target has of its own; the others are inherited.
+    pub own: BTreeSet<&'static str>,
 }
 
 impl<C> Loaded<C> {
@@ -24,9 +28,20 @@ impl<C> Loaded<C> {
         self.origins.get(key).cloned().unwrap_or(Origin::Default)
     }
 
+    /// A key as it is written where its value was set: `targets.NAME.section.key` when it is the target's own.
+    pub fn full_key(&self, key: &str) -> String {
+        of_target(self.target.as_deref().filter(|_| self.own.contains(key)), key)
+    }
+
     /// A problem with the value of `key`, at the place where it was set.
     pub fn problem(&self, key: &str, message: impl Into<String>, hint: Option<String>) -> Problem {
-        Problem { origin: self.origin(key), key: key.to_owned(), value: None, message: message.into(), hint }
+        Problem {
+            origin: self.origin(key),
+            key: self.full_key(key),
+            value: None,
+            message: message.into(),
+            hint,
+        }
     }
 }
 
@@ -39,72 +54,94 @@ pub fn load<C: Default>(
     files: &[ConfigFile],
     env: &Env,
 ) -> Result<Loaded<C>, ConfigError> {
-    let mut layers = Layers {
-        settings,
-        loaded: Loaded { config: C::default(), origins: BTreeMap::new() },
-        problems: Vec::new(),
-    };
-    for file in files {
-        let (values, problems) = file.values();
-        layers.problems.extend(problems);
-        for FileValue { key, value, origin } in values {
-            layers.set(&key, value.as_ref(), origin);
-        }
+    let mut given = gather(settings, files, env);
+    for (name, origin) in given.targets {
+        let (key, message) = (of_target(Some(&name), ""), "this program has no targets".to_owned());
+        let key = key.trim_end_matches('.').to_owned();
+        given.problems.push(Problem { origin, key, value: None, message, hint: None });
     }
-    layers.environment(env);
-    if layers.problems.is_empty() {
-        Ok(layers.loaded)
-    } else {
-        Err(ConfigError { problems: layers.problems })
-    }
+    given.values.retain(|value| value.target.is_none());
+    let mut layers = Layers::new(settings, None, given.problems);
+    layers.set_all(&given.values);
+    layers.finish()
 }
 
-struct Layers<C: 'static> {
+/// Everything that the files and the environment give, weakest first: files in their order, plain names (the scripts'
+/// `TIMEOUT`), then the full ones, which win.
+pub(super) fn gather<C>(settings: &[Setting<C>], files: &[ConfigFile], env: &Env) -> FileContent {
+    let mut all = FileContent::default();
+    for file in files {
+        let FileContent { values, targets, problems } = file.content();
+        all.values.extend(values);
+        all.targets.extend(targets);
+        all.problems.extend(problems);
+    }
+    let text = |value: &str| Some(Value::Text(value.to_owned()));
+    for setting in settings {
+        for name in setting.env {
+            if let Some(value) = env.get(name) {
+                let (key, origin) = (setting.key.to_owned(), Origin::Env((*name).to_owned()));
+                all.values.push(FileValue { target: None, key, value: text(value), origin });
+            }
+        }
+    }
+    for (name, key, value) in env.dotted() {
+        // Programs share one environment: a section that this one does not have belongs to another.
+        if has_section(settings, &key) {
+            let origin = Origin::Env(name.to_owned());
+            all.values.push(FileValue { target: None, key, value: text(value), origin });
+        }
+    }
+    all
+}
+
+fn has_section<C>(settings: &[Setting<C>], key: &str) -> bool {
+    let section = |key: &str| key.split('.').next().map(str::to_owned);
+    settings.iter().any(|setting| section(setting.key) == section(key))
+}
+
+/// A configuration that is being put together.
+pub(super) struct Layers<C: 'static> {
     settings: &'static [Setting<C>],
     loaded: Loaded<C>,
     problems: Vec<Problem>,
 }
 
+impl<C: Default> Layers<C> {
+    /// The defaults, for a target or the unnamed one.
+    pub(super) fn new(
+        settings: &'static [Setting<C>],
+        target: Option<String>,
+        problems: Vec<Problem>,
+    ) -> Self {
+        let loaded = Loaded { config: C::default(), origins: BTreeMap::new(), target, own: BTreeSet::new() };
+        Self { settings, loaded, problems }
+    }
+}
+
 impl<C> Layers<C> {
-    /// Plain names first (the scripts' `TIMEOUT`), then the full ones, which win.
-    fn environment(&mut self, env: &Env) {
-        for setting in self.settings {
-            for name in setting.env {
-                if let Some(value) = env.get(name) {
-                    self.set(
-                        setting.key,
-                        Some(&Value::Text(value.to_owned())),
-                        Origin::Env((*name).to_owned()),
-                    );
-                }
-            }
-        }
-        for (name, key, value) in env.dotted() {
-            // Programs share one environment: a section that this one does not have belongs to another.
-            if self.has_section(&key) {
-                self.set(&key, Some(&Value::Text(value.to_owned())), Origin::Env(name.to_owned()));
+    /// Lays values over what is there; the last one of a key counts.
+    pub(super) fn set_all<'a>(&mut self, values: impl IntoIterator<Item = &'a FileValue>) {
+        for FileValue { target, key, value, origin } in values {
+            let own = target.as_deref();
+            let Some(setting) = self.settings.iter().find(|setting| setting.key == key) else {
+                let hint = near(self.settings, own, key, origin);
+                self.problem(origin.clone(), of_target(own, key), None, "unknown key".to_owned(), hint);
+                continue;
+            };
+            if let Some(value) = value {
+                self.set(setting, own, value, origin);
             }
         }
     }
 
-    fn has_section(&self, key: &str) -> bool {
-        let section = |key: &str| key.split('.').next().map(str::to_owned);
-        self.settings.iter().any(|setting| section(setting.key) == section(key))
-    }
-
-    fn set(&mut self, key: &str, value: Option<&Value>, origin: Origin) {
-        let Some(setting) = self.settings.iter().find(|setting| setting.key == key) else {
-            let hint = nearest(key, self.settings.iter().map(|setting| setting.key)).map(|known| {
-                let name = if matches!(origin, Origin::Env(_)) { variable(known) } else { known.to_owned() };
-                format!("did you mean {name}?")
-            });
-            self.problem(origin, key, None, "unknown key".to_owned(), hint);
-            return;
-        };
-        let Some(value) = value else { return };
+    fn set(&mut self, setting: &'static Setting<C>, target: Option<&str>, value: &Value, origin: &Origin) {
         match (setting.set)(&mut self.loaded.config, value) {
             Ok(()) => {
-                self.loaded.origins.insert(setting.key, origin);
+                self.loaded.origins.insert(setting.key, origin.clone());
+                if target.is_some() {
+                    self.loaded.own.insert(setting.key);
+                }
             }
             Err(message) => {
                 let shown = match value {
@@ -112,7 +149,7 @@ impl<C> Layers<C> {
                     Value::Text(text) => Some(text.clone()),
                     Value::List(items) => Some(items.join(", ")),
                 };
-                self.problem(origin, key, shown, message, None);
+                self.problem(origin.clone(), of_target(target, setting.key), shown, message, None);
             }
         }
     }
@@ -120,13 +157,32 @@ impl<C> Layers<C> {
     fn problem(
         &mut self,
         origin: Origin,
-        key: &str,
+        key: String,
         value: Option<String>,
         message: String,
         hint: Option<String>,
     ) {
-        self.problems.push(Problem { origin, key: key.to_owned(), value, message, hint });
+        self.problems.push(Problem { origin, key, value, message, hint });
     }
+
+    /// What was put together, or everything that is wrong with it.
+    pub(super) fn finish(self) -> Result<Loaded<C>, ConfigError> {
+        if self.problems.is_empty() {
+            return Ok(self.loaded);
+        }
+        Err(ConfigError { problems: self.problems })
+    }
+}
+
+/// The known key that is nearest to an unknown one, as it would be written in the same place.
+fn near<C>(settings: &[Setting<C>], target: Option<&str>, key: &str, origin: &Origin) -> Option<String> {
+    nearest(key, settings.iter().map(|setting| setting.key)).map(|known| {
+        let name = match origin {
+            Origin::Env(_) => variable(target, known),
+            _ => of_target(target, known),
+        };
+        format!("did you mean {name}?")
+    })
 }
 
 #[cfg(test)]

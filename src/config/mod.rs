@@ -11,6 +11,7 @@ mod load;
 mod problem;
 mod section;
 mod setting;
+mod targets;
 
 #[cfg(feature = "server")]
 pub mod apiserver;
@@ -26,6 +27,7 @@ pub use file::ConfigFile;
 pub use load::{Loaded, load};
 pub use problem::{ConfigError, Origin, Problem};
 pub use setting::Setting;
+pub use targets::{TargetRules, Targets, load_targets};
 
 /// The default file holds every key, in the order of the table, and nothing but defaults.
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub mod id;
 pub mod invalid;
 #[cfg(feature = "server")]
 pub mod lease;
+pub mod media_type;
 pub mod nearest;
 pub mod outcome;
 pub mod overlap;
@@ -30,5 +31,6 @@ pub mod size;
 pub mod statistics;
 #[cfg(feature = "server")]
 pub mod sync_run;
+pub mod target;
 pub mod trace;
 pub mod word;

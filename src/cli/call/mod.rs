@@ -13,6 +13,7 @@ mod script;
 mod settings;
 mod status;
 mod token;
+mod token_place;
 
 use std::ffi::OsString;
 use std::sync::Arc;
