@@ -19,9 +19,13 @@ use crate::config::call::CallConfig;
 use crate::crontab::invocation::Invocation;
 use crate::domain::duration::millis;
 use crate::domain::id::ExecutionId;
-use crate::domain::outcome::{CallOutcome, CallReport};
+use crate::domain::outcome::{CallOutcome, CallReport, Received};
 use crate::domain::retry::Verdict;
 use crate::secret::Redactor;
+
+/// Behind the refusal of a call that carried none.
+const NO_CREDENTIAL: &str =
+    " (hint: the call carried no credential; leave out --no-auth or call.no_auth if the server wants one)";
 
 /// What a client needs to know.
 #[derive(Clone, Debug)]
@@ -108,24 +112,32 @@ impl Client {
         let (mut failures, mut replaced) = (0, false);
         loop {
             let token = match (rejected.take(), held.take()) {
-                (Some(rejected), _) => self.tokens.other_than(&rejected, deadline).await,
-                (None, Some((token, source))) if self.tokens.is_fresh(&token) => Ok((token, source)),
-                _ => self.tokens.current(deadline).await,
+                _ if call.no_auth => Ok(None),
+                (Some(rejected), _) => self.tokens.other_than(&rejected, deadline).await.map(Some),
+                (None, Some((token, source))) if self.tokens.is_fresh(&token) => Ok(Some((token, source))),
+                _ => self.tokens.current(deadline).await.map(Some),
             };
-            let (token, source) = match token {
+            let token = match token {
                 Ok(token) => token,
                 Err(error) => {
                     let message = self.redactor.clean(&error.to_string()).into_owned();
                     return CallReport { outcome: error.outcome(), message, ..report };
                 }
             };
-            report.token_source = Some(source);
+            report.token_source = token.as_ref().map(|(_, source)| *source);
             report.attempts += 1;
             info!(event = "calling", attempt = report.attempts, "Calling API: {}", request.url);
             let attempt_deadline = deadline.min(Instant::now() + call.attempt_timeout);
-            let answer = self.transport.send(request.outgoing(&token.secret), attempt_deadline).await;
-            let judgement = judge(&answer, &call.success_codes, retry.idempotent);
-            if judgement.token_rejected && !replaced {
+            let secret = token.as_ref().map(|(token, _)| &token.secret);
+            let answer = self.transport.send(request.outgoing(secret), attempt_deadline).await;
+            let mut judgement = judge(&answer, &call.success_codes, retry.idempotent);
+            if judgement.outcome == CallOutcome::Unauthenticated && token.is_none() {
+                judgement.message += NO_CREDENTIAL;
+            }
+            if judgement.token_rejected
+                && !replaced
+                && let Some((token, _)) = token
+            {
                 let attempt = report.attempts;
                 warn!(
                     event = "token_rejected",
@@ -144,26 +156,33 @@ impl Client {
                     let (attempt, wait_ms) = (report.attempts, millis(wait));
                     warn!(event = "attempt_failed", attempt, wait_ms, reason, "Attempt failed, trying again");
                     tokio::time::sleep(wait).await;
-                    held = Some((token, source));
+                    held = token;
                 }
                 verdict => {
                     if verdict == Verdict::OutOfTime {
                         info!(event = "out_of_time", reason, "No time is left for another attempt");
                     }
-                    return self.report(&report, &judgement, answer.ok());
+                    return self.report(&report, &judgement, answer.ok(), request.keeps_reply);
                 }
             }
         }
     }
 
     /// What the last attempt came to, without secrets.
-    fn report(&self, so_far: &CallReport, judgement: &Judgement, reply: Option<Reply>) -> CallReport {
+    fn report(
+        &self,
+        so_far: &CallReport,
+        judgement: &Judgement,
+        reply: Option<Reply>,
+        keeps_reply: bool,
+    ) -> CallReport {
         let clean = |text: &str| self.redactor.clean(text).into_owned();
         CallReport {
             http_status: reply.as_ref().map(|reply| reply.status),
             code: judgement.code.as_ref().map(|code| clean(&code.to_string())),
             body: reply.as_ref().filter(|reply| !reply.body.is_empty()).map(|reply| clean(&reply.text())),
-            location: reply.and_then(|reply| reply.location),
+            location: reply.as_ref().and_then(|reply| reply.location.clone()),
+            received: reply.filter(|_| keeps_reply).map(|reply| Received(reply.body)),
             attempts: so_far.attempts,
             token_source: so_far.token_source,
             ..CallReport::without_reply(judgement.outcome, clean(&judgement.message))

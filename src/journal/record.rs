@@ -24,6 +24,9 @@ pub struct RunEntry {
     pub run_id: String,
     /// What was called.
     pub endpoint: String,
+    /// The target that was called, if it is not the unnamed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// When it began.
     pub started_at: Timestamp,
     /// How long it took, without jitter, in milliseconds.

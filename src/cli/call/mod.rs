@@ -8,6 +8,7 @@ mod explain;
 mod failure;
 mod options;
 mod progress;
+mod reply_file;
 mod run;
 mod script;
 mod settings;
@@ -27,6 +28,7 @@ use self::settings::Settings;
 use super::output::{Failure, Output, usage};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Env;
+use crate::crontab::invocation::Invocation;
 use crate::domain::exit::Exit;
 
 /// The program's name, in usage and errors.
@@ -66,11 +68,22 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: &Env) -> Exit {
 
 async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
     let clock: SharedClock = Arc::new(SystemClock);
-    let settings = || Settings::resolve(env, &cli.invocation, &cli.common);
+    let settings = || Settings::resolve(env, &cli.aimed(), &cli.common);
     match &cli.command {
         None => run::run(&cli.invocation, &cli.call, &settings()?, output, clock).await,
-        Some(Command::Token(command)) => token::run(command, &settings()?, output, clock).await,
-        Some(Command::Check(args)) => check::run(args, &settings()?, output, clock).await,
+        Some(Command::Token(args)) => token::run(&args.command, &settings()?, output, clock).await,
+        Some(Command::Check(args)) => {
+            let first = settings()?;
+            let mut all = vec![];
+            if args.all_targets {
+                for name in &first.targets {
+                    let invocation = Invocation { target: Some(name.clone()), ..cli.invocation.clone() };
+                    all.push(Settings::resolve(env, &invocation, &cli.common)?);
+                }
+            }
+            all.insert(0, first);
+            check::run(args, &all, output, clock).await
+        }
         Some(Command::Status(args)) => status::status(args.json, &settings()?, output, &*clock),
         Some(Command::History(args)) => status::history(args, &settings()?, output, &*clock),
         Some(Command::Explain(args)) => explain::run(args, output),

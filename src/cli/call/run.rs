@@ -10,6 +10,7 @@ use tracing::{Instrument, debug, info, warn};
 use tracing_subscriber::prelude::*;
 
 use super::progress::Progress;
+use super::reply_file::{self, Place};
 use super::settings::Settings;
 use crate::cli::output::{Failure, Output};
 use crate::cli::signal::{Stop, stopped};
@@ -50,6 +51,10 @@ pub(super) async fn run(
     let task = invocation.task_name();
     check_task_name(&task)
         .map_err(|reason| Failure::new(Exit::Usage, format!("--task {task:?}: {reason}")))?;
+    if options.json && invocation.output.as_deref().is_some_and(reply_file::is_stdout) {
+        let failure = Failure::new(Exit::Usage, "--json and --output - both write to standard output");
+        return Err(failure.with_hint("the reply is in the object of --json, or name a file"));
+    }
     let started_at = clock.now();
     let run_id = ExecutionId::new(started_at, std::array::from_fn(|_| fastrand::u8(..)));
     let client = settings.client(options.force_login, clock.clone());
@@ -60,16 +65,22 @@ pub(super) async fn run(
         request => request,
     };
     let endpoint = invocation.endpoint.clone().unwrap_or_default();
-    let execution = ExecutionInfo { task, run_id, endpoint, started_at };
+    let (reply_file, no_place) = match reply_file::open(invocation.output.as_deref()) {
+        Ok(reply_file) => (reply_file, None),
+        Err(reason) => (None, Some(reason)),
+    };
+    let target = settings.target().map(str::to_owned);
+    let execution = ExecutionInfo { task, run_id, endpoint, target, started_at };
     let journal = Journal::open(execution, settings.journal(), clock.clone())?;
     let progress = Progress::new(output, options.verbose, clock);
     Events::default().with(LogLayer::default()).with(progress).init();
     let span = journal.span();
     let call = async {
         debug!(files = ?settings.files, log = %settings.log_path.display(), state = %settings.state_dir.display(), "Settings read");
-        let request = match request {
-            Ok(request) => request,
-            Err(error) => return CallReport::without_reply(error.outcome(), error.to_string()),
+        let request = match (request, no_place) {
+            (Ok(request), None) => request,
+            (Ok(_), Some(reason)) => return CallReport::without_reply(CallOutcome::CannotCreate, reason),
+            (Err(error), _) => return CallReport::without_reply(error.outcome(), error.to_string()),
         };
         let began = Instant::now();
         tokio::select! {
@@ -79,7 +90,7 @@ pub(super) async fn run(
         }
     };
     let report = call.instrument(span.clone()).await;
-    span.in_scope(|| finish(&journal, &report, options, output))
+    span.in_scope(|| finish(&journal, &report, reply_file, options, output))
 }
 
 /// The call after its jitter, under the overlap lock and between two pings; these run beside it, so that a slow monitor
@@ -178,12 +189,17 @@ async fn interrupted(
 fn finish(
     journal: &Journal,
     report: &CallReport,
+    reply_file: Place,
     options: &CallOptions,
     output: Output,
 ) -> Result<(), Failure> {
     let (entry, mut trouble) = journal.leave_behind(report);
+    let is_kept = reply_file.is_some();
+    if let Some((path, file)) = reply_file {
+        trouble.extend(file.write(&path, report).err());
+    }
     // No trouble with the output changes what the call came to.
-    trouble.extend(print(report, &entry, options, output).err().map(|failure| failure.message));
+    trouble.extend(print(report, &entry, is_kept, options, output).err().map(|failure| failure.message));
     let (exit, trouble, task) = (report.outcome.exit(), trouble.join("; "), &entry.task);
     let line = format!("{task}: {} [{} {}]", report.message, exit.code(), exit.as_str());
     match (exit, trouble.is_empty()) {
@@ -203,6 +219,7 @@ fn finish(
 fn print(
     report: &CallReport,
     entry: &RunEntry,
+    is_kept: bool,
     options: &CallOptions,
     output: Output,
 ) -> Result<(), Failure> {
@@ -211,7 +228,7 @@ fn print(
     }
     let shown = options.verbose > 0 || output.stdout_is_terminal;
     match &report.body {
-        Some(body) if shown => output.data(body),
+        Some(body) if shown && !is_kept => output.data(body),
         _ => Ok(()),
     }
 }
@@ -231,6 +248,7 @@ fn object(report: &CallReport, entry: &RunEntry) -> Value {
         "attempts": entry.attempts,
         "duration_ms": entry.duration_ms,
         "task": entry.task,
+        "target": entry.target,
         "run_id": entry.run_id,
         "token_source": entry.token_source,
         "body": report.body.as_ref().map(of_text),
@@ -242,7 +260,9 @@ fn show(request: &Request, settings: &Settings, output: Output) -> Result<(), Fa
     let mut lines = vec![format!("{} {}", request.method, request.url)];
     lines.push(format!("Idempotency-Key: \"{}\"", request.run_id));
     lines.push(format!("traceparent: {}", request.traceparent));
-    lines.push(format!("Authorization: Bearer [token of {}]", settings.token_path.display()));
+    if !settings.config().call.no_auth {
+        lines.push(format!("Authorization: Bearer [token of {}]", settings.token_path.display()));
+    }
     for (name, value) in &request.headers {
         lines.push(format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
     }
