@@ -31,11 +31,6 @@ fn explain(error: &SecretFileError) -> String {
     }
 }
 
-/// The name of a credential: a target with a login of its own has its own, so that none is read for another server.
-pub fn name_of(target: Option<&str>, name: &str) -> String {
-    target.map_or_else(|| name.to_owned(), |target| format!("{target}.{name}"))
-}
-
 /// Finds and reads a secret; `None` when it is not configured anywhere. `name` says what it is and is the name of its
 /// file in `$CREDENTIALS_DIRECTORY`: `iam-password`, or `NAME.iam-password` for a target of its own. `file` is the `*_file` setting, `value` the value itself.
 pub fn read(

@@ -22,7 +22,7 @@ impl Login {
             allow_insecure: config.token.allow_insecure_permissions,
         };
         let secret_of = |name: &str, file: &Option<PathBuf>, value| {
-            let name = credentials::name_of(config.credentials_of.as_deref(), name);
+            let name = config.credential_name(name);
             credentials::read(&files, &name, file.as_deref(), value).map_err(|error| {
                 let refused =
                     if error.source.is_missing() { NoToken::NoInput } else { NoToken::Misconfigured };

@@ -27,7 +27,7 @@ pub use file::ConfigFile;
 pub use load::{Loaded, load};
 pub use problem::{ConfigError, Origin, Problem};
 pub use setting::Setting;
-pub use targets::{TargetRules, Targets, load_targets};
+pub use targets::{TargetRules, Targets, load_targets, target_names};
 
 /// The default file holds every key, in the order of the table, and nothing but defaults.
 #[cfg(test)]

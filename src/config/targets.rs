@@ -66,6 +66,12 @@ pub fn load_targets<C: Default>(
     }
 }
 
+/// The names of the targets in one file; none when the file cannot be read as a configuration.
+pub fn target_names(file: &ConfigFile) -> Option<Vec<String>> {
+    let content = file.content();
+    content.problems.is_empty().then(|| content.targets.into_iter().map(|(name, _)| name).collect())
+}
+
 /// Every name and where it stands first.
 fn names(given: &FileContent) -> BTreeMap<&str, &Origin> {
     let mut names = BTreeMap::new();

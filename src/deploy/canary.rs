@@ -132,11 +132,13 @@ impl<'a> Canary<'a> {
             ("--allow-insecure-permissions", common.allow_insecure_permissions),
             ("--no-proxy", invocation.no_proxy),
             ("--allow-plaintext", invocation.allow_plaintext),
+            ("--no-auth", invocation.no_auth),
         ];
         let paths = paths
             .into_iter()
             .filter_map(|(option, path)| Some([option.to_owned(), path.as_ref()?.display().to_string()]));
         let flags = flags.into_iter().filter(|(_, given)| *given).map(|(option, _)| option.to_owned());
-        paths.flatten().chain(flags).collect()
+        let target = invocation.target.iter().flat_map(|name| ["--target".to_owned(), name.clone()]);
+        paths.flatten().chain(flags).chain(target).collect()
     }
 }

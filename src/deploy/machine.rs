@@ -7,8 +7,14 @@ use std::path::{Path, PathBuf};
 use super::error::DeployError;
 use super::host::{Host, User};
 use crate::clock;
+use crate::config::{ConfigFile, target_names};
 use crate::crontab::file::{Crontab, Format};
 use crate::crontab::lint::{self, FileFacts, Owner, is_file_name};
+use crate::files;
+
+/// Where a call finds its configuration, and below the home of its user.
+const SYSTEM_CONFIG: &str = "/etc/qs-server/qs-api-call.yaml";
+const USER_CONFIG: &str = ".config/qs-scheduler/qs-api-call.yaml";
 
 /// A host as the linter asks it.
 pub struct Machine<'a> {
@@ -38,6 +44,22 @@ impl lint::Host for Machine<'_> {
     fn zone(&self) -> Option<String> {
         // The zone of a root is that of the machine which it will be the root of.
         self.host.root().is_none().then(|| clock::local_zone().iana_name().map(str::to_owned)).flatten()
+    }
+
+    fn targets(&self, user: Option<&str>, config: Option<&str>) -> Option<Vec<String>> {
+        let read = |path: &Path| files::if_there(ConfigFile::read(&self.host.path(path))).ok();
+        if let Some(config) = config {
+            return target_names(&read(Path::new(config))??);
+        }
+        let user = self.users.iter().find(|known| known.name == user.unwrap_or("root"));
+        let of_user = user.map(|user| Path::new(&user.home).join(USER_CONFIG));
+        let mut names = Vec::new();
+        for path in [Some(PathBuf::from(SYSTEM_CONFIG)), of_user].into_iter().flatten() {
+            if let Some(file) = read(&path)? {
+                names.extend(target_names(&file)?);
+            }
+        }
+        Some(names)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The name of a target: the server that a line calls when it is not the unnamed one.
 
+use super::nearest::nearest;
+
 /// Longest name.
 const LONGEST: usize = 64;
 
@@ -25,6 +27,17 @@ fn fixed(name: &str) -> Option<String> {
     let lower: String = lower.take(LONGEST).collect();
     let plain = lower.trim_matches('-');
     (!plain.is_empty()).then(|| plain.to_owned())
+}
+
+/// What to write instead of a target that is not there: `known` are those that are.
+pub fn instead(name: &str, known: &[&str]) -> String {
+    match nearest(name, known.iter().copied()) {
+        Some(near) => format!("did you mean {near}?"),
+        None if known.is_empty() => {
+            format!("no targets are configured: add targets.{name}.api.base_url to the configuration")
+        }
+        None => format!("the targets are {}", known.join(", ")),
+    }
 }
 
 #[cfg(test)]

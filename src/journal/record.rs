@@ -253,6 +253,7 @@ pub(super) fn sample(task: &str, second: i64, status: CallStatus) -> RunEntry {
         task: task.to_owned(),
         run_id: format!("run-{second}"),
         endpoint: "/api/v1/x".to_owned(),
+        target: None,
         started_at: Timestamp::from_second(second).unwrap(),
         duration_ms: 12,
         status,

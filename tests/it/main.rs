@@ -12,6 +12,7 @@ mod support;
 
 #[cfg(feature = "server")]
 mod apiserver;
+mod bodies;
 mod call;
 mod canary;
 #[cfg(feature = "server")]
@@ -63,4 +64,5 @@ mod schedule;
 mod statistics_defects;
 #[cfg(feature = "server")]
 mod sync_runs;
+mod targets;
 mod token;

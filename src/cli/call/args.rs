@@ -41,6 +41,9 @@ impl Cli {
     pub(super) fn aimed(&self) -> Invocation {
         let of_command = match &self.command {
             Some(Command::Token(args)) => args.target.as_ref(),
+            Some(Command::Check(args)) if args.all_targets => {
+                return Invocation { target: None, ..self.invocation.clone() };
+            }
             Some(Command::Check(args)) => args.target.as_ref(),
             Some(Command::Config(ConfigCommand::Show(args))) => args.target.as_ref(),
             _ => None,

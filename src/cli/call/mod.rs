@@ -87,7 +87,9 @@ async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
         Some(Command::Status(args)) => status::status(args.json, &settings()?, output, &*clock),
         Some(Command::History(args)) => status::history(args, &settings()?, output, &*clock),
         Some(Command::Explain(args)) => explain::run(args, output),
-        Some(Command::Crontab(command)) => crontab::run(command, env, output, &*clock).await,
+        Some(Command::Crontab(command)) => {
+            crontab::run(command, cli.common.config.as_deref(), env, output, &*clock).await
+        }
         Some(Command::Config(ConfigCommand::Default)) => config::default(output),
         Some(Command::Config(command)) => config::show(command, &settings()?, output),
         Some(Command::Completions { shell }) => {

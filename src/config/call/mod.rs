@@ -5,7 +5,7 @@ mod targets;
 mod words;
 
 pub use self::sections::{Api, Call, Iam, Log, Ping, State, Tls, Token};
-pub use self::targets::{CallTargets, other_than};
+pub use self::targets::CallTargets;
 pub use self::words::{ClientAuth, LogFormat, LoginDialect};
 use super::setting::{Setting, setting};
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{CallConfig, SETTINGS};
+use super::{CallConfig, LoginDialect, SETTINGS};
 use crate::config::{
     ConfigError, ConfigFile, Env, Loaded, Origin, Problem, TargetRules, Targets, load_targets,
 };
-use crate::domain::nearest::nearest;
+use crate::domain::target::instead;
 
 /// The address and the token file are a target's own. The IAM is the unnamed one's as a whole, or the target's own as a
 /// whole: a password must never go to an address that it was not written beside. The rest is inherited.
@@ -57,19 +57,26 @@ impl CallTargets {
             key: String::new(),
             value: None,
             message: format!("there is no target {name:?}"),
-            hint: Some(other_than(name, &names)),
+            hint: Some(instead(name, &names)),
         }
     }
 }
 
-/// What to write instead of a target that is not there: `known` are those that are.
-pub fn other_than(name: &str, known: &[&str]) -> String {
-    match nearest(name, known.iter().copied()) {
-        Some(near) => format!("did you mean {near}?"),
-        None if known.is_empty() => {
-            format!("no targets are configured: add targets.{name}.api.base_url to the configuration")
-        }
-        None => format!("the targets are {}", known.join(", ")),
+impl CallConfig {
+    /// The files of `$CREDENTIALS_DIRECTORY` that a login needs: the secret, under the name that counts here.
+    pub fn credentials(&self) -> Vec<String> {
+        let secret = match self.iam.dialect {
+            _ if self.call.no_auth => return Vec::new(),
+            LoginDialect::OAuth2ClientCredentials => "iam-client-secret",
+            _ => "iam-password",
+        };
+        vec![self.credential_name(secret)]
+    }
+
+    /// The name of a credential's file: a target with a login of its own has its own, so that none is read for another
+    /// server.
+    pub fn credential_name(&self, name: &str) -> String {
+        self.credentials_of.as_ref().map_or_else(|| name.to_owned(), |target| format!("{target}.{name}"))
     }
 }
 
