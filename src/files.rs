@@ -47,6 +47,7 @@ pub struct Draft {
     path: PathBuf,
     temporary: PathBuf,
     file: File,
+    renamed: bool,
 }
 
 impl Draft {
@@ -54,7 +55,7 @@ impl Draft {
     pub fn begin(path: &Path, mode: u32) -> io::Result<Self> {
         let temporary = temporary_name(path);
         let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-        let draft = Self { path: path.to_owned(), temporary, file };
+        let draft = Self { path: path.to_owned(), temporary, file, renamed: false };
         keep_owner(path, &draft.file)?;
         Ok(draft)
     }
@@ -66,7 +67,7 @@ impl Draft {
             self.file.sync_all()?;
         }
         std::fs::rename(&self.temporary, &self.path)?;
-        // Nothing is there any more that dropping it would have to remove.
+        self.renamed = true;
         let directory = parent(&self.path);
         if durability == Durability::Disk { File::open(directory)?.sync_all() } else { Ok(()) }
     }
@@ -74,8 +75,10 @@ impl Draft {
 
 impl Drop for Draft {
     fn drop(&mut self) {
-        // A temporary file that cannot be removed is harmless.
-        drop(std::fs::remove_file(&self.temporary));
+        if !self.renamed {
+            // A temporary file that cannot be removed is harmless.
+            drop(std::fs::remove_file(&self.temporary));
+        }
     }
 }
 

@@ -105,3 +105,32 @@ pub fn owners(paths: &[PathBuf], format: &Format) -> Result<Vec<Owner>, DeployEr
     }
     Ok(owners)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crontab::lint::Host as _;
+
+    #[test]
+    fn the_targets_of_a_host_are_those_that_the_user_of_a_line_would_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path()).unwrap();
+        let users = [User { name: "ops".to_owned(), uid: 7, gid: 7, home: "/home/ops".to_owned() }];
+        let machine = Machine { host: &host, users: &users, brings_binary: false };
+        let write = |path: &str, text: &str| {
+            let path = host.path(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        assert_eq!(machine.targets(None, None), Some(vec![]), "nothing is configured");
+        write(SYSTEM_CONFIG, "targets: {a: {api: {base_url: http://a}}}\n");
+        write("/home/ops/.config/qs-scheduler/qs-api-call.yaml", "targets: {b: }\n");
+        let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(machine.targets(None, None), names(&["a"]));
+        assert_eq!(machine.targets(Some("ops"), None), names(&["a", "b"]));
+        assert_eq!(machine.targets(Some("ops"), Some(SYSTEM_CONFIG)), names(&["a"]));
+        assert_eq!(machine.targets(None, Some("/etc/other.yaml")), None, "what is not there is not judged");
+        write(SYSTEM_CONFIG, "targets: [\n");
+        assert_eq!(machine.targets(None, None), None);
+    }
+}

@@ -248,8 +248,9 @@ Exit codes:
 Environment:
   API_BASE_URL, IAM_BASE_URL, IAM_LOGIN_URL, IAM_USERNAME, IAM_PASSWORD, DEVICE_ID, TOKEN_FILE, LOG_FILE, TIMEOUT
   as in the scripts; IAM_PASSWORD_FILE and $CREDENTIALS_DIRECTORY/iam-password keep the password out of the
-  environment. Every key of the configuration is also QS_<SECTION>__<KEY>. TRACEPARENT is continued, NO_COLOR and
-  HTTPS_PROXY, http_proxy, NO_PROXY and SSL_CERT_FILE are obeyed."
+  environment. Every key of the configuration is also QS_<SECTION>__<KEY>, and of a target
+  QS_TARGETS__<NAME>__<SECTION>__<KEY>. TRACEPARENT is continued, NO_COLOR and HTTPS_PROXY, http_proxy, NO_PROXY and
+  SSL_CERT_FILE are obeyed."
     )
 }
 

@@ -142,7 +142,8 @@ fn patience(settings: &Settings) -> Duration {
 fn configuration(checks: &mut Checks, settings: &Settings) {
     let files: Vec<String> = settings.files.iter().map(|path| path.display().to_string()).collect();
     let from = if files.is_empty() { "defaults and environment alone".to_owned() } else { files.join(", ") };
-    checks.add("configuration", Mark::Good, from);
+    let target = settings.target().map(|name| format!("target {name} of ")).unwrap_or_default();
+    checks.add("configuration", Mark::Good, format!("{target}{from}"));
     let loaded = &settings.loaded;
     for (key, advice) in
         [("iam.password", "prefer iam.password_file"), ("iam.client_secret", "prefer iam.client_secret_file")]
@@ -162,6 +163,9 @@ fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) {
         ("metrics", settings.metrics_dir(), 0o755),
         ("token", files::parent(&settings.token_path).to_owned(), 0o700),
     ] {
+        if what == "token" && settings.config().call.no_auth {
+            return;
+        }
         let result = dir(&path, mode).map(|()| format!("{} is writable", path.display()));
         checks.of(
             what,

@@ -180,7 +180,7 @@ targets:
             ),
             (
                 "targets: {a: {api: {base_url: x}, call: {timout: 1}}}",
-                "c.yaml:1:42: targets.a.call.timout: unknown key (hint: did you mean targets.a.call.timeout?)",
+                "c.yaml:1:50: targets.a.call.timout: unknown key (hint: did you mean targets.a.call.timeout?)",
             ),
             (
                 "targets: {a: {api: {base_url: x}, call: {timeout: no}}}",
