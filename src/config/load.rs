@@ -18,7 +18,7 @@ pub struct Loaded<C> {
     pub origins: BTreeMap<&'static str, Origin>,
     /// The target that it is for; none for the unnamed one.
     pub target: Option<String>,
-    /// Keys that the target has of its own; the others are inherited.
+    /// Keys that the target names, with or without a value; the others are inherited.
     pub own: BTreeSet<&'static str>,
 }
 
@@ -129,6 +129,9 @@ impl<C> Layers<C> {
                 self.problem(origin.clone(), of_target(own, key), None, "unknown key".to_owned(), hint);
                 continue;
             };
+            if own.is_some() {
+                self.loaded.own.insert(setting.key);
+            }
             if let Some(value) = value {
                 self.set(setting, own, value, origin);
             }
@@ -139,9 +142,6 @@ impl<C> Layers<C> {
         match (setting.set)(&mut self.loaded.config, value) {
             Ok(()) => {
                 self.loaded.origins.insert(setting.key, origin.clone());
-                if target.is_some() {
-                    self.loaded.own.insert(setting.key);
-                }
             }
             Err(message) => {
                 let shown = match value {

@@ -18,7 +18,7 @@ use crate::domain::target::check_target_name;
 pub struct TargetRules {
     /// Sections that a target may have.
     pub sections: &'static [&'static str],
-    /// The key that each must set: without it, it would be the unnamed one.
+    /// The key that each must set and none inherits: without it, it would be the unnamed one.
     pub required: &'static str,
     /// Whether a target with these keys of its own takes the value of `key` from the unnamed one.
     pub inherits: fn(key: &str, own: &BTreeSet<&str>) -> bool,
@@ -93,7 +93,6 @@ fn target<C: Default>(
     let problem = |key: String, message: String, hint: Option<String>| {
         vec![Problem { origin: origin.clone(), key, value: None, message, hint }]
     };
-    let key = || of_target(Some(name), "").trim_end_matches('.').to_owned();
     if let Err(expected) = check_target_name(name) {
         return Err(problem(TARGETS.to_owned(), format!("the name {name:?}: {expected}"), None));
     }
@@ -121,13 +120,17 @@ fn target<C: Default>(
         unnamed.iter().copied().filter(|value| (rules.inherits)(&value.key, &own) && known(value));
     layers.set_all(inherited.chain(own_values.iter().copied()));
     let loaded = layers.finish().map_err(|error| error.problems)?;
-    if !loaded.own.contains(rules.required) {
+    if !loaded.origins.contains_key(rules.required) {
         let others = given.targets.iter().map(|(other, _)| other.as_str()).filter(|other| *other != name);
         let hint = match (origin, nearest(name, others)) {
             (Origin::Env(_), Some(other)) => format!("did you mean {other}?"),
             _ => format!("set it, or {}", variable(Some(name), rules.required)),
         };
-        return Err(problem(key(), format!("a target without {}", rules.required), Some(hint)));
+        return Err(problem(
+            format!("{TARGETS}.{name}"),
+            format!("a target without {}", rules.required),
+            Some(hint),
+        ));
     }
     Ok(loaded)
 }

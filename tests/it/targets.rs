@@ -47,9 +47,10 @@ impl Site {
     fn yaml(&self, token: &Path, password: Option<&str>) -> String {
         let password = password.map(|text| format!(", password: {text:?}")).unwrap_or_default();
         format!(
-            "  {name}:\n    api: {{base_url: {:?}}}\n    iam: {{base_url: \"{}/api/v1\", username: user-{name}{password}}}\n    token: {{file: {token:?}}}\n",
+            "  {name}:\n    api: {{base_url: {:?}}}\n    iam: {{base_url: \"{}/api/v1\", username: user-{name}{password}}}\n    token: {{file: {}}}\n",
             self.api.url(),
             self.iam.url(),
+            token.display(),
             name = self.name,
         )
     }

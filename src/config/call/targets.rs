@@ -14,7 +14,7 @@ static RULES: TargetRules = TargetRules {
     sections: &["api", "iam", "token", "call", "tls"],
     required: "api.base_url",
     inherits: |key, own| match key.split_once('.') {
-        Some(("api", _)) | Some(("token", "file")) => false,
+        Some(("api", _) | ("token", "file")) => false,
         Some(("iam", _)) => !has_own_iam(own),
         _ => true,
     },
@@ -140,7 +140,7 @@ targets:
         // A key that is named and left empty is still one of its own.
         let named = "targets: {a: {api: {base_url: http://a}, iam: {password: }}}\niam: {username: top}\n";
         let a = read(named, &Env::default()).unwrap().choose(Some("a")).unwrap();
-        assert_eq!(a.config.iam.username, None);
+        assert_eq!((&a.config.iam.username, a.config.credentials_of.as_deref()), (&None, Some("a")));
     }
 
     #[test]
@@ -174,6 +174,7 @@ targets:
                 "targets: {a: }",
                 "c.yaml:1:11: targets.a: a target without api.base_url (hint: set it, or QS_TARGETS__A__API__BASE_URL)",
             ),
+            ("targets: {a: {api: {base_url: }}}", "c.yaml:1:11: targets.a: a target without api.base_url"),
             (
                 "targets: {A_b: {}}",
                 "c.yaml:1:11: targets: the name \"A_b\": expected 1 to 64 lower-case letters, digits or '-', not beginning with '-'; write a-b",
