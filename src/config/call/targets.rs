@@ -184,8 +184,8 @@ targets:
                 "c.yaml:1:50: targets.a.call.timout: unknown key (hint: did you mean targets.a.call.timeout?)",
             ),
             (
-                "targets: {a: {api: {base_url: x}, call: {timeout: no}}}",
-                "c.yaml:1:51: targets.a.call.timeout = \"no\": ",
+                "targets: {a: {api: {base_url: x}, call: {timeout: soon}}}",
+                "c.yaml:1:51: targets.a.call.timeout = \"soon\": ",
             ),
             (
                 "targets: {a: {api: {base_url: x}, log: {format: json}}}",
