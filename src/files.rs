@@ -53,19 +53,49 @@ pub enum Durability {
 /// Replaces a file as a whole: readers see the old or the new content, never a part. The new file has `mode` from
 /// its first byte on. When the file exists and belongs to someone else, root keeps its owner and group.
 pub fn replace(path: &Path, content: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
-    let temporary = temporary_name(path);
-    let write_and_rename = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
-        keep_owner(path, &file)?;
-        file.write_all(content)?;
+    Draft::begin(path, mode)?.finish(content, durability)
+}
+
+/// A replacement that has a place and no content yet: that the place can be written is known before there is anything to
+/// write. One that is not finished leaves nothing behind.
+#[derive(Debug)]
+pub struct Draft {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: File,
+    renamed: bool,
+}
+
+impl Draft {
+    /// Begins the replacement of the file at `path`, as [`replace`] says.
+    pub fn begin(path: &Path, mode: u32) -> io::Result<Self> {
+        let temporary = temporary_name(path);
+        let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+        let draft = Self { path: path.to_owned(), temporary, file, renamed: false };
+        keep_owner(path, &draft.file)?;
+        Ok(draft)
+    }
+
+    /// Gives it its content and its name.
+    pub fn finish(mut self, content: &[u8], durability: Durability) -> io::Result<()> {
+        self.file.write_all(content)?;
         if durability == Durability::Disk {
-            file.sync_all()?;
+            self.file.sync_all()?;
         }
-        std::fs::rename(&temporary, path)?;
-        if durability == Durability::Disk { File::open(parent(path))?.sync_all() } else { Ok(()) }
-    };
-    // The error that matters is the first one; a temporary file that cannot be removed either is harmless.
-    write_and_rename().inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+        std::fs::rename(&self.temporary, &self.path)?;
+        self.renamed = true;
+        let directory = parent(&self.path);
+        if durability == Durability::Disk { File::open(directory)?.sync_all() } else { Ok(()) }
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.renamed {
+            // A temporary file that cannot be removed is harmless.
+            drop(std::fs::remove_file(&self.temporary));
+        }
+    }
 }
 
 /// Gives `file` the owner and group of what is at `path`, if anything is.

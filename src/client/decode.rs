@@ -17,11 +17,28 @@ pub(super) struct Written<'a> {
     pub charset: Option<&'a str>,
 }
 
-/// The body as text, of at most `cap` bytes before the charset is changed, and how its reading ended. Nothing that was
-/// not whole is decompressed.
-pub(super) fn decode(body: Vec<u8>, end: BodyEnd, written: Written, cap: u64) -> (Vec<u8>, BodyEnd) {
+/// A body as text in UTF-8, and as it was sent, where that is another.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Body {
+    pub text: Vec<u8>,
+    pub as_sent: Option<Vec<u8>>,
+}
+
+impl Body {
+    /// The text of a decompressed body.
+    fn of(plain: Vec<u8>, charset: Option<&str>) -> Self {
+        match in_utf8(&plain, charset) {
+            Cow::Borrowed(same) if same.len() == plain.len() => Self { text: plain, as_sent: None },
+            text => Self { text: text.into_owned(), as_sent: Some(plain) },
+        }
+    }
+}
+
+/// The body without compression, of at most `cap` bytes before the charset is changed, and how its reading ended. Nothing
+/// that was not whole is decompressed.
+pub(super) fn decode(body: Vec<u8>, end: BodyEnd, written: Written, cap: u64) -> (Body, BodyEnd) {
     if body.is_empty() {
-        return (body, end);
+        return (Body::default(), end);
     }
     let encodings = written.encoding.unwrap_or_default().split(',').map(str::trim);
     let encodings = encodings.filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case("identity"));
@@ -29,25 +46,22 @@ pub(super) fn decode(body: Vec<u8>, end: BodyEnd, written: Written, cap: u64) ->
     // The last one that is named was applied last (RFC 9110 §8.4).
     for encoding in encodings.rev() {
         if end != BodyEnd::Whole {
-            return (Vec::new(), end);
+            return (Body::default(), end);
         }
         body = match decompressed(&body, &encoding.to_ascii_lowercase(), cap) {
-            Ok(Some(plain)) if plain.len() as u64 > cap => return (Vec::new(), BodyEnd::OverCap(cap)),
+            Ok(Some(plain)) if plain.len() as u64 > cap => return (Body::default(), BodyEnd::OverCap(cap)),
             Ok(Some(plain)) => plain,
             Ok(None) => {
                 let why = format!("its content encoding {encoding:?}, which was not asked for, is not known");
-                return (Vec::new(), BodyEnd::Unreadable(why));
+                return (Body::default(), BodyEnd::Unreadable(why));
             }
             Err(error) => {
                 let why = format!("its content encoding {encoding:?} cannot be read: {error}");
-                return (Vec::new(), BodyEnd::Unreadable(why));
+                return (Body::default(), BodyEnd::Unreadable(why));
             }
         };
     }
-    match in_utf8(&body, written.charset) {
-        Cow::Borrowed(same) if same.len() == body.len() => (body, end),
-        other => (other.into_owned(), end),
-    }
+    (Body::of(body, written.charset), end)
 }
 
 /// One more byte than `cap` is read of what is longer; `None` for an encoding that is not known.
@@ -112,7 +126,7 @@ mod tests {
 
     fn read(body: &[u8], encoding: Option<&str>, charset: Option<&str>) -> (String, BodyEnd) {
         let (body, end) = decode(body.to_vec(), BodyEnd::Whole, Written { encoding, charset }, CAP);
-        (String::from_utf8_lossy(&body).into_owned(), end)
+        (String::from_utf8_lossy(&body.text).into_owned(), end)
     }
 
     #[test]
@@ -188,6 +202,14 @@ mod tests {
             Written { encoding: Some("gzip"), charset: None },
             CAP,
         );
-        assert_eq!(cut, (Vec::new(), BodyEnd::Cut("reset".to_owned())));
+        assert_eq!(cut, (Body::default(), BodyEnd::Cut("reset".to_owned())));
+    }
+
+    #[test]
+    fn what_was_sent_in_another_charset_is_kept() {
+        let marked = format!("\u{feff}{TEXT}");
+        let body = Body::of(marked.clone().into_bytes(), None);
+        assert_eq!(body, Body { text: TEXT.as_bytes().to_vec(), as_sent: Some(marked.into_bytes()) });
+        assert_eq!(Body::of(TEXT.as_bytes().to_vec(), None).as_sent, None);
     }
 }

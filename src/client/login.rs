@@ -24,7 +24,12 @@ pub(super) fn url(config: &CallConfig) -> Result<Url, NoToken> {
         (None, Some(base)) => format!("{}{}", base.0.trim_end_matches('/'), login_path(iam.dialect)),
         (None, None) => {
             let hint = "set IAM_BASE_URL or iam.base_url, for example https://iam.example.com/api/v1";
-            return Err(missing("a login is needed and no IAM address is configured", hint));
+            return Err(missing(
+                config,
+                "base_url",
+                "a login is needed and no IAM address is configured",
+                hint,
+            ));
         }
     };
     address::base(&text, config.call.allow_plaintext)
@@ -48,22 +53,29 @@ pub(super) fn account(config: &CallConfig, directory: Option<&Path>) -> Result<O
 fn secret(
     config: &CallConfig,
     directory: Option<&Path>,
-    name: &'static str,
+    name: &str,
     file: Option<&Path>,
     value: Option<Secret>,
 ) -> Result<Option<Secret>, NoToken> {
+    let name = config.credential_name(name);
     let files = SecretFiles {
         credentials: directory.map(Path::to_owned),
         allow_insecure: config.token.allow_insecure_permissions,
     };
-    credentials::read(&files, name, file, value).map_err(|error| {
+    credentials::read(&files, &name, file, value).map_err(|error| {
         let refused = if error.source.is_missing() { NoToken::NoInput } else { NoToken::Misconfigured };
         refused(error.to_string())
     })
 }
 
-fn missing(what: &str, hint: &str) -> NoToken {
-    NoToken::Misconfigured(format!("{what} (hint: {hint})"))
+/// The plain names are the unnamed server's: a target with an IAM of its own takes nothing from them.
+fn missing(config: &CallConfig, key: &str, what: &str, hint: &str) -> NoToken {
+    NoToken::Misconfigured(match &config.credentials_of {
+        None => format!("{what} (hint: {hint})"),
+        Some(target) => format!(
+            "targets.{target}.iam.{key} is not set (hint: a target that has any key of iam has all of its own)"
+        ),
+    })
 }
 
 impl TokenIdentity {
@@ -106,12 +118,13 @@ impl Login {
     pub fn configured(config: &CallConfig, directory: Option<&Path>) -> Result<Self, NoToken> {
         let iam = &config.iam;
         let url = url(config)?;
+        let missing = |key, what, hint| missing(config, key, what, hint);
         let is_client = iam.dialect == LoginDialect::OAuth2ClientCredentials;
         let account = account(config, directory)?.ok_or_else(|| {
             if is_client {
-                missing("no OAuth 2 client is configured", "set IAM_CLIENT_ID or iam.client_id")
+                missing("client_id", "no OAuth 2 client is configured", "set IAM_CLIENT_ID or iam.client_id")
             } else {
-                missing("IAM_USERNAME is not set", "set it, iam.username, or iam.username_file")
+                missing("username", "IAM_USERNAME is not set", "set it, iam.username, or iam.username_file")
             }
         })?;
         let secret = if is_client {
@@ -119,13 +132,14 @@ impl Login {
             secret(config, directory, "iam-client-secret", iam.client_secret_file.as_deref(), value)?
                 .ok_or_else(|| {
                     let hint = "set IAM_CLIENT_SECRET_FILE or iam.client_secret_file";
-                    missing("no client secret is configured", hint)
+                    missing("client_secret_file", "no client secret is configured", hint)
                 })?
         } else {
             let value = iam.password.clone().map(|secret| secret.0);
             secret(config, directory, "iam-password", iam.password_file.as_deref(), value)?.ok_or_else(
                 || {
                     missing(
+                        "password_file",
                         "IAM_PASSWORD is not set",
                         "prefer IAM_PASSWORD_FILE or iam.password_file, mode 0600",
                     )

@@ -5,6 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::domain::media_type::is_json;
+
 /// Where in a body its kind shows: a page may begin with a comment, an array with a long text.
 const BEGINNING: usize = 1024;
 
@@ -27,6 +29,8 @@ pub struct Reply {
     pub unknown_charset: Option<String>,
     /// The body, or its beginning: decompressed, and in UTF-8 if it is text that can be read.
     pub body: Vec<u8>,
+    /// The decompressed body as it was sent, where that is not the same.
+    pub as_sent: Option<Vec<u8>>,
     /// Whether that is all of it.
     pub end: BodyEnd,
 }
@@ -109,11 +113,6 @@ impl Reply {
     }
 }
 
-/// `application/json`, and the structured types of RFC 6839.
-fn is_json(content_type: &str) -> bool {
-    content_type == "application/json" || content_type == "text/json" || content_type.ends_with("+json")
-}
-
 /// Whether a text begins as JSON does: `{`, or `[` and the beginning of a first value, which `[2026-11-20 23:00:00]`
 /// and `[INFO]` have not.
 fn looks_like_json(body: &[u8]) -> bool {
@@ -146,6 +145,7 @@ impl Reply {
             authenticate: Vec::new(),
             unknown_charset: None,
             body: body.as_bytes().to_vec(),
+            as_sent: None,
             end: BodyEnd::Whole,
         }
     }

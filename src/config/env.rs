@@ -47,9 +47,11 @@ pub(super) fn dotted(name: &str) -> Option<String> {
     Some(format!("{}.{}", section.to_ascii_lowercase(), key.to_ascii_lowercase()))
 }
 
-/// The name of the variable that sets `key`: `call.timeout` is `QS_CALL__TIMEOUT`.
-pub(super) fn variable(key: &str) -> String {
-    format!("QS_{}", key.replacen('.', "__", 1).to_ascii_uppercase())
+/// The name of the variable that sets `key`: `call.timeout` is `QS_CALL__TIMEOUT`, and of the target `eu-1` it is
+/// `QS_TARGETS__EU_1__CALL__TIMEOUT`.
+pub(super) fn variable(target: Option<&str>, key: &str) -> String {
+    let target = target.map(|name| format!("TARGETS__{}__", name.replace('-', "_"))).unwrap_or_default();
+    format!("QS_{target}{}", key.replacen('.', "__", 1)).to_ascii_uppercase()
 }
 
 impl<const N: usize> From<[(&str, &str); N]> for Env {

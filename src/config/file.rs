@@ -1,4 +1,5 @@
-//! A YAML file as `(key, value, line, column)` values: sections of scalars and lists, nothing deeper.
+//! A YAML file as `(key, value, line, column)` values: sections of scalars and lists, and below `targets` such sections
+//! again, one level deeper for each name.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -18,8 +19,13 @@ pub struct ConfigFile {
     pub text: String,
 }
 
+/// The section that holds further configurations, each below its name.
+pub(super) const TARGETS: &str = "targets";
+
 /// One `section.key: value` of a file.
 pub(super) struct FileValue {
+    /// The target that it is for; none for the unnamed one.
+    pub(super) target: Option<String>,
     pub(super) key: String,
     pub(super) value: Option<Value>,
     pub(super) origin: Origin,
@@ -34,20 +40,26 @@ impl ConfigFile {
         Ok(Self { path: path.to_owned(), text: std::fs::read_to_string(path)? })
     }
 
-    /// The values in the order of the file, with every problem of shape.
-    pub(super) fn values(&self) -> (Vec<FileValue>, Vec<Problem>) {
+    /// The values in the order of the file, the names below `targets`, and every problem of shape.
+    pub(super) fn content(&self) -> FileContent {
         // What looks like a number without end is a text like any other.
         let options = serde_saphyr::options! { non_finite_float_policy: NonFiniteFloatPolicy::PassThrough };
         let root = match serde_saphyr::from_str_with_options::<Option<Spanned<Node>>>(&self.text, options) {
             Ok(Some(root)) => root,
-            Ok(None) => return (Vec::new(), Vec::new()),
-            Err(error) => return (Vec::new(), vec![self.broken(&error)]),
+            Ok(None) => return FileContent::default(),
+            Err(error) => {
+                return FileContent { problems: vec![self.broken(&error)], ..FileContent::default() };
+            }
         };
-        let mut read = Reader { file: self, values: Vec::new(), problems: Vec::new() };
+        let mut read = Reader { file: self, content: FileContent::default() };
         match root.value {
             Node::Map(sections) => {
                 for (name, node) in sections {
-                    read.section(&name, node);
+                    if name.value == TARGETS {
+                        read.targets(&name, node);
+                    } else {
+                        read.section(None, &name, node);
+                    }
                 }
             }
             Node::Null => {}
@@ -55,7 +67,7 @@ impl ConfigFile {
                 read.problem(&root, "", "expected sections such as `call:` with keys below them");
             }
         }
-        (read.values, read.problems)
+        read.content
     }
 
     fn origin<T>(&self, at: &Spanned<T>) -> Origin {
@@ -79,28 +91,69 @@ impl ConfigFile {
 const ONE_OR_LIST: &str = "expected one value or a list of values";
 const QUOTE: &str = "its text is not certain: put it in quotes";
 
+/// What a file holds.
+#[derive(Default)]
+pub(super) struct FileContent {
+    /// In the order of the file.
+    pub(super) values: Vec<FileValue>,
+    /// The names below `targets`, with or without values.
+    pub(super) targets: Vec<(String, Origin)>,
+    /// Every problem of shape.
+    pub(super) problems: Vec<Problem>,
+}
+
 struct Reader<'a> {
     file: &'a ConfigFile,
-    values: Vec<FileValue>,
-    problems: Vec<Problem>,
+    content: FileContent,
 }
 
 impl Reader<'_> {
-    fn section(&mut self, name: &Spanned<String>, node: Spanned<Node>) {
-        match node.value {
-            Node::Map(keys) => {
-                for (key, node) in keys {
-                    self.value(&name.value, &key, &node);
-                }
-            }
-            Node::Null => {}
-            Node::Text(_) | Node::Typed | Node::List(_) => {
-                self.problem(name, &name.value, "expected a section with keys below it");
+    /// `targets: {NAME: {section: {key: value}}}`.
+    fn targets(&mut self, at: &Spanned<String>, node: Spanned<Node>) {
+        let Some(names) = self.map(at, node, "targets", "expected names of targets with sections below them")
+        else {
+            return;
+        };
+        for (name, node) in names {
+            self.content.targets.push((name.value.clone(), self.file.origin(&name)));
+            let place = of_target(Some(&name.value), "");
+            let expected = "expected sections such as `api:` with keys below them";
+            for (section, node) in
+                self.map(&name, node, place.trim_end_matches('.'), expected).into_iter().flatten()
+            {
+                self.section(Some(&name.value), &section, node);
             }
         }
     }
 
-    fn value(&mut self, section: &str, key: &Spanned<String>, node: &Spanned<Node>) {
+    fn section(&mut self, target: Option<&str>, name: &Spanned<String>, node: Spanned<Node>) {
+        let place = of_target(target, &name.value);
+        for (key, node) in
+            self.map(name, node, &place, "expected a section with keys below it").into_iter().flatten()
+        {
+            self.value(target, &name.value, &key, &node);
+        }
+    }
+
+    /// The entries of a mapping; an empty place has none, and anything else is a problem.
+    fn map(
+        &mut self,
+        at: &Spanned<String>,
+        node: Spanned<Node>,
+        key: &str,
+        expected: &str,
+    ) -> Option<Entries> {
+        match node.value {
+            Node::Map(entries) => Some(entries),
+            Node::Null => None,
+            Node::Text(_) | Node::Typed | Node::List(_) => {
+                self.problem(at, key, expected);
+                None
+            }
+        }
+    }
+
+    fn value(&mut self, target: Option<&str>, section: &str, key: &Spanned<String>, node: &Spanned<Node>) {
         let dotted = format!("{section}.{}", key.value);
         // An empty value still proves that the key is meant: its name is checked, its default stays.
         let value = match &node.value {
@@ -115,13 +168,13 @@ impl Reader<'_> {
         };
         let value = match value {
             _ if self.is_marked(key, matches!(node.value, Node::Null)) => {
-                return self.problem(key, &dotted, QUOTE);
+                return self.problem(key, &of_target(target, &dotted), QUOTE);
             }
             Ok(value) => value,
-            Err(message) => return self.problem(key, &dotted, message),
+            Err(message) => return self.problem(key, &of_target(target, &dotted), message),
         };
         let origin = if value.is_some() { self.file.origin(node) } else { self.file.origin(key) };
-        self.values.push(FileValue { key: dotted, value, origin });
+        self.content.values.push(FileValue { target: target.map(str::to_owned), key: dotted, value, origin });
     }
 
     /// The text of a scalar as it is written: `010`, `3.10` and `yes` are a password's text and no numbers.
@@ -157,7 +210,7 @@ impl Reader<'_> {
     }
 
     fn problem<T>(&mut self, at: &Spanned<T>, key: &str, message: &str) {
-        self.problems.push(Problem {
+        self.content.problems.push(Problem {
             origin: self.file.origin(at),
             key: key.to_owned(),
             value: None,
@@ -167,6 +220,13 @@ impl Reader<'_> {
     }
 }
 
+/// A key as it is called in messages: `targets.NAME.section.key` when it is a target's.
+pub(super) fn of_target(target: Option<&str>, key: &str) -> String {
+    target.map_or_else(|| key.to_owned(), |name| format!("{TARGETS}.{name}.{key}"))
+}
+
+type Entries = Vec<(Spanned<String>, Spanned<Node>)>;
+
 /// A YAML node as far as configuration needs it.
 enum Node {
     Null,
@@ -175,7 +235,7 @@ enum Node {
     /// What YAML takes for a number or a truth value; its text is in the file.
     Typed,
     List(Vec<Spanned<Node>>),
-    Map(Vec<(Spanned<String>, Spanned<Node>)>),
+    Map(Entries),
 }
 
 impl<'de> Deserialize<'de> for Node {
@@ -242,7 +302,7 @@ mod tests {
 
     fn values(text: &str) -> Result<Vec<Option<Value>>, String> {
         let file = ConfigFile { path: "c.yaml".into(), text: text.to_owned() };
-        let (values, problems) = file.values();
+        let FileContent { values, problems, .. } = file.content();
         match problems.first() {
             None => Ok(values.into_iter().map(|value| value.value).collect()),
             Some(problem) => Err(problem.to_string()),

@@ -10,8 +10,9 @@ use crate::domain::code::Code;
 use crate::domain::digest::fnv32;
 use crate::domain::expectation::Expectation;
 use crate::domain::overlap::Overlap;
+use crate::domain::target::check_target_name;
 use crate::domain::word::UnknownWord;
-use crate::domain::{duration, size};
+use crate::domain::{duration, media_type, size};
 
 /// The arguments of one call: what is called, where it is logged, and the policy of the task.
 #[expect(clippy::doc_markdown, reason = "the comments are the help text")]
@@ -34,6 +35,14 @@ pub struct Invocation {
     #[arg(short, long, value_name = "JSON", help_heading = "Request")]
     pub data: Option<String>,
 
+    /// Send no body, whatever the method
+    #[arg(long, action = ArgAction::SetTrue, conflicts_with = "data", help_heading = "Request")]
+    pub no_body: bool,
+
+    /// Type of the body of --data, which is then sent as it is; one of JSON is still checked [default: application/json]
+    #[arg(long, value_name = "TYPE", value_parser = media_type, requires = "data", help_heading = "Request")]
+    pub content_type: Option<String>,
+
     /// Query parameter; may be repeated
     #[arg(short, long, value_name = "KEY=VALUE", help_heading = "Request")]
     pub query: Vec<String>,
@@ -41,6 +50,10 @@ pub struct Invocation {
     /// Further header; may be repeated. Not for secrets: the command line is public
     #[arg(short = 'H', long, value_name = "NAME: VALUE", help_heading = "Request")]
     pub header: Vec<String>,
+
+    /// Call this target of the configuration instead of the unnamed one
+    #[arg(long, value_name = "NAME", value_parser = target_name, help_heading = "Task")]
+    pub target: Option<String>,
 
     /// Name of the task in records, metrics and locks [default: from the endpoint]
     #[arg(long, value_name = "NAME", help_heading = "Task")]
@@ -114,9 +127,17 @@ pub struct Invocation {
     #[arg(long, action = ArgAction::SetTrue, help_heading = "Connection")]
     pub no_proxy: bool,
 
+    /// Send no credential: no token is read, obtained or sent
+    #[arg(long, action = ArgAction::SetTrue, help_heading = "Connection")]
+    pub no_auth: bool,
+
     /// Allow http:// to a host that is not loopback, private, single-label or cluster-local
     #[arg(long, action = ArgAction::SetTrue, help_heading = "Connection")]
     pub allow_plaintext: bool,
+
+    /// Write the reply of a successful call into this file, whole or not at all; - is standard output
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
 
     /// Ping this check in the healthchecks protocol; prefer ping.url in the configuration, where it stays private
     #[arg(long, value_name = "URL", help_heading = "Record")]
@@ -162,13 +183,43 @@ impl Invocation {
     fn variant(&self) -> Option<u32> {
         let query =
             self.endpoint.as_deref().and_then(|endpoint| endpoint.split_once('?')).map(|(_, query)| query);
-        if self.data.is_none() && self.query.is_empty() && query.is_none() && self.method() == "POST" {
+        let further = self.further();
+        let plain = self.data.is_none() && self.query.is_empty() && query.is_none() && further.is_empty();
+        if plain && self.method() == "POST" {
             return None;
         }
         let parts = [&self.method(), self.data.as_deref().unwrap_or_default(), query.unwrap_or_default()];
         let parts = parts.into_iter().chain(self.query.iter().map(String::as_str));
+        let parts = parts.chain(further.iter().map(String::as_str));
         Some(fnv32(parts.flat_map(|part| part.bytes().chain([0]))))
     }
+
+    /// What else makes the request another one: to whom it goes, as whom, and what its body is.
+    fn further(&self) -> Vec<String> {
+        let option =
+            |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("--{name} {value}"));
+        let flag = |name: &str, given: bool| given.then(|| format!("--{name}"));
+        let parts = [
+            option("target", &self.target),
+            option("content-type", &self.content_type),
+            flag("no-body", self.no_body),
+            flag("no-auth", self.no_auth),
+        ];
+        parts.into_iter().flatten().collect()
+    }
+
+    /// Whether the body must be JSON: it is, unless another type is named.
+    pub fn sends_json(&self) -> bool {
+        self.content_type.as_ref().is_none_or(|given| media_type::is_json(&media_type::essence(given)))
+    }
+}
+
+fn target_name(text: &str) -> Result<String, String> {
+    check_target_name(text).map(|()| text.to_owned())
+}
+
+fn media_type(text: &str) -> Result<String, String> {
+    media_type::check(text).map(|()| text.to_owned())
 }
 
 /// An overlap policy; clap itself shows what was found.
@@ -225,6 +276,11 @@ mod tests {
         let query = Invocation { query: vec!["a=1".to_owned()], ..invocation("/x") }.task_name();
         let names =
             [plain, data("{\"org\":1}"), data("{\"org\":2}"), get, query, invocation("/x?a=2").task_name()];
+        let target =
+            |name: &str| Invocation { target: Some(name.to_owned()), ..invocation("/x") }.task_name();
+        let open = Invocation { no_auth: true, ..invocation("/x") }.task_name();
+        let empty = Invocation { no_body: true, ..invocation("/x") }.task_name();
+        let names = [&names[..], &[target("a"), target("b"), open, empty]].concat();
         for (i, name) in names.iter().enumerate() {
             assert!(check_task_name(name).is_ok(), "{name}");
             assert!(!names[..i].contains(name), "{names:?}");

@@ -117,6 +117,8 @@ rules! {
     Program "program" Error;
     /// An endpoint must be one that the server has.
     UnknownEndpoint "unknown-endpoint" Error;
+    /// A target must be one that the configuration has.
+    UnknownTarget "unknown-target" Error;
     /// No secret belongs in a crontab.
     Secret "secret" Error;
     /// A file with a secret must be readable by its owner alone.

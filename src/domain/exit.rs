@@ -20,7 +20,7 @@ words! {
         NoInput = "no_input",
         /// A defect of this program.
         Internal = "internal",
-        /// The log or the state directory cannot be created, locked or written.
+        /// The log, the state directory or the file of the reply cannot be created, locked or written.
         CannotCreate = "cannot_create",
         /// Reading or writing failed on the way.
         Io = "io",
@@ -79,8 +79,8 @@ impl Exit {
             Exit::Internal => (70, "a defect of this program", "please report it with the log line"),
             Exit::CannotCreate => (
                 73,
-                "the log or the state directory cannot be created, locked or written; nothing was sent",
-                "create the directory that the message names, or choose another with --state-dir or the log argument",
+                "the log, the state directory or the file of --output cannot be created, locked or written; nothing was sent",
+                "create the directory that the message names, or choose another with --state-dir, --output or the log argument",
             ),
             Exit::Io => (
                 74,

@@ -15,6 +15,7 @@ pub mod id;
 pub mod invalid;
 #[cfg(feature = "server")]
 pub mod lease;
+pub mod media_type;
 pub mod nearest;
 pub mod outcome;
 pub mod overlap;
@@ -32,5 +33,6 @@ pub mod size;
 pub mod statistics;
 #[cfg(feature = "server")]
 pub mod sync_run;
+pub mod target;
 pub mod trace;
 pub mod word;

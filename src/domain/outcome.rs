@@ -1,6 +1,7 @@
 //! What a call came to: its outcome, with one exit code and one word each, and the report that its log line, record,
 //! metrics and output are made of.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::exit::Exit;
@@ -31,6 +32,8 @@ pub enum CallOutcome {
     Misconfigured,
     /// A file that must be there is not; nothing was sent.
     NoInput,
+    /// A file that the call would write cannot be created; nothing was sent.
+    CannotCreate,
     /// Reading or writing failed; nothing was sent.
     Io,
     /// A defect of this program; nothing was sent.
@@ -56,6 +59,7 @@ impl CallOutcome {
             Self::Usage => Exit::Usage,
             Self::Misconfigured => Exit::Config,
             Self::NoInput => Exit::NoInput,
+            Self::CannotCreate => Exit::CannotCreate,
             Self::Io => Exit::Io,
             Self::Internal => Exit::Internal,
             Self::HungUp => Exit::HungUp,
@@ -102,6 +106,16 @@ words! {
     }
 }
 
+/// Bytes as a server sent them. They may repeat a secret, so they show nothing of themselves.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Received(pub Vec<u8>);
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} bytes]", self.0.len())
+    }
+}
+
 /// What a call came to, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallReport {
@@ -119,6 +133,8 @@ pub struct CallReport {
     pub token_source: Option<TokenSource>,
     /// Body of the last response, without secrets.
     pub body: Option<String>,
+    /// Body of the last response byte for byte, where the caller wants it for a file.
+    pub received: Option<Received>,
     /// Where the last response points to.
     pub location: Option<String>,
     /// How long the server asks to wait before the next request.
@@ -138,6 +154,7 @@ impl CallReport {
             attempts: 0,
             token_source: None,
             body: None,
+            received: None,
             location: None,
             retry_after: None,
             duration: Duration::ZERO,

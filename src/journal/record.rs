@@ -24,6 +24,9 @@ pub struct RunEntry {
     pub run_id: String,
     /// What was called.
     pub endpoint: String,
+    /// The target that was called, if it is not the unnamed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// When it began.
     pub started_at: Timestamp,
     /// How long it took, without jitter, in milliseconds.
@@ -250,6 +253,7 @@ pub(super) fn sample(task: &str, second: i64, status: CallStatus) -> RunEntry {
         task: task.to_owned(),
         run_id: format!("run-{second}"),
         endpoint: "/api/v1/x".to_owned(),
+        target: None,
         started_at: Timestamp::from_second(second).unwrap(),
         duration_ms: 12,
         status,

@@ -34,6 +34,8 @@ pub struct ExecutionInfo {
     pub run_id: ExecutionId,
     /// What is called.
     pub endpoint: String,
+    /// The target that is called, if it is not the unnamed one.
+    pub target: Option<String>,
     /// When it began.
     pub started_at: Timestamp,
 }
@@ -213,6 +215,7 @@ impl Journal {
             task: self.execution.task.clone(),
             run_id: self.execution.run_id.to_string(),
             endpoint: self.execution.endpoint.clone(),
+            target: self.execution.target.clone(),
             started_at: self.execution.started_at,
             duration_ms: millis(report.duration),
             status: report.outcome.status(),

@@ -324,6 +324,8 @@ fn a_secret_is_found_wherever_it_stands_and_shown_nowhere() {
         "0 3 * * * root /usr/local/bin/qs-api-call '/x?access_token=hunter22' /l",
         "0 3 * * * root /usr/local/bin/qs-api-call -H 'X-Auth-Token: hunter22' /x /l",
         "0 3 * * * root /usr/local/bin/qs-api-call -d '{\"a\":{\"password\":\"hunter22\"}}' /x /l",
+        "0 3 * * * root /usr/local/bin/qs-api-call --content-type text/x-form -d 'a=1&password=hunter22' /x /l",
+        "QS_TARGETS__EU__IAM__PASSWORD=hunter22",
         "0 3 * * * root curl -u admin:hunter22 https://h/\\%41x",
         "0 3 * * * root /bin/x --password hunter22",
         "0 3 * * root curl -u admin:hunter22 https://h/x",

@@ -12,6 +12,7 @@ mod support;
 
 #[cfg(feature = "server")]
 mod apiserver;
+mod bodies;
 mod call;
 mod canary;
 mod clocks;
@@ -70,6 +71,7 @@ mod statistics_defects;
 mod sync_runs;
 #[cfg(feature = "server")]
 mod system_configuration;
+mod targets;
 mod token;
 mod token_identity;
 mod wire;

@@ -69,6 +69,7 @@ fn journal(number: usize, dir: &Path) -> Journal {
         task: task(number),
         run_id: ExecutionId::new(now, std::array::from_fn(|_| fastrand::u8(..))),
         endpoint: format!("/{}", task(number)),
+        target: None,
         started_at: now,
     };
     let settings = JournalSettings {

@@ -37,6 +37,22 @@ pub struct Cli {
 }
 
 impl Cli {
+    /// What is called, with the target that the command names: an option counts wherever it stands.
+    pub(super) fn aimed(&self) -> Invocation {
+        let of_command = match &self.command {
+            Some(Command::Token(args)) => args.target.as_ref(),
+            Some(Command::Check(args)) if args.all_targets => {
+                return Invocation { target: None, ..self.invocation.clone() };
+            }
+            Some(Command::Check(args)) => args.target.as_ref(),
+            Some(Command::Config(ConfigCommand::Show(args))) => args.target.as_ref(),
+            _ => None,
+        };
+        let mut invocation = self.invocation.clone();
+        invocation.target = of_command.cloned().or(invocation.target);
+        invocation
+    }
+
     /// Reads a command line, with as little of a parser as it needs: to build the whole of it takes longer than to make
     /// the connection. A path and a log file, which is what most crontab lines are, need none; a line that names no
     /// command is read without the commands; whatever is not a plain call is then read in full.
@@ -75,11 +91,10 @@ fn plain(args: &[OsString]) -> Option<Invocation> {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Look at, renew, remove or print the cached token
-    #[command(subcommand)]
-    Token(TokenCommand),
+    Token(TokenArgs),
     /// Check configuration, file modes, names, TLS, login and endpoint, without showing a secret
     #[command(
-        after_help = "Examples:\n  qs-api-call check\n  qs-api-call check /api/v1/statistics/sync/daily\n  qs-api-call check --json"
+        after_help = "Examples:\n  qs-api-call check\n  qs-api-call check /api/v1/statistics/sync/daily\n  qs-api-call check --target prod\n  qs-api-call check --all-targets\n  qs-api-call check --json"
     )]
     Check(CheckArgs),
     /// One row per task: last run, outcome, duration, success rate
@@ -113,6 +128,17 @@ pub enum Command {
 }
 
 /// `token …`
+#[derive(Args, Debug)]
+pub struct TokenArgs {
+    /// The token of this target instead of the unnamed one's
+    #[arg(long, value_name = "NAME", global = true)]
+    pub target: Option<String>,
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+/// What can be done with a token.
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
     /// Where the token is, how old it is and when it ends; never the token itself
@@ -136,7 +162,7 @@ pub enum TokenCommand {
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// The settings in force and where each comes from; secrets are hidden
-    Show(JsonArgs),
+    Show(ShowArgs),
     /// The commented default file
     Default,
 }
@@ -146,8 +172,25 @@ pub enum ConfigCommand {
 pub struct CheckArgs {
     /// Also ask whether this endpoint exists; it is not called
     #[arg(value_name = "ENDPOINT")]
+    pub endpoint: Option<String>,
+    /// Check this target of the configuration instead of the unnamed one
+    #[arg(long, value_name = "NAME")]
     pub target: Option<String>,
-    /// As one JSON object
+    /// Check the unnamed target and every other one, in turn
+    #[arg(long, conflicts_with = "target")]
+    pub all_targets: bool,
+    /// As one JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `config show …`
+#[derive(Args, Clone, Debug)]
+pub struct ShowArgs {
+    /// The settings of this target
+    #[arg(long, value_name = "NAME")]
+    pub target: Option<String>,
+    /// As JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -205,8 +248,9 @@ Exit codes:
 Environment:
   API_BASE_URL, IAM_BASE_URL, IAM_LOGIN_URL, IAM_USERNAME, IAM_PASSWORD, DEVICE_ID, TOKEN_FILE, LOG_FILE, TIMEOUT
   as in the scripts; IAM_PASSWORD_FILE and $CREDENTIALS_DIRECTORY/iam-password keep the password out of the
-  environment. Every key of the configuration is also QS_<SECTION>__<KEY>. TRACEPARENT is continued, NO_COLOR and
-  HTTPS_PROXY, http_proxy, NO_PROXY and SSL_CERT_FILE are obeyed."
+  environment. Every key of the configuration is also QS_<SECTION>__<KEY>, and of a target
+  QS_TARGETS__<NAME>__<SECTION>__<KEY>. TRACEPARENT is continued, NO_COLOR and HTTPS_PROXY, http_proxy, NO_PROXY and
+  SSL_CERT_FILE are obeyed."
     )
 }
 

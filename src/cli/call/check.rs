@@ -38,6 +38,16 @@ enum Mark {
     Bad(Exit),
 }
 
+impl Mark {
+    fn word(self) -> &'static str {
+        match self {
+            Mark::Good => "ok",
+            Mark::Warning => "warning",
+            Mark::Bad(_) => "bad",
+        }
+    }
+}
+
 /// The items found so far.
 struct Checks {
     items: Vec<(&'static str, Mark, String)>,
@@ -59,13 +69,44 @@ impl Checks {
     }
 }
 
-/// Checks everything that a call needs; the exit code is that of the first item that is bad.
+impl Checks {
+    /// How the program ends when this is all: as the first bad item says.
+    fn verdict(&self, target: Option<&str>) -> Option<Failure> {
+        let bad: Vec<_> = self
+            .items
+            .iter()
+            .filter_map(|(what, mark, text)| match mark {
+                Mark::Bad(exit) => Some((what, *exit, text)),
+                Mark::Good | Mark::Warning => None,
+            })
+            .collect();
+        let (what, exit, text) = bad.first()?;
+        let several = match bad.len() {
+            1 => String::new(),
+            count => format!("{count} items are bad, the first is "),
+        };
+        let target = target.map(|name| format!("target {name}: ")).unwrap_or_default();
+        Some(Failure::new(*exit, format!("check: {target}{several}{what}: {text}")))
+    }
+}
+
+/// Checks everything that a call to each target needs; the exit code is that of the first item that is bad, of several
+/// targets the highest.
 pub(super) async fn run(
     args: &CheckArgs,
-    settings: &Settings,
+    targets: &[Settings],
     output: Output,
     clock: SharedClock,
 ) -> Result<(), Failure> {
+    let mut found = Vec::new();
+    for settings in targets {
+        found.push((settings.target(), of_target(args, settings, clock.clone()).await));
+    }
+    report(&found, args.json, output)
+}
+
+/// Checks one target.
+async fn of_target(args: &CheckArgs, settings: &Settings, clock: SharedClock) -> Checks {
     let client = settings.client(false, clock.clone());
     let mut checks = Checks { items: Vec::new() };
     configuration(&mut checks, settings);
@@ -76,15 +117,25 @@ pub(super) async fn run(
         Ok(url) => reach(&mut checks, "api", url, &client, settings, &*clock).await,
         Err(error) => checks.add("api", Mark::Bad(Exit::Config), format!("api.base_url: {error}")),
     }
+    let no_auth = config.call.no_auth;
     match client.tokens.login_settings() {
+        _ if no_auth => {}
         Ok(login) => reach(&mut checks, "iam", &login.url, &client, settings, &*clock).await,
         Err(error) => checks.of("iam", Err(error.into())),
     }
-    let token = login(&mut checks, settings, &client.tokens).await;
-    if let (Some(endpoint), Ok(base), Some(token)) = (&args.target, &api, &token) {
-        checks.of("endpoint", endpoint_exists(base, endpoint, token, &client, settings).await);
+    let token = if no_auth {
+        let origin = settings.loaded.origin("call.no_auth");
+        checks.add("login", Mark::Good, format!("none: calls carry no credential (call.no_auth, {origin})"));
+        None
+    } else {
+        login(&mut checks, settings, &client.tokens).await
+    };
+    if let (Some(endpoint), Ok(base)) = (&args.endpoint, &api)
+        && (no_auth || token.is_some())
+    {
+        checks.of("endpoint", endpoint_exists(base, endpoint, token.as_ref(), &client, settings).await);
     }
-    report(&checks, args.json, output)
+    checks
 }
 
 /// No question takes longer than an attempt of a call may.
@@ -95,7 +146,8 @@ fn patience(settings: &Settings) -> Duration {
 fn configuration(checks: &mut Checks, settings: &Settings) {
     let files: Vec<String> = settings.files.iter().map(|path| path.display().to_string()).collect();
     let from = if files.is_empty() { "defaults and environment alone".to_owned() } else { files.join(", ") };
-    checks.add("configuration", Mark::Good, from);
+    let target = settings.target().map(|name| format!("target {name} of ")).unwrap_or_default();
+    checks.add("configuration", Mark::Good, format!("{target}{from}"));
     let loaded = &settings.loaded;
     for (key, advice) in
         [("iam.password", "prefer iam.password_file"), ("iam.client_secret", "prefer iam.client_secret_file")]
@@ -124,6 +176,9 @@ fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper, clock:
         ("metrics", settings.metrics_dir(), 0o755),
     ] {
         place(checks, what, &path, files::create_last_dir(&path, mode));
+    }
+    if settings.config().call.no_auth {
+        return;
     }
     place(checks, "token", files::parent(&settings.token_path), tokens.file.create_directory());
     match tokens.file.read(clock.now()) {
@@ -233,14 +288,16 @@ fn second(at: Timestamp) -> impl std::fmt::Display {
 async fn endpoint_exists(
     base: &Url,
     endpoint: &str,
-    token: &Token,
+    token: Option<&Token>,
     client: &Client,
     settings: &Settings,
 ) -> Result<String, Failure> {
     let url =
         address::join(base, endpoint, &[]).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let mut headers = HeaderMap::new();
-    authorize(&mut headers, &token.secret);
+    if let Some(token) = token {
+        authorize(&mut headers, &token.secret);
+    }
     let outgoing = Outgoing { method: Method::OPTIONS, url, headers, body: None };
     let reply = client
         .transport
@@ -250,6 +307,9 @@ async fn endpoint_exists(
     let status = reply.status;
     let (exit, reason) = match status {
         404 | 410 => (Exit::Failed, format!("the server does not know it (HTTP {status})")),
+        401 | 403 if token.is_none() => {
+            (Exit::Auth, format!("the server wants a credential (HTTP {status}), and call.no_auth is set"))
+        }
         401 | 403 => (Exit::Auth, format!("the server refuses the token (HTTP {status})")),
         300..=399 => (Exit::Protocol, format!("redirects are not followed (HTTP {status})")),
         500.. => (Exit::TryLater, format!("HTTP {status}")),
@@ -261,34 +321,26 @@ async fn endpoint_exists(
     Err(Failure::new(exit, format!("{endpoint}: {reason}")))
 }
 
-fn report(checks: &Checks, as_json: bool, output: Output) -> Result<(), Failure> {
-    let word = |mark: &Mark| match mark {
-        Mark::Good => "ok",
-        Mark::Warning => "warning",
-        Mark::Bad(_) => "bad",
-    };
+/// Shows the items of each target, and ends as the worst of them says.
+fn report(targets: &[(Option<&str>, Checks)], as_json: bool, output: Output) -> Result<(), Failure> {
     if as_json {
-        let items: Vec<Value> = checks
-            .items
-            .iter()
-            .map(|(what, mark, text)| json!({"check": what, "result": word(mark), "message": text}))
-            .collect();
-        output.json(&items.into())?;
+        let items = targets.iter().flat_map(|(target, checks)| {
+            let of_item = |(what, mark, text): &(&str, Mark, String)| json!({"target": target, "check": what, "result": mark.word(), "message": text});
+            checks.items.iter().map(of_item).collect::<Vec<Value>>()
+        });
+        output.json(&items.collect())?;
     } else {
-        output.table(&[], checks.items.iter().map(|(what, mark, text)| [*what, word(mark), text]))?;
+        for (target, checks) in targets {
+            if targets.len() > 1 {
+                output.data(&format!("target {}:", target.unwrap_or("(unnamed)")))?;
+            }
+            output.table(&[], checks.items.iter().map(|(what, mark, text)| [*what, mark.word(), text]))?;
+        }
     }
-    let bad: Vec<_> = checks
-        .items
-        .iter()
-        .filter_map(|(what, mark, text)| match mark {
-            Mark::Bad(exit) => Some((what, *exit, text)),
-            Mark::Good | Mark::Warning => None,
-        })
-        .collect();
-    let Some((what, exit, text)) = bad.first() else { return Ok(()) };
-    let several = match bad.len() {
-        1 => String::new(),
-        count => format!("{count} items are bad, the first is "),
-    };
-    Err(Failure::new(*exit, format!("check: {several}{what}: {text}")))
+    // The first of those with the highest code.
+    let worst = targets.iter().filter_map(|(target, checks)| checks.verdict(*target));
+    match worst.rev().max_by_key(|failure| failure.exit.code()) {
+        None => Ok(()),
+        Some(failure) => Err(failure),
+    }
 }

@@ -11,12 +11,14 @@ mod monitor;
 mod options;
 mod preview;
 mod progress;
+mod reply_file;
 mod run;
 mod script;
 mod settings;
 mod shown;
 mod status;
 mod token;
+mod token_place;
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use super::defect;
 use super::output::{Failure, Output, usage};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Env;
+use crate::crontab::invocation::Invocation;
 use crate::domain::exit::Exit;
 
 /// The program's name, in usage and errors.
@@ -77,7 +80,7 @@ fn run_to_end(args: &[OsString], env: &Env, output: Output) -> Exit {
 async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
     let clock: SharedClock = Arc::new(SystemClock);
     let settings = || -> Result<Settings, Failure> {
-        let settings = Settings::resolve(env, &cli.invocation, &cli.common)?;
+        let settings = Settings::resolve(env, &cli.aimed(), &cli.common)?;
         // A call says it in its log, so that cron does not mail it every time.
         if let (Some(reason), Some(_)) = (&settings.unseen, &cli.command) {
             output.note(&format!("warning: {reason}; your own settings are used"));
@@ -86,12 +89,25 @@ async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
     };
     match &cli.command {
         None => run::run(&cli.invocation, &cli.call, &settings()?, output, clock).await,
-        Some(Command::Token(command)) => token::run(command, &settings()?, output, clock).await,
-        Some(Command::Check(args)) => check::run(args, &settings()?, output, clock).await,
+        Some(Command::Token(args)) => token::run(&args.command, &settings()?, output, clock).await,
+        Some(Command::Check(args)) => {
+            let first = settings()?;
+            let mut all = vec![];
+            if args.all_targets {
+                for name in &first.targets {
+                    let invocation = Invocation { target: Some(name.clone()), ..cli.invocation.clone() };
+                    all.push(Settings::resolve(env, &invocation, &cli.common)?);
+                }
+            }
+            all.insert(0, first);
+            check::run(args, &all, output, clock).await
+        }
         Some(Command::Status(args)) => status::status(args.json, &settings()?, output, &*clock),
         Some(Command::History(args)) => status::history(args, &settings()?, output, &*clock),
         Some(Command::Explain(args)) => explain::run(args, output),
-        Some(Command::Crontab(command)) => crontab::run(command, env, output, &*clock).await,
+        Some(Command::Crontab(command)) => {
+            crontab::run(command, cli.common.config.as_deref(), env, output, &*clock).await
+        }
         Some(Command::Config(ConfigCommand::Default)) => config::default(output),
         Some(Command::Config(command)) => config::show(command, &settings()?, output),
         Some(Command::Completions { shell }) => output.data(&completions::script(*shell, PROGRAM)),

@@ -8,10 +8,11 @@ use crate::secret::Secret;
 
 /// Options win over every other layer.
 pub(super) fn apply(loaded: &mut Loaded<CallConfig>, invocation: &Invocation, common: &Common) {
-    let Loaded { config, origins } = loaded;
+    let Loaded { config, origins, own, .. } = loaded;
     let mut set = |given: bool, key: &'static str, option: &'static str| {
         if given {
             origins.insert(key, Origin::Flag(option));
+            own.remove(key);
         }
     };
     macro_rules! option {
@@ -35,6 +36,7 @@ pub(super) fn apply(loaded: &mut Loaded<CallConfig>, invocation: &Invocation, co
     option!(invocation.max_body.map(Bytes), call.max_body, "--max-body");
     option!(flag(invocation.allow_plaintext), call.allow_plaintext, "--allow-plaintext");
     option!(flag(invocation.no_proxy), call.no_proxy, "--no-proxy");
+    option!(flag(invocation.no_auth), call.no_auth, "--no-auth");
     option!(invocation.cacert.clone(), tls.cacert, "--cacert");
     option!(invocation.cert.clone(), tls.cert, "--cert");
     option!(invocation.key.clone(), tls.key, "--key");

@@ -11,6 +11,7 @@ use tracing_subscriber::prelude::*;
 use super::monitor::Monitor;
 use super::preview;
 use super::progress::Progress;
+use super::reply_file::{self, Place};
 use super::settings::Settings;
 use super::shown::Shown;
 use crate::cli::defect::caught_in;
@@ -52,6 +53,10 @@ pub(super) async fn run(
     let task = invocation.task_name();
     check_task_name(&task)
         .map_err(|reason| Failure::new(Exit::Usage, format!("--task {task:?}: {reason}")))?;
+    if options.json && invocation.output.as_deref().is_some_and(reply_file::is_stdout) {
+        let failure = Failure::new(Exit::Usage, "--json and --output - both write to standard output");
+        return Err(failure.with_hint("the reply is in the object of --json, or name a file"));
+    }
     let started_at = clock.now();
     let run_id = ExecutionId::new(started_at, std::array::from_fn(|_| fastrand::u8(..)));
     let client = settings.client(options.force_login, clock.clone());
@@ -62,7 +67,12 @@ pub(super) async fn run(
         request => request,
     };
     let endpoint = invocation.endpoint.clone().unwrap_or_default();
-    let execution = ExecutionInfo { task, run_id, endpoint, started_at };
+    let (reply_file, no_place) = match reply_file::open(invocation.output.as_deref()) {
+        Ok(reply_file) => (reply_file, None),
+        Err(reason) => (None, Some(reason)),
+    };
+    let target = settings.target().map(str::to_owned);
+    let execution = ExecutionInfo { task, run_id, endpoint, target, started_at };
     let mut signals = Signals::listen();
     let journal = Journal::open(execution, settings.journal(), clock.clone())?;
     let progress = Progress::new(output, options.verbose, clock);
@@ -74,11 +84,11 @@ pub(super) async fn run(
         if let Some(reason) = &settings.unseen {
             warn!(event = "configuration_unseen", reason, "The system's configuration cannot be seen");
         }
-        let request = match request {
-            Ok(request) => request,
-            Err(error) => {
-                return Ended::unheard(CallReport::without_reply(error.outcome(), error.to_string()));
-            }
+        let unheard = |outcome, reason| Ended::unheard(CallReport::without_reply(outcome, reason));
+        let request = match (request, no_place) {
+            (Ok(request), None) => request,
+            (Ok(_), Some(reason)) => return unheard(CallOutcome::CannotCreate, reason),
+            (Err(error), _) => return unheard(error.outcome(), error.to_string()),
         };
         let began = Instant::now();
         tokio::select! {
@@ -91,7 +101,7 @@ pub(super) async fn run(
         .instrument(span.clone())
         .await
         .unwrap_or_else(|defect| Ended::unheard(CallReport::without_reply(CallOutcome::Internal, defect)));
-    let result = span.in_scope(|| finish(&journal, &ended.report, options, output));
+    let result = span.in_scope(|| finish(&journal, &ended.report, reply_file, options, output));
     // Everything is written: whatever the monitor does, the run is what it was.
     if let Some(monitor) = ended.monitor {
         let exit = result.as_ref().map_or_else(|failure| failure.exit, |()| Exit::Ok);
@@ -190,12 +200,17 @@ async fn interrupted(
 fn finish(
     journal: &Journal,
     report: &CallReport,
+    reply_file: Place,
     options: &CallOptions,
     output: Output,
 ) -> Result<(), Failure> {
     let (entry, mut trouble) = journal.leave_behind(report);
+    let is_kept = reply_file.is_some();
+    if let Some((path, file)) = reply_file {
+        trouble.extend(file.write(&path, report).err());
+    }
     // No trouble with the output changes what the call came to.
-    trouble.extend(print(report, &entry, options, output).err().map(|failure| failure.message));
+    trouble.extend(print(report, &entry, is_kept, options, output).err().map(|failure| failure.message));
     let (exit, trouble, task) = (report.outcome.exit(), trouble.join("; "), &entry.task);
     let line = format!("{task}: {} [{} {}]", report.message, exit.code(), exit.as_str());
     match (exit, trouble.is_empty()) {
@@ -215,6 +230,7 @@ fn finish(
 fn print(
     report: &CallReport,
     entry: &RunEntry,
+    is_kept: bool,
     options: &CallOptions,
     output: Output,
 ) -> Result<(), Failure> {
@@ -223,7 +239,7 @@ fn print(
     }
     let shown = options.verbose > 0 || output.stdout_is_terminal;
     match &report.body {
-        Some(body) if shown => output.data(body),
+        Some(body) if shown && !is_kept => output.data(body),
         _ => Ok(()),
     }
 }

@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 
 use directories::ProjectDirs;
 
-use super::options;
+use super::{options, token_place};
 use crate::cli::config_files::{self, Found};
 use crate::cli::output::Failure;
 use crate::client::transport::{Transport, TransportOptions};
 use crate::client::{Client, ClientSettings};
 use crate::clock::SharedClock;
-use crate::config::call::{CallConfig, SETTINGS};
-use crate::config::{Env, Loaded, Origin, load};
+use crate::config::call::{CallConfig, CallTargets, SETTINGS};
+use crate::config::{Env, Loaded, Origin};
 use crate::crontab::call_line::Common;
 use crate::crontab::invocation::{Invocation, default_log};
 use crate::domain::exit::Exit;
@@ -29,6 +29,8 @@ const SYSTEM_LOG: &str = "/var/log/qs-scheduler";
 pub(super) struct Settings {
     /// The values and their origins.
     pub loaded: Loaded<CallConfig>,
+    /// The names of every target.
+    pub targets: Vec<String>,
     /// Configuration files that were read, weakest first.
     pub files: Vec<PathBuf>,
     /// Why the system's configuration file could not be seen, if it is there; the user's own settings suffice.
@@ -52,7 +54,13 @@ impl Settings {
     pub(super) fn resolve(env: &Env, invocation: &Invocation, common: &Common) -> Result<Self, Failure> {
         let user = ProjectDirs::from("", "", "qs-scheduler");
         let Found { files, unseen } = config_files::read(common.config.as_deref(), FILE)?;
-        let mut loaded = load(&SETTINGS, &files, env)?;
+        let targets = CallTargets::read(&files, env)?;
+        let all: Vec<Loaded<CallConfig>> = if targets.named.is_empty() {
+            Vec::new()
+        } else {
+            std::iter::once(&targets.unnamed).chain(targets.named.values()).cloned().collect()
+        };
+        let mut loaded = targets.choose(invocation.target.as_deref())?;
         // Without the system's file a call could go to the default server; with the user's own it goes where they said.
         let unseen = match unseen {
             Some(failure) if loaded.origin("api.base_url") == Origin::Default => return Err(failure),
@@ -60,7 +68,9 @@ impl Settings {
         };
         options::apply(&mut loaded, invocation, common);
         if !loaded.config.token.allow_insecure_permissions {
-            config_files::check_modes(&SETTINGS, &loaded, env)?;
+            for loaded in std::iter::once(&loaded).chain(&all) {
+                config_files::check_modes(&SETTINGS, loaded, env)?;
+            }
         }
         let config = &loaded.config;
         let root = files::is_root();
@@ -73,11 +83,9 @@ impl Settings {
                     .with_hint("set state.dir or --state-dir"));
             }
         };
-        let token_path = match &config.token.file {
-            Some(path) => path.clone(),
-            None if root => Path::new(config_files::SYSTEM).join("internal-token"),
-            None => state_dir.join("internal-token"),
-        };
+        let token_dir = if root { Path::new(config_files::SYSTEM) } else { state_dir.as_path() };
+        token_place::check(&all, token_dir)?;
+        let token_path = token_place::of(&loaded, token_dir);
         let log_dir = config
             .log
             .dir
@@ -92,8 +100,14 @@ impl Settings {
             log_path,
             transport: TransportOptions::new(config, env),
             traceparent: env.get("TRACEPARENT").map(str::to_owned),
+            targets: all.iter().filter_map(|loaded| loaded.target.clone()).collect(),
             loaded,
         })
+    }
+
+    /// The target, if it is not the unnamed one.
+    pub(super) fn target(&self) -> Option<&str> {
+        self.loaded.target.as_deref()
     }
 
     /// The values.

@@ -34,10 +34,15 @@ pub(super) fn status(
     if found.is_empty() {
         return output.data(&format!("no runs are recorded in {}", settings.records_dir().display()));
     }
-    let header = ["task", "last run", "status", "exit", "duration", "success rate", "failures in a row"];
+    let mut header =
+        vec!["task", "last run", "status", "exit", "duration", "success rate", "failures in a row"];
+    let has_targets = found.iter().any(|record| record.last.target.is_some());
+    if has_targets {
+        header.push("target");
+    }
     let rows = found.iter().map(|record| {
         let last = &record.last;
-        [
+        let mut row = vec![
             last.task.clone(),
             local(last, clock),
             last.status.to_string(),
@@ -45,7 +50,11 @@ pub(super) fn status(
             duration::show(std::time::Duration::from_millis(last.duration_ms)),
             record.totals.success_rate().map_or_else(|| "-".to_owned(), |rate| format!("{rate:.1} %")),
             record.consecutive_failures.to_string(),
-        ]
+        ];
+        if has_targets {
+            row.push(last.target.clone().unwrap_or_else(|| "-".to_owned()));
+        }
+        row
     });
     output.table(&header, rows)
 }

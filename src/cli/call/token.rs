@@ -21,6 +21,15 @@ pub(super) async fn run(
     output: Output,
     clock: SharedClock,
 ) -> Result<(), Failure> {
+    if settings.config().call.no_auth {
+        let origin = settings.loaded.origin("call.no_auth");
+        let target = settings
+            .target()
+            .map_or_else(|| "the unnamed target".to_owned(), |name| format!("target {name}"));
+        let message = format!("{target} uses no token: call.no_auth is set ({origin})");
+        return Err(Failure::new(Exit::Config, message)
+            .with_hint("name another one with --target, or leave out call.no_auth"));
+    }
     let client = |force_login| settings.client(force_login, clock.clone());
     let deadline = Instant::now() + settings.config().call.timeout;
     let path = settings.token_path.display();

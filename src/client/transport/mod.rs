@@ -27,7 +27,7 @@ use self::error::{MOST_HEADERS, root_cause};
 pub use self::error::{Nature, SendFailure, SendStep, TransportError};
 pub use self::proxy::Proxies;
 use self::resolve::SystemResolver;
-use super::decode::{self, Written};
+use super::decode::{self, Body, Written};
 use super::reply::{BodyEnd, Reply};
 use crate::config::Env;
 use crate::config::call::CallConfig;
@@ -186,7 +186,19 @@ impl Transport {
         let (body, end) = decode::decode(body, end, written, self.options.max_body);
         let unknown_charset = charset.filter(|name| !decode::is_known(name));
         let status = response.status().as_u16();
-        Reply { status, content_type, location, retry_after, date, authenticate, unknown_charset, body, end }
+        let Body { text: body, as_sent } = body;
+        Reply {
+            status,
+            content_type,
+            location,
+            retry_after,
+            date,
+            authenticate,
+            unknown_charset,
+            body,
+            as_sent,
+            end,
+        }
     }
 
     fn build(&self, secure: bool) -> Result<Client, TransportError> {

@@ -112,6 +112,8 @@ section! {
         pub wait_interval: Duration = Duration::from_secs(2),
         /// Proxy settings of the environment are ignored.
         pub no_proxy: bool,
+        /// Calls carry no credential: no token is read, obtained or sent.
+        pub no_auth: bool,
     }
 }
 

@@ -68,8 +68,13 @@ fn values(line: usize, invocation: &Invocation, problems: &mut Vec<Problem>) {
         wrong("a query parameter without '='".to_owned(), "KEY=VALUE", "-q key=value");
     }
     let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).is_ok();
-    if invocation.data.as_deref().is_some_and(|data| !data.starts_with('@') && !json(data)) {
-        wrong("a body that is no JSON".to_owned(), "JSON, @FILE or @-", "--data '{\"key\": \"value\"}'");
+    let checked = invocation.data.as_deref().filter(|_| invocation.sends_json());
+    if checked.is_some_and(|data| !data.starts_with('@') && !json(data)) {
+        wrong(
+            "a body that is no JSON".to_owned(),
+            "JSON, @FILE or @-",
+            "--data '{\"key\": \"value\"}', or --content-type with its type",
+        );
     }
     if let Some(name) = &invocation.task
         && let Err(expected) = check_task_name(name)

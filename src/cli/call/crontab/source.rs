@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use super::args::ReadingArgs;
 use crate::cli::output::{Failure, Output};
 use crate::clock;
+use crate::config::{ConfigFile, target_names};
 use crate::crontab::file::{Crontab, Format};
 use crate::crontab::lint;
 use crate::crontab::problem;
@@ -57,6 +58,20 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
         return Err(Failure::new(Exit::Config, format!("{}: more than 16 MiB is no crontab", shown(path))));
     }
     Ok(content)
+}
+
+/// A configuration that is named for the calls of a crontab.
+pub(super) fn config(path: &Path) -> Result<ConfigFile, Failure> {
+    ConfigFile::read(path)
+        .map_err(|error| Failure::new(Exit::NoInput, format!("configuration {}: {error}", path.display())))
+}
+
+/// The names of its targets.
+pub(super) fn targets(path: &Path) -> Result<Vec<String>, Failure> {
+    target_names(&config(path)?).ok_or_else(|| {
+        Failure::new(Exit::Config, format!("configuration {}: it cannot be read", path.display()))
+            .with_hint(format!("see qs-api-call config show --config {}", path.display()))
+    })
 }
 
 /// How a file is called in messages.
