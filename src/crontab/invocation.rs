@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
-use crate::domain::digest::fnv32;
 use crate::domain::overlap::Overlap;
 use crate::domain::word::UnknownWord;
 use crate::domain::{duration, size};
@@ -108,7 +107,7 @@ pub struct Invocation {
     #[arg(long, action = ArgAction::SetTrue, help_heading = "Connection")]
     pub allow_plaintext: bool,
 
-    /// Ping this check in the healthchecks protocol; prefer ping.url in the configuration, where it stays private
+    /// Ping this check in the healthchecks protocol, {task} in it is the task's name; prefer ping.url in the configuration, where it stays private
     #[arg(long, value_name = "URL", help_heading = "Record")]
     pub ping_url: Option<String>,
 
@@ -121,43 +120,6 @@ impl Invocation {
     /// The method in upper case; POST unless told otherwise.
     pub fn method(&self) -> String {
         self.method.as_deref().unwrap_or("POST").to_ascii_uppercase()
-    }
-
-    /// The task's name: as given, or made of the endpoint.
-    ///
-    /// `/api/v1/statistics/sync/daily` is `statistics-sync-daily`. Lines that call one endpoint with different
-    /// methods, bodies or queries are different tasks, so those get a short digest behind the name.
-    pub fn task_name(&self) -> String {
-        if let Some(task) = &self.task {
-            return task.clone();
-        }
-        let path = self.endpoint.as_deref().unwrap_or_default();
-        let path = path.split(['?', '#']).next().unwrap_or_default();
-        let path =
-            ["/api/v1/", "/internal/v1/"].iter().find_map(|prefix| path.strip_prefix(prefix)).unwrap_or(path);
-        let name: String = path
-            .trim_matches('/')
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '.') { c } else { '-' })
-            .collect();
-        let name = name.trim_matches(['-', '.']);
-        let name = if name.is_empty() { "root" } else { name };
-        match self.variant() {
-            Some(digest) => format!("{name}-{digest:08x}"),
-            None => name.to_owned(),
-        }
-    }
-
-    /// A digest of what makes this line differ from a plain POST to the same endpoint.
-    fn variant(&self) -> Option<u32> {
-        let query =
-            self.endpoint.as_deref().and_then(|endpoint| endpoint.split_once('?')).map(|(_, query)| query);
-        if self.data.is_none() && self.query.is_empty() && query.is_none() && self.method() == "POST" {
-            return None;
-        }
-        let parts = [&self.method(), self.data.as_deref().unwrap_or_default(), query.unwrap_or_default()];
-        let parts = parts.into_iter().chain(self.query.iter().map(String::as_str));
-        Some(fnv32(parts.flat_map(|part| part.bytes().chain([0]))))
     }
 }
 
@@ -186,41 +148,6 @@ pub fn default_log(dir: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn invocation(endpoint: &str) -> Invocation {
-        Invocation { endpoint: Some(endpoint.to_owned()), ..Invocation::default() }
-    }
-
-    #[test]
-    fn a_task_is_named_after_its_endpoint() {
-        for (endpoint, name) in [
-            ("/api/v1/statistics/sync/daily", "statistics-sync-daily"),
-            ("/internal/v1/plans/tasks/schedule/", "plans-tasks-schedule"),
-            ("/health", "health"),
-            ("/", "root"),
-            ("/a b/../c", "a-b-..-c"),
-        ] {
-            assert_eq!(invocation(endpoint).task_name(), name, "{endpoint}");
-            assert!(check_task_name(name).is_ok());
-        }
-        let named = Invocation { task: Some("mine".to_owned()), ..invocation("/x") };
-        assert_eq!(named.task_name(), "mine");
-    }
-
-    #[test]
-    fn lines_that_send_different_requests_are_different_tasks() {
-        let plain = invocation("/x").task_name();
-        let data = |text: &str| Invocation { data: Some(text.to_owned()), ..invocation("/x") }.task_name();
-        let get = Invocation { method: Some("get".to_owned()), ..invocation("/x") }.task_name();
-        let query = Invocation { query: vec!["a=1".to_owned()], ..invocation("/x") }.task_name();
-        let names =
-            [plain, data("{\"org\":1}"), data("{\"org\":2}"), get, query, invocation("/x?a=2").task_name()];
-        for (i, name) in names.iter().enumerate() {
-            assert!(check_task_name(name).is_ok(), "{name}");
-            assert!(!names[..i].contains(name), "{names:?}");
-        }
-        assert_eq!(data("{\"org\":1}"), data("{\"org\":1}"));
-    }
 
     #[test]
     fn task_names_are_safe_as_file_names() {

@@ -6,9 +6,12 @@ pub mod command;
 pub mod diff;
 pub mod environment;
 pub mod file;
+mod identity;
 pub mod import;
 pub mod invocation;
 pub mod lint;
 pub mod problem;
 pub mod render;
 mod shell;
+
+pub use identity::CallIdentity;

@@ -15,6 +15,7 @@ use super::rotation::Rotation;
 use super::textfile;
 use crate::clock::SharedClock;
 use crate::config::call::LogFormat;
+use crate::crontab::CallIdentity;
 use crate::domain::duration::millis;
 use crate::domain::exit::Exit;
 use crate::domain::id::ExecutionId;
@@ -34,6 +35,10 @@ pub struct ExecutionInfo {
     pub run_id: ExecutionId,
     /// What is called.
     pub endpoint: String,
+    /// Which line it is of.
+    pub identity: CallIdentity,
+    /// Whether a person makes it, not a schedule: it is recorded apart, and the metrics are not of it.
+    pub manual: bool,
     /// When it began.
     pub started_at: Timestamp,
 }
@@ -118,6 +123,8 @@ impl Journal {
             let path = path.to_owned();
             |source| CannotCreate { path, source }
         };
+        // First, since it makes the directory that holds the others enterable, as the metrics' readers need it.
+        files::create_public_dir(&settings.metrics_dir).map_err(at(&settings.metrics_dir))?;
         let file = LogFile::open(&settings.log_path, settings.rotation).map_err(at(&settings.log_path))?;
         let records =
             Records::open(&settings.records_dir, settings.history).map_err(at(&settings.records_dir))?;
@@ -144,6 +151,7 @@ impl Journal {
             run_id: self.execution.run_id.to_string(),
             pid: std::process::id(),
             since: self.clock.now(),
+            identity: self.execution.identity.clone(),
         };
         overlap::claim(&self.settings.locks_dir, &self.execution.task, policy, &holder, deadline).await
     }
@@ -184,6 +192,8 @@ impl Journal {
             task: self.execution.task.clone(),
             run_id: self.execution.run_id.to_string(),
             endpoint: self.execution.endpoint.clone(),
+            identity: self.execution.identity.clone(),
+            manual: self.execution.manual,
             started_at: self.execution.started_at,
             duration_ms: millis(report.duration),
             status: report.outcome.status(),
@@ -197,13 +207,23 @@ impl Journal {
         }
     }
 
-    /// The record, then the metrics under its lock: the last run's are the last to be written.
+    /// The record, then the metrics under its lock: the last run's are the last to be written. They are of the scheduled
+    /// runs alone, so that nothing done by hand hides that a schedule is dead.
     fn record(&self, entry: &RunEntry) -> Result<(), String> {
         let (records, metrics) = (&self.settings.records_dir, &self.settings.metrics_dir);
         let added = self.records.add(entry);
-        let (record, _lock) =
-            added.map_err(|error| format!("run record in {}: {error}", records.display()))?;
-        textfile::write(metrics, &record)
+        let added = added.map_err(|error| format!("run record in {}: {error}", records.display()))?;
+        if let Some(other) = &added.other_line {
+            let (task, call, mine) = (&entry.task, &other.identity.call, &entry.identity.call);
+            warn!(
+                event = "another_line",
+                "The last run of the task {task} was another call, {call}, and this one is {mine}: their history and metrics are neither's; if they are two lines, give one a name of its own with --task"
+            );
+        }
+        if entry.manual {
+            return Ok(());
+        }
+        textfile::write(metrics, &added.record)
             .map_err(|error| format!("metrics in {}: {error}", metrics.display()))
     }
 }

@@ -63,4 +63,5 @@ mod schedule;
 mod statistics_defects;
 #[cfg(feature = "server")]
 mod sync_runs;
+mod tasks;
 mod token;

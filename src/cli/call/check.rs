@@ -1,5 +1,6 @@
 //! `check`: the whole picture before cron tries it, without showing a secret and without calling the endpoint.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use crate::clock::SharedClock;
 use crate::domain::exit::Exit;
 use crate::domain::outcome::TokenSource;
 use crate::files;
+use crate::notify::ping;
 
 /// Longest deadline of one question to a server.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -66,6 +68,7 @@ pub(super) async fn run(
     let mut checks = Checks { items: Vec::new() };
     configuration(&mut checks, settings);
     places(&mut checks, settings, &client.tokens);
+    ping_url(&mut checks, settings);
     let config = settings.config();
     let api = address::base(&config.api.base_url.0, config.call.allow_plaintext);
     match &api {
@@ -103,12 +106,17 @@ fn configuration(checks: &mut Checks, settings: &Settings) {
 }
 
 fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) {
-    let dir = |path: &Path, mode| files::create_dir(path, mode).and_then(|()| writable(path));
+    let metrics = settings.metrics_dir();
+    let dir = |path: &Path, mode| {
+        let made =
+            if path == metrics { files::create_public_dir(path) } else { files::create_dir(path, mode) };
+        made.and_then(|()| writable(path))
+    };
     for (what, path, mode) in [
+        ("metrics", metrics.clone(), 0o755),
         ("log", files::parent(&settings.log_path).to_owned(), 0o750),
-        ("state", settings.records_dir(), 0o750),
+        ("state", settings.records_dir(), 0o700),
         ("locks", settings.locks_dir(), 0o700),
-        ("metrics", settings.metrics_dir(), 0o755),
         ("token", files::parent(&settings.token_path).to_owned(), 0o700),
     ] {
         let result = dir(&path, mode).map(|()| format!("{} is writable", path.display()));
@@ -117,12 +125,34 @@ fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) {
             result.map_err(|error| Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display()))),
         );
     }
+    // The two directories that a call makes; what is above them is nobody's business here.
+    for (path, needed) in [(files::parent(&metrics), 0o001), (&*metrics, 0o005)] {
+        let mode = std::fs::metadata(path).map_or(needed, |found| found.mode());
+        if mode & needed != needed {
+            let text = format!(
+                "{} has mode {:04o}: Prometheus cannot read the metrics (hint: chmod {} {})",
+                path.display(),
+                mode & 0o7777,
+                if needed == 0o001 { "o+x" } else { "o+rx" },
+                path.display()
+            );
+            checks.add("metrics", Mark::Warning, text);
+        }
+    }
     match tokens.file.read() {
         Ok(Stored::Broken(reason)) => {
             checks.add("token", Mark::Warning, format!("{}: {reason}", settings.token_path.display()));
         }
         Ok(_) => {}
         Err(insecure) => checks.add("token", Mark::Bad(Exit::Config), insecure.to_string()),
+    }
+}
+
+fn ping_url(checks: &mut Checks, settings: &Settings) {
+    let Some(url) = &settings.config().ping.url else { return };
+    match ping::check_url(&url.0) {
+        Ok(()) => checks.add("ping", Mark::Good, "ping.url can be pinged; it was not".to_owned()),
+        Err(reason) => checks.add("ping", Mark::Bad(Exit::Config), format!("ping.url: {reason}")),
     }
 }
 

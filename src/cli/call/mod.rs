@@ -4,8 +4,10 @@ mod args;
 mod check;
 mod config;
 mod crontab;
+mod expected;
 mod explain;
 mod failure;
+mod forget;
 mod options;
 mod progress;
 mod run;
@@ -70,7 +72,8 @@ async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
         None => run::run(&cli.invocation, &cli.call, &settings()?, output, clock).await,
         Some(Command::Token(command)) => token::run(command, &settings()?, output, clock).await,
         Some(Command::Check(args)) => check::run(args, &settings()?, output, clock).await,
-        Some(Command::Status(args)) => status::status(args.json, &settings()?, output, &*clock),
+        Some(Command::Status(args)) => status::status(args, &settings()?, output, &*clock),
+        Some(Command::Forget(args)) => forget::run(args, &settings()?, output),
         Some(Command::History(args)) => status::history(args, &settings()?, output, &*clock),
         Some(Command::Explain(args)) => explain::run(args, output),
         Some(Command::Crontab(command)) => crontab::run(command, env, output, &*clock).await,

@@ -2,6 +2,7 @@
 //! what is written down is `journal`'s.
 
 use std::convert::Infallible;
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ use crate::cli::signal::{Stop, stopped};
 use crate::client::{Client, Request};
 use crate::clock::SharedClock;
 use crate::config::call;
+use crate::crontab::CallIdentity;
 use crate::crontab::call_line::CallOptions;
 use crate::crontab::invocation::{Invocation, check_task_name};
 use crate::domain::digest::fnv64;
@@ -52,6 +54,7 @@ pub(super) async fn run(
         .map_err(|reason| Failure::new(Exit::Usage, format!("--task {task:?}: {reason}")))?;
     let started_at = clock.now();
     let run_id = ExecutionId::new(started_at, std::array::from_fn(|_| fastrand::u8(..)));
+    let settings = &settings.of_task(&task);
     let client = settings.client(options.force_login, clock.clone());
     let request = match client.request(invocation, run_id, settings.traceparent.as_deref()) {
         Ok(request) if options.dry_run => return show(&request, settings, output),
@@ -60,7 +63,9 @@ pub(super) async fn run(
         request => request,
     };
     let endpoint = invocation.endpoint.clone().unwrap_or_default();
-    let execution = ExecutionInfo { task, run_id, endpoint, started_at };
+    let manual = options.manual || is_watched(output);
+    let identity = identity(invocation, settings.config());
+    let execution = ExecutionInfo { task, run_id, endpoint, identity, manual, started_at };
     let journal = Journal::open(execution, settings.journal(), clock.clone())?;
     let progress = Progress::new(output, options.verbose, clock);
     Events::default().with(LogLayer::default()).with(progress).init();
@@ -74,12 +79,27 @@ pub(super) async fn run(
         let began = Instant::now();
         tokio::select! {
             report = under_lock(&client, &request, &journal, settings.config()) => report,
-            stop = stopped() => interrupted(stop, began, &client, run_id, &settings.config().ping).await,
+            stop = stopped() => interrupted(stop, began, &client, &journal, &settings.config().ping).await,
             never = signs_of_life(began, options, output) => match never {},
         }
     };
     let report = call.instrument(span.clone()).await;
     span.in_scope(|| finish(&journal, &report, options, output))
+}
+
+/// Whether a person started it: what a schedule starts has no terminal.
+fn is_watched(output: Output) -> bool {
+    output.stdout_is_terminal || output.stderr_is_terminal || std::io::stdin().is_terminal()
+}
+
+/// What tells this line from another one that has the same task name.
+fn identity(invocation: &Invocation, config: &call::CallConfig) -> CallIdentity {
+    let iam = &config.iam;
+    let tenant = iam.tenant_id.map(|tenant| tenant.to_string());
+    let known = [("tenant", &tenant), ("username", &iam.username), ("client", &iam.client_id)];
+    let account: Vec<(&str, &str)> =
+        known.into_iter().filter_map(|(what, value)| Some((what, value.as_deref()?))).collect();
+    invocation.identity(&config.api.base_url.0, &account)
 }
 
 /// The call after its jitter, under the overlap lock and between two pings; these run beside it, so that a slow monitor
@@ -96,7 +116,7 @@ async fn under_lock(
     let deadline = began + call.timeout;
     let mut report = match journal.claim(call.overlap, deadline).await {
         Ok(Claim::Mine(lock)) => {
-            let ping = ping(client, &config.ping, request.run_id).await;
+            let ping = ping(client, &config.ping, journal).await;
             let start = async {
                 if let Some(ping) = &ping {
                     ping.start().await;
@@ -109,7 +129,7 @@ async fn under_lock(
             drop(lock);
             report
         }
-        Ok(Claim::Busy(who)) => Claim::busy(call.overlap, who.as_ref()),
+        Ok(Claim::Busy(who)) => Claim::busy(call.overlap, &journal.execution.identity, who.as_ref()),
         Err(error) => CallReport::without_reply(CallOutcome::Io, format!("overlap lock: {error}")),
     };
     report.duration = began.elapsed();
@@ -131,14 +151,21 @@ async fn wait_jitter(call: &call::Call, task: &str) {
     tokio::time::sleep(wait).await;
 }
 
-async fn ping(client: &Client, ping: &call::Ping, run_id: ExecutionId) -> Option<Ping> {
+/// What pings, if anything is to be pinged: a run by hand says nothing about the schedule that is watched.
+async fn ping(client: &Client, ping: &call::Ping, journal: &Journal) -> Option<Ping> {
     let secret = &ping.url.as_ref()?.0;
+    if journal.execution.manual {
+        info!(event = "not_pinged", "No ping: this run is by hand");
+        return None;
+    }
     let connection = match url::Url::parse(secret.expose()) {
         Ok(url) => client.transport.client(&url).await.map_err(|error| error.to_string()),
         Err(_) => Err("ping.url is no URL".to_owned()),
     };
     match connection {
-        Ok(connection) => Some(Ping::new(connection.clone(), secret.clone(), ping.timeout, run_id)),
+        Ok(connection) => {
+            Some(Ping::new(connection.clone(), secret.clone(), ping.timeout, journal.execution.run_id))
+        }
         Err(reason) => {
             warn!(event = "ping_failed", reason, "Ping not sent; the outcome of the call stands");
             None
@@ -161,12 +188,12 @@ async fn interrupted(
     stop: Stop,
     began: Instant,
     client: &Client,
-    run_id: ExecutionId,
+    journal: &Journal,
     config: &call::Ping,
 ) -> CallReport {
     let message = format!("stopped by {}; a request that was under way may have been done", stop.name());
     let mut report = CallReport::without_reply(stop.outcome(), message);
-    if let Some(ping) = ping(client, config, run_id).await {
+    if let Some(ping) = ping(client, config, journal).await {
         // A ping that takes longer is given up: the promise is to be gone within a second.
         drop(tokio::time::timeout(LAST_PING, ping.end(stop.exit(), &report.message)).await);
     }
@@ -231,6 +258,7 @@ fn object(report: &CallReport, entry: &RunEntry) -> Value {
         "attempts": entry.attempts,
         "duration_ms": entry.duration_ms,
         "task": entry.task,
+        "manual": entry.manual,
         "run_id": entry.run_id,
         "token_source": entry.token_source,
         "body": report.body.as_ref().map(of_text),

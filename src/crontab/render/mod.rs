@@ -39,6 +39,8 @@ pub struct Options {
     pub command: String,
     /// The zone to write down; none leaves it to the runner.
     pub zone: Option<String>,
+    /// The volume claim of Kubernetes that keeps token, records and metrics; without one they end with the pod.
+    pub state_claim: Option<String>,
 }
 
 /// A line that has no counterpart in what is rendered.

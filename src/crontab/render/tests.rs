@@ -20,6 +20,7 @@ fn options() -> Options {
         source: "crontab/x".to_owned(),
         command: "render".to_owned(),
         zone: Some("Asia/Shanghai".to_owned()),
+        state_claim: None,
     }
 }
 

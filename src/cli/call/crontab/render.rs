@@ -22,6 +22,22 @@ pub(super) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
     if !is_user_name(&args.user) {
         return Err(Failure::new(Exit::Usage, format!("--user {:?}: expected a user's name", args.user)));
     }
+    if let Some(claim) = &args.state_claim {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+        let wrong = if args.target != Target::Kubernetes {
+            "only kubernetes has claims"
+        } else if claim.is_empty()
+            || !claim.chars().all(plain)
+            || !claim.starts_with(|c| c != '-' && c != '.')
+        {
+            "expected the name of a PersistentVolumeClaim: lower case, digits, '-' and '.'"
+        } else {
+            ""
+        };
+        if !wrong.is_empty() {
+            return Err(Failure::new(Exit::Usage, format!("--state-claim {claim:?}: {wrong}")));
+        }
+    }
     // What is rendered is kept and committed, so it must hold no secret and every byte of the line.
     let problems = lint(&crontab, &Facts::default());
     let lost = |problem: &&Problem| matches!(problem.rule, Rule::Secret | Rule::NotUtf8);
@@ -47,7 +63,8 @@ fn rendered(args: &RenderArgs, crontab: &Crontab) -> Result<Vec<Rendered>, Unren
         Some(_) => Some(crontab.format.zone.iana_name().unwrap_or("UTC").to_owned()),
         None => stated,
     };
-    let options = Options { command: command(args, &source), source, zone };
+    let options =
+        Options { command: command(args, &source), source, zone, state_claim: args.state_claim.clone() };
     let name =
         path.file_name().and_then(|name| name.to_str()).filter(|name| *name != "-").unwrap_or("qs-scheduler");
     Ok(match args.target {
@@ -63,7 +80,8 @@ fn command(args: &RenderArgs, source: &str) -> String {
     let target = args.target.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
     let zone = args.source.reading.zone.as_ref().map(|zone| format!(" --zone {zone}")).unwrap_or_default();
     let output = args.output.as_ref().map(|dir| format!(" -o {}", dir.display())).unwrap_or_default();
-    format!("qs-api-call crontab render {target}{zone}{output} {source}")
+    let claim = args.state_claim.as_ref().map(|claim| format!(" --state-claim {claim}")).unwrap_or_default();
+    format!("qs-api-call crontab render {target}{zone}{claim}{output} {source}")
 }
 
 /// All files as one text: manifests as documents of one stream, units behind their names.
