@@ -9,10 +9,9 @@ use super::record::TaskRecord;
 use crate::domain::outcome::CallStatus;
 use crate::files::{self, PUBLIC};
 
-/// Writes `<dir>/qs_api_call_<task>.prom`. The caller holds the lock of the task's record, so that the last run's
+/// Writes `<dir>/qs_api_call_<task>.prom`; the directory is there. The caller holds the lock of the task's record, so that the last run's
 /// metrics are the last to be written.
 pub fn write(dir: &Path, record: &TaskRecord) -> io::Result<()> {
-    files::create_public_dir(dir)?;
     files::exchange(&path(dir, &record.last.task), render(record).as_bytes(), PUBLIC)
 }
 

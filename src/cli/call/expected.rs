@@ -1,6 +1,6 @@
 //! `status --crontab`: what should have run, beside what did. A record alone cannot tell that a schedule is dead.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -59,13 +59,20 @@ struct Task {
     due: Option<Timestamp>,
     /// The next start.
     next: Option<Timestamp>,
-    /// The user whose records they are, when those cannot be seen from here.
+}
+
+/// Which task: names are of a state directory, and that is of a user.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    name: String,
+    dir: PathBuf,
+    /// The user whose records they are, when those are not to be seen from here.
     other_user: Option<String>,
 }
 
 /// One row.
 struct Row {
-    name: String,
+    key: Key,
     task: Task,
     standing: Standing,
     record: Option<TaskRecord>,
@@ -93,7 +100,7 @@ pub(super) fn run(
     let wrong: Vec<String> = rows
         .iter()
         .filter(|row| row.standing.is_wrong())
-        .map(|row| format!("{} {}", row.name, row.standing.as_str().replace('_', " ")))
+        .map(|row| format!("{} {}", row.key.name, row.standing.as_str().replace('_', " ")))
         .collect();
     if wrong.is_empty() {
         return Ok(());
@@ -106,34 +113,32 @@ fn rows(args: &StatusArgs, settings: &Settings, output: Output, now: Timestamp) 
     let mut rows = Vec::new();
     let tasks = tasks(args, settings, output, now)?;
     let failure = |error: std::io::Error| unreadable(settings, &error);
-    let listed: BTreeSet<&String> = tasks.keys().map(|(_, name)| name).collect();
     let own = records(&settings.state_dir, settings);
-    for name in own.tasks().map_err(failure)?.into_iter().filter(|name| !listed.contains(name)) {
-        let record = own.read(&name).map_err(failure)?;
+    for name in own.tasks().map_err(failure)? {
+        let key = Key { name, dir: settings.state_dir.clone(), other_user: None };
+        let record = if tasks.contains_key(&key) { None } else { own.read(&key.name).map_err(failure)? };
         if record.is_some() {
             let (task, standing) = (Task::default(), Standing::Unlisted);
-            rows.push(Row { name, task, standing, record, by_hand: false });
+            rows.push(Row { key, task, standing, record, by_hand: false });
         }
     }
-    for ((dir, name), task) in tasks {
-        let records = records(&dir, settings);
-        let (record, by_hand) = match &task.other_user {
-            Some(_) => (None, false),
-            None => (
-                records.read(&name).map_err(failure)?,
-                records.read_manual(&name).map_err(failure)?.is_some(),
-            ),
-        };
-        rows.push(Row { standing: standing(&task, record.as_ref()), name, task, record, by_hand });
+    for (key, task) in tasks {
+        if key.other_user.is_some() {
+            rows.push(Row { key, task, standing: Standing::OtherUser, record: None, by_hand: false });
+            continue;
+        }
+        let records = records(&key.dir, settings);
+        let record = records.read(&key.name).map_err(failure)?;
+        let by_hand = records.read_manual(&key.name).map_err(failure)?.is_some();
+        rows.push(Row { standing: standing(&task, record.as_ref()), key, task, record, by_hand });
     }
-    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    rows.sort_by(|a, b| a.key.cmp(&b.key));
     Ok(rows)
 }
 
 /// How a task stands that has this record.
 fn standing(task: &Task, record: Option<&TaskRecord>) -> Standing {
     match record {
-        _ if task.other_user.is_some() => Standing::OtherUser,
         None if task.due.is_some() => Standing::NeverRan,
         None => Standing::NotDue,
         Some(record) if task.due.is_some_and(|due| record.last.started_at < due) => Standing::Overdue,
@@ -142,14 +147,14 @@ fn standing(task: &Task, record: Option<&TaskRecord>) -> Standing {
     }
 }
 
-/// Every task of the crontabs, by state directory and name.
+/// Every task of the crontabs.
 fn tasks(
     args: &StatusArgs,
     settings: &Settings,
     output: Output,
     now: Timestamp,
-) -> Result<BTreeMap<(PathBuf, String), Task>, Failure> {
-    let mut tasks: BTreeMap<(PathBuf, String), Task> = BTreeMap::new();
+) -> Result<BTreeMap<Key, Task>, Failure> {
+    let mut tasks: BTreeMap<Key, Task> = BTreeMap::new();
     let own_name = Host::machine()
         .own_name()
         .map_err(|error| Failure::new(Exit::Io, format!("the list of users: {error}")))?;
@@ -172,13 +177,12 @@ fn tasks(
             let dir = named_dir(entry, call);
             let is_default = dir.is_none() && settings.config().state.dir.is_none();
             let other = entry.user.clone().filter(|user| is_default && Some(user) != own_name.as_ref());
-            let task =
-                tasks.entry((dir.unwrap_or_else(|| settings.state_dir.clone()), entry.task())).or_default();
+            let dir = dir.unwrap_or_else(|| settings.state_dir.clone());
+            let task = tasks.entry(Key { name: entry.task(), dir, other_user: other }).or_default();
             task.places.push(place);
             task.due = task.due.max(due(entry, longest(call, settings), since, now));
             let next = entry.schedule.next_after(now).map(|next| next.at);
             task.next = [task.next, next].into_iter().flatten().min();
-            task.other_user = other;
         }
     }
     Ok(tasks)
@@ -228,13 +232,13 @@ fn cells(row: &Row, clock: &dyn Clock) -> [String; 7] {
     };
     let last = row.record.as_ref().map(|record| &record.last);
     let mut standing = row.standing.as_str().replace('_', " ");
-    if let Some(user) = &row.task.other_user {
+    if let Some(user) = &row.key.other_user {
         standing = format!("ask as {user}");
     } else if row.record.is_none() && row.by_hand {
         standing += ", but by hand";
     }
     [
-        row.name.clone(),
+        row.key.name.clone(),
         standing,
         show(last.map(|last| last.started_at)),
         last.map_or_else(|| "-".to_owned(), |last| last.status.to_string()),
@@ -246,13 +250,13 @@ fn cells(row: &Row, clock: &dyn Clock) -> [String; 7] {
 
 fn object(row: &Row) -> Value {
     json!({
-        "task": row.name,
+        "task": row.key.name,
         "standing": row.standing,
         "wrong": row.standing.is_wrong(),
         "lines": row.task.places,
         "due": row.task.due,
         "next": row.task.next,
-        "user": row.task.other_user,
+        "user": row.key.other_user,
         "last": row.record.as_ref().map(|record| &record.last),
         "last_success_at": row.record.as_ref().and_then(|record| record.last_success_at),
         "consecutive_failures": row.record.as_ref().map(|record| record.consecutive_failures),
