@@ -154,7 +154,7 @@ mod tests {
             ("/api/v1/statistics/validate", "statistics-validate"),
             ("/api/v1/plans/tasks/schedule", "plans-tasks-schedule"),
             ("/api/v1/a_b/c.d", "a_b-c.d"),
-            ("/internal/v1/plans/tasks/schedule", "plans-tasks-schedule-ae52ea4c"),
+            ("/internal/v1/plans/tasks/schedule", "plans-tasks-schedule-d4f10882"),
             ("/health", "health-"),
             ("/", "root-"),
             ("/api/v1/", "root-"),
@@ -180,7 +180,7 @@ mod tests {
         let get = Invocation { method: Some("get".to_owned()), ..plain.clone() };
         let query = Invocation { query: vec!["a=1".to_owned()], ..plain };
         let names = [data, get, query, invocation("/api/v1/x?a=2")].map(|line| line.task_name());
-        assert_eq!(names, ["x-f25f1f30", "x-1c5d5b5b", "x-0", "x-1"]);
+        assert_eq!(names, ["x-f441a8ec", "x-7db101dd", "x-ee10d31a", "x-64db6d2f"]);
     }
 
     #[test]

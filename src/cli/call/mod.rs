@@ -72,6 +72,9 @@ async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
         None => run::run(&cli.invocation, &cli.call, &settings()?, output, clock).await,
         Some(Command::Token(command)) => token::run(command, &settings()?, output, clock).await,
         Some(Command::Check(args)) => check::run(args, &settings()?, output, clock).await,
+        Some(Command::Status(args)) if !args.crontab.is_empty() => {
+            expected::run(args, &settings()?, output, &*clock)
+        }
         Some(Command::Status(args)) => status::status(args, &settings()?, output, &*clock),
         Some(Command::Forget(args)) => forget::run(args, &settings()?, output),
         Some(Command::History(args)) => status::history(args, &settings()?, output, &*clock),

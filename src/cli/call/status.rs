@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::args::{HistoryArgs, StatusArgs};
-use super::expected;
 use super::settings::Settings;
 use crate::cli::output::{Failure, Output};
 use crate::clock::Clock;
@@ -26,9 +25,6 @@ pub(super) fn status(
     output: Output,
     clock: &dyn Clock,
 ) -> Result<(), Failure> {
-    if !args.crontab.is_empty() {
-        return expected::run(args, settings, output, clock);
-    }
     let found = rows(settings, output)?;
     if args.json {
         return output.json(&found.iter().map(row_json).collect());
