@@ -147,7 +147,7 @@ fn zones_are_for_qs_scheduler_or_stated() {
 
 #[test]
 fn the_next_runs_are_one_array_with_what_the_clocks_do() {
-    let lines = "30 2 * * * root /bin/qs-api-call /a\n0 3 * * * root /bin/b\n@reboot root /bin/c\n";
+    let lines = "30 2 * * * root /bin/qs-api-call /api/v1/a\n0 3 * * * root /bin/b\n@reboot root /bin/c\n";
     let args =
         ["next", "--json", "-n", "2", "--zone", "America/New_York", "--from", "2026-03-08T07:00:00Z", "-"];
     let at = |ran: &Ran| {
