@@ -70,7 +70,8 @@ impl Invocation {
     /// What tells this line from every other one; `elsewhere` is what the line does not say itself, such as the server.
     pub fn identity(&self, server: &str, elsewhere: &[Part<'_>]) -> CallIdentity {
         let endpoint = self.endpoint.as_deref().unwrap_or_default();
-        let parts = [&self.request()[..], &[("server", server)], elsewhere].concat();
+        let server = without_account(server);
+        let parts = [&self.request()[..], &[("server", server.as_str())], elsewhere].concat();
         CallIdentity {
             digest: format!("{:016x}", fnv64(spread(&parts))),
             call: format!("{} {}{endpoint}", self.method(), server.trim_end_matches('/')),
@@ -101,6 +102,16 @@ impl Invocation {
         let parts = [&self.method(), self.data.as_deref().unwrap_or_default(), query];
         let parts = parts.into_iter().chain(self.query.iter().map(String::as_str));
         fnv32(parts.flat_map(|part| part.bytes().chain([0])))
+    }
+}
+
+/// An address without what may be a secret in it: account, password, query. One that has them is refused later.
+fn without_account(server: &str) -> String {
+    let server = server.split(['?', '#']).next().unwrap_or_default();
+    let behind = |text: &str| text.rsplit('@').next().unwrap_or_default().to_owned();
+    match server.split_once("://") {
+        Some((scheme, rest)) => format!("{scheme}://{}", behind(rest)),
+        None => behind(server),
     }
 }
 
@@ -229,6 +240,8 @@ mod tests {
         {
             assert!(here.differs(&other));
         }
+        let secret = line.identity("https://user:hunter2@a/b", &[]);
+        assert_eq!(secret.call, "POST https://a/b/api/v1/x", "an account in an address is never shown");
         assert!(!here.differs(&CallIdentity::default()), "what is not known is not another one");
     }
 
