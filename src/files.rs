@@ -1,11 +1,11 @@
 //! L1 · Files that several processes share: private directories, whole-file replacement, kernel locks.
 //!
-//! Locks are the kernel's (`flock`), so a killed process frees its own; lock files are never removed, because a
-//! removed lock file can be held by one process while another locks its successor.
+//! Locks are the kernel's (`flock`), so a killed process frees its own. A lock file that was removed keeps nobody away,
+//! since others lock its successor, so a lock counts only while its file still has a name.
 
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,6 +41,15 @@ pub fn create_last_dir(path: &Path, mode: u32) -> io::Result<()> {
     }
 }
 
+/// Creates the last directory of a path with exactly this mode, whatever the umask is; an existing one is left as it is.
+pub fn create_exact_dir(path: &Path, mode: u32) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    create_last_dir(path, mode)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
 /// Whether a replacement must survive a power cut, or only a killed process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
@@ -70,7 +79,7 @@ impl Draft {
     /// Begins the replacement of the file at `path`, as [`replace`] says.
     pub fn begin(path: &Path, mode: u32) -> io::Result<Self> {
         let temporary = temporary_name(path);
-        let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+        let file = create_new(&temporary, mode)?;
         let draft = Self { path: path.to_owned(), temporary, file, renamed: false };
         keep_owner(path, &draft.file)?;
         Ok(draft)
@@ -98,6 +107,15 @@ impl Drop for Draft {
     }
 }
 
+/// A new file of `mode`. What is meant for everybody has its mode whatever the umask is: a service has a strict one.
+fn create_new(path: &Path, mode: u32) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    if mode == PUBLIC && file.metadata()?.mode() & 0o777 != PUBLIC {
+        file.set_permissions(std::fs::Permissions::from_mode(PUBLIC))?;
+    }
+    Ok(file)
+}
+
 /// Gives `file` the owner and group of what is at `path`, if anything is.
 fn keep_owner(path: &Path, file: &File) -> io::Result<()> {
     if let Ok(existing) = std::fs::metadata(path) {
@@ -114,9 +132,8 @@ fn keep_owner(path: &Path, file: &File) -> io::Result<()> {
 /// content is written over the file that the last replacement took away, kept as `.name.spare`, and the two change
 /// names. Where that cannot be done it is [`replace`]. The caller keeps other writers away.
 pub fn exchange(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let spare = parent(path).join(format!(".{name}.spare"));
-    if write_and_exchange(path, &spare, content).is_ok() {
+    let spare = spare(path);
+    if write_and_exchange(path, &spare, content, mode).is_ok() {
         return Ok(());
     }
     replace(path, content, mode, Durability::Rename)?;
@@ -125,13 +142,19 @@ pub fn exchange(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     Ok(())
 }
 
-fn write_and_exchange(path: &Path, spare: &Path, content: &[u8]) -> io::Result<()> {
+/// Where the file is that the next [`exchange`] of `path` writes over.
+pub fn spare(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    parent(path).join(format!(".{name}.spare"))
+}
+
+fn write_and_exchange(path: &Path, spare: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let no_link = OFlags::NOFOLLOW.bits().cast_signed();
     let file = OpenOptions::new().write(true).custom_flags(no_link).open(spare)?;
     let (old, new) = (std::fs::symlink_metadata(path)?, file.metadata()?);
-    // Somebody else's file, or one with another name elsewhere, is not ours to write over.
+    // Somebody else's file, one with another name elsewhere, or one of another mode is not ours to write over.
     let kind = |metadata: &Metadata| (metadata.uid(), metadata.gid(), metadata.mode(), metadata.nlink());
-    if kind(&old) != kind(&new) || !new.is_file() || new.nlink() != 1 {
+    if kind(&old) != kind(&new) || !new.is_file() || new.nlink() != 1 || new.mode() & 0o777 != mode {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     file.write_all_at(content, 0)?;
@@ -144,8 +167,7 @@ fn write_and_exchange(path: &Path, spare: &Path, content: &[u8]) -> io::Result<(
 /// An empty file of the same owner.
 fn make_spare(path: &Path, spare: &Path, mode: u32) -> io::Result<()> {
     remove(spare)?;
-    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(spare)?;
-    keep_owner(path, &file)
+    keep_owner(path, &create_new(spare, mode)?)
 }
 
 /// A name beside `path` that no other process uses: `.name.<pid>.<random>.tmp`.
@@ -200,25 +222,35 @@ impl FileLock {
 
     /// Takes the lock if it is free.
     pub fn try_take(path: &Path) -> io::Result<Option<Self>> {
-        let file = Self::open(path)?;
-        Ok(Self::attempt(&file)?.then_some(Self(file)))
+        loop {
+            let file = Self::open(path)?;
+            if !Self::attempt(&file)? {
+                return Ok(None);
+            }
+            if Self::counts(&file)? {
+                return Ok(Some(Self(file)));
+            }
+        }
     }
 
     /// Takes the lock, waiting for whoever has it: for locks that are held for microseconds.
     pub fn take(path: &Path) -> io::Result<Self> {
-        let file = Self::open(path)?;
-        file.lock()?;
-        Ok(Self(file))
+        loop {
+            let file = Self::open(path)?;
+            file.lock()?;
+            if Self::counts(&file)? {
+                return Ok(Self(file));
+            }
+        }
     }
 
     /// Takes the lock before `deadline`, or returns `None`. The kernel has no lock with a deadline, so this asks
     /// again after pauses that grow from 2 to 50 ms, with jitter so that many waiters do not ask in step.
     pub async fn take_before(path: &Path, deadline: Instant) -> io::Result<Option<Self>> {
-        let file = Self::open(path)?;
         let mut pause = Duration::from_millis(2);
         loop {
-            if Self::attempt(&file)? {
-                return Ok(Some(Self(file)));
+            if let Some(lock) = Self::try_take(path)? {
+                return Ok(Some(lock));
             }
             if Instant::now() >= deadline {
                 return Ok(None);
@@ -236,6 +268,11 @@ impl FileLock {
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    /// Whether a locked file still has its name: one that was removed meanwhile keeps nobody away.
+    fn counts(file: &File) -> io::Result<bool> {
+        Ok(file.metadata()?.nlink() > 0)
     }
 
     /// The locked file: its content belongs to the holder.
@@ -272,7 +309,6 @@ pub fn host_name() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_replacement_is_whole_private_and_leaves_nothing_behind() {

@@ -7,7 +7,6 @@ use std::time::Duration;
 use clap::{ArgAction, Args};
 
 use crate::domain::code::Code;
-use crate::domain::digest::fnv32;
 use crate::domain::expectation::Expectation;
 use crate::domain::overlap::Overlap;
 use crate::domain::target::check_target_name;
@@ -139,7 +138,7 @@ pub struct Invocation {
     #[arg(short, long, value_name = "FILE", help_heading = "Output")]
     pub output: Option<PathBuf>,
 
-    /// Ping this check in the healthchecks protocol; prefer ping.url in the configuration, where it stays private
+    /// Ping this check in the healthchecks protocol, {task} in it is the task's name; prefer ping.url in the configuration, where it stays private
     #[arg(long, value_name = "URL", help_heading = "Record")]
     pub ping_url: Option<String>,
 
@@ -152,60 +151,6 @@ impl Invocation {
     /// The method in upper case; POST unless told otherwise.
     pub fn method(&self) -> String {
         self.method.as_deref().unwrap_or("POST").to_ascii_uppercase()
-    }
-
-    /// The task's name: as given, or made of the endpoint.
-    ///
-    /// `/api/v1/statistics/sync/daily` is `statistics-sync-daily`. Lines that call one endpoint with different
-    /// methods, bodies or queries are different tasks, so those get a short digest behind the name.
-    pub fn task_name(&self) -> String {
-        if let Some(task) = &self.task {
-            return task.clone();
-        }
-        let path = self.endpoint.as_deref().unwrap_or_default();
-        let path = path.split(['?', '#']).next().unwrap_or_default();
-        let path =
-            ["/api/v1/", "/internal/v1/"].iter().find_map(|prefix| path.strip_prefix(prefix)).unwrap_or(path);
-        let name: String = path
-            .trim_matches('/')
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '.') { c } else { '-' })
-            .collect();
-        let name = name.trim_matches(['-', '.']);
-        let name = if name.is_empty() { "root" } else { name };
-        match self.variant() {
-            Some(digest) => format!("{name}-{digest:08x}"),
-            None => name.to_owned(),
-        }
-    }
-
-    /// A digest of what makes this line differ from a plain POST to the same endpoint.
-    fn variant(&self) -> Option<u32> {
-        let query =
-            self.endpoint.as_deref().and_then(|endpoint| endpoint.split_once('?')).map(|(_, query)| query);
-        let further = self.further();
-        let plain = self.data.is_none() && self.query.is_empty() && query.is_none() && further.is_empty();
-        if plain && self.method() == "POST" {
-            return None;
-        }
-        let parts = [&self.method(), self.data.as_deref().unwrap_or_default(), query.unwrap_or_default()];
-        let parts = parts.into_iter().chain(self.query.iter().map(String::as_str));
-        let parts = parts.chain(further.iter().map(String::as_str));
-        Some(fnv32(parts.flat_map(|part| part.bytes().chain([0]))))
-    }
-
-    /// What else makes the request another one: to whom it goes, as whom, and what its body is.
-    fn further(&self) -> Vec<String> {
-        let option =
-            |name: &str, value: &Option<String>| value.as_ref().map(|value| format!("--{name} {value}"));
-        let flag = |name: &str, given: bool| given.then(|| format!("--{name}"));
-        let parts = [
-            option("target", &self.target),
-            option("content-type", &self.content_type),
-            flag("no-body", self.no_body),
-            flag("no-auth", self.no_auth),
-        ];
-        parts.into_iter().flatten().collect()
     }
 
     /// Whether the body must be JSON: it is, unless another type is named.
@@ -247,46 +192,6 @@ pub fn default_log(dir: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn invocation(endpoint: &str) -> Invocation {
-        Invocation { endpoint: Some(endpoint.to_owned()), ..Invocation::default() }
-    }
-
-    #[test]
-    fn a_task_is_named_after_its_endpoint() {
-        for (endpoint, name) in [
-            ("/api/v1/statistics/sync/daily", "statistics-sync-daily"),
-            ("/internal/v1/plans/tasks/schedule/", "plans-tasks-schedule"),
-            ("/health", "health"),
-            ("/", "root"),
-            ("/a b/../c", "a-b-..-c"),
-        ] {
-            assert_eq!(invocation(endpoint).task_name(), name, "{endpoint}");
-            assert!(check_task_name(name).is_ok());
-        }
-        let named = Invocation { task: Some("mine".to_owned()), ..invocation("/x") };
-        assert_eq!(named.task_name(), "mine");
-    }
-
-    #[test]
-    fn lines_that_send_different_requests_are_different_tasks() {
-        let plain = invocation("/x").task_name();
-        let data = |text: &str| Invocation { data: Some(text.to_owned()), ..invocation("/x") }.task_name();
-        let get = Invocation { method: Some("get".to_owned()), ..invocation("/x") }.task_name();
-        let query = Invocation { query: vec!["a=1".to_owned()], ..invocation("/x") }.task_name();
-        let names =
-            [plain, data("{\"org\":1}"), data("{\"org\":2}"), get, query, invocation("/x?a=2").task_name()];
-        let target =
-            |name: &str| Invocation { target: Some(name.to_owned()), ..invocation("/x") }.task_name();
-        let open = Invocation { no_auth: true, ..invocation("/x") }.task_name();
-        let empty = Invocation { no_body: true, ..invocation("/x") }.task_name();
-        let names = [&names[..], &[target("a"), target("b"), open, empty]].concat();
-        for (i, name) in names.iter().enumerate() {
-            assert!(check_task_name(name).is_ok(), "{name}");
-            assert!(!names[..i].contains(name), "{names:?}");
-        }
-        assert_eq!(data("{\"org\":1}"), data("{\"org\":1}"));
-    }
 
     #[test]
     fn task_names_are_safe_as_file_names() {

@@ -6,6 +6,7 @@ pub mod command;
 pub mod diff;
 pub mod environment;
 pub mod file;
+mod identity;
 pub mod import;
 pub mod invocation;
 pub mod lint;
@@ -13,3 +14,5 @@ pub mod problem;
 pub mod render;
 mod shell;
 pub mod usage;
+
+pub use identity::CallIdentity;

@@ -98,10 +98,8 @@ pub fn owners(paths: &[PathBuf], format: &Format) -> Result<Vec<Owner>, DeployEr
     let mut owners = Vec::new();
     for path in paths {
         let crontab = Crontab::parse(&fs::read(path).map_err(DeployError::io(path))?, format.clone());
-        owners.extend(crontab.entries().filter(|entry| entry.call().is_some()).map(|entry| Owner {
-            task: entry.task(),
-            place: format!("{}, line {}", path.display(), entry.line),
-        }));
+        let place = |line: usize| format!("{}, line {line}", path.display());
+        owners.extend(crontab.entries().filter_map(|entry| Owner::of(entry, place(entry.line))));
     }
     Ok(owners)
 }

@@ -15,6 +15,7 @@ use super::rotation::Rotation;
 use super::textfile;
 use crate::clock::SharedClock;
 use crate::config::call::LogFormat;
+use crate::crontab::CallIdentity;
 use crate::domain::duration::millis;
 use crate::domain::exit::Exit;
 use crate::domain::id::ExecutionId;
@@ -36,6 +37,10 @@ pub struct ExecutionInfo {
     pub endpoint: String,
     /// The target that is called, if it is not the unnamed one.
     pub target: Option<String>,
+    /// Which line it is of.
+    pub identity: CallIdentity,
+    /// Whether a person makes it, not a schedule: it is recorded apart, and the metrics are not of it.
+    pub manual: bool,
     /// When it began.
     pub started_at: Timestamp,
 }
@@ -71,10 +76,11 @@ impl JournalSettings {
     /// The place that cannot be created.
     pub fn make_dirs(&self) -> Result<(), CannotCreate> {
         for dir in &self.default_dirs {
-            files::create_dir(dir, 0o750).map_err(CannotCreate::at(dir))?;
+            files::create_dir(files::parent(dir), 0o711).map_err(CannotCreate::at(dir))?;
         }
+        // Others may enter it, since the metrics in it are for everybody, and list nothing.
         let state = files::parent(&self.records_dir);
-        files::create_last_dir(state, 0o750).map_err(CannotCreate::at(state))
+        files::create_exact_dir(state, 0o711).map_err(CannotCreate::at(state))
     }
 }
 
@@ -142,6 +148,8 @@ impl Journal {
     ) -> Result<Self, CannotCreate> {
         settings.make_dirs()?;
         let (log, records, locks) = (&settings.log_path, &settings.records_dir, &settings.locks_dir);
+        let metrics = &settings.metrics_dir;
+        files::create_exact_dir(metrics, 0o755).map_err(CannotCreate::at(metrics))?;
         let file = LogFile::open(log, settings.rotation).map_err(CannotCreate::at(log))?;
         let records = Records::open(records, settings.history).map_err(CannotCreate::at(records))?;
         files::create_last_dir(locks, 0o700).map_err(CannotCreate::at(locks))?;
@@ -175,6 +183,7 @@ impl Journal {
             run_id: self.execution.run_id.to_string(),
             pid: std::process::id(),
             since: self.clock.now(),
+            identity: self.execution.identity.clone(),
         };
         overlap::claim(&self.settings.locks_dir, &self.execution.task, policy, &holder, deadline).await
     }
@@ -216,6 +225,8 @@ impl Journal {
             run_id: self.execution.run_id.to_string(),
             endpoint: self.execution.endpoint.clone(),
             target: self.execution.target.clone(),
+            identity: self.execution.identity.clone(),
+            manual: self.execution.manual,
             started_at: self.execution.started_at,
             duration_ms: millis(report.duration),
             status: report.outcome.status(),
@@ -229,13 +240,23 @@ impl Journal {
         }
     }
 
-    /// The record, then the metrics under its lock: the last run's are the last to be written.
+    /// The record, then the metrics under its lock: the last run's are the last to be written. They are of the scheduled
+    /// runs alone, so that nothing done by hand hides that a schedule is dead.
     fn record(&self, entry: &RunEntry) -> Result<(), String> {
         let (records, metrics) = (&self.settings.records_dir, &self.settings.metrics_dir);
         let added = self.records.add(entry);
-        let (record, _lock) =
-            added.map_err(|error| format!("run record in {}: {error}", records.display()))?;
-        textfile::write(metrics, &record)
+        let added = added.map_err(|error| format!("run record in {}: {error}", records.display()))?;
+        if let Some(other) = &added.other_line {
+            let (task, call, mine) = (&entry.task, &other.identity.call, &entry.identity.call);
+            warn!(
+                event = "another_line",
+                "The last run of the task {task} was another call, {call}, and this one is {mine}: their history and metrics are neither's; if they are two lines, give one a name of its own with --task"
+            );
+        }
+        if entry.manual {
+            return Ok(());
+        }
+        textfile::write(metrics, &added.record)
             .map_err(|error| format!("metrics in {}: {error}", metrics.display()))
     }
 }

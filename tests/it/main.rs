@@ -72,6 +72,7 @@ mod sync_runs;
 #[cfg(feature = "server")]
 mod system_configuration;
 mod targets;
+mod tasks;
 mod token;
 mod token_identity;
 mod wire;

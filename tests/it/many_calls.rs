@@ -9,6 +9,7 @@ use qs_scheduler::client::{Client, ClientSettings};
 use qs_scheduler::clock::{Clock, SharedClock, SystemClock};
 use qs_scheduler::config::call::{CallConfig, LogFormat};
 use qs_scheduler::config::{Env, SecretText, UrlText};
+use qs_scheduler::crontab::CallIdentity;
 use qs_scheduler::crontab::invocation::Invocation;
 use qs_scheduler::domain::id::ExecutionId;
 use qs_scheduler::domain::outcome::{CallReport, CallStatus};
@@ -70,6 +71,8 @@ fn journal(number: usize, dir: &Path) -> Journal {
         run_id: ExecutionId::new(now, std::array::from_fn(|_| fastrand::u8(..))),
         endpoint: format!("/{}", task(number)),
         target: None,
+        identity: CallIdentity::default(),
+        manual: false,
         started_at: now,
     };
     let settings = JournalSettings {

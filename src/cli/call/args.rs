@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::crontab::CrontabCommand;
+use super::crontab::args::ReadingArgs;
 use crate::crontab::call_line::{COMMANDS, CallLine, CallOptions, Common};
 use crate::crontab::invocation::Invocation;
 use crate::domain::exit::Exit;
@@ -98,13 +99,18 @@ pub enum Command {
     )]
     Check(CheckArgs),
     /// One row per task: last run, outcome, duration, success rate
-    #[command(after_help = "Examples:\n  qs-api-call status\n  qs-api-call status --json")]
-    Status(JsonArgs),
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(StatusArgs),
     /// The last runs of a task, or of all
     #[command(
         after_help = "Examples:\n  qs-api-call history\n  qs-api-call history statistics-sync-daily -n 50\n  qs-api-call history --json"
     )]
     History(HistoryArgs),
+    /// Remove the records, locks and metrics of tasks that are no more
+    #[command(
+        after_help = "Examples:\n  qs-api-call forget statistics-sync-weekly\n  qs-api-call forget --not-in /etc/cron.d/qs-scheduler\n  qs-api-call forget --json statistics-sync-weekly\n\nExit code 66 when there is no such task, 75 when a run of it is under way."
+    )]
+    Forget(ForgetArgs),
     /// What an exit code means and what to do about it
     #[command(
         after_help = "Examples:\n  qs-api-call explain 124\n  qs-api-call explain try_later\n  qs-api-call explain"
@@ -203,6 +209,37 @@ pub struct JsonArgs {
     pub json: bool,
 }
 
+/// `status …`
+#[derive(Args, Clone, Debug)]
+pub struct StatusArgs {
+    /// Compare with this crontab: what never ran, what is overdue, what failed; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub crontab: Vec<PathBuf>,
+    /// How those are read.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `forget …`
+#[derive(Args, Clone, Debug)]
+pub struct ForgetArgs {
+    /// The tasks
+    #[arg(value_name = "TASK", required_unless_present = "not_in")]
+    pub names: Vec<String>,
+    /// Every task that is in none of these crontabs; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub not_in: Vec<PathBuf>,
+    /// How those are read.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+    /// As a JSON array of the tasks that were removed
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `history …`
 #[derive(Args, Clone, Debug)]
 pub struct HistoryArgs {
@@ -225,6 +262,16 @@ pub struct ExplainArgs {
     #[arg(long)]
     pub json: bool,
 }
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  qs-api-call status
+  qs-api-call status --json
+  sudo qs-api-call status --crontab /etc/cron.d/qs-scheduler
+  qs-api-call status --crontab tasks --user-crontab --json | jq '.[] | select(.wrong)'
+
+With --crontab the exit code is 1 when a task of the crontab never ran although it was due, is overdue, or failed last.
+A start counts as missed when the task's jitter, its timeout and one minute are over and no run of it is recorded.";
 
 const SHORT: &str = "Exit codes, environment and examples: qs-api-call --help";
 

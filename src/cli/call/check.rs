@@ -1,5 +1,6 @@
 //! `check`: the whole picture before cron tries it, without showing a secret and without calling the endpoint.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::clock::{Clock, SharedClock};
 use crate::domain::exit::Exit;
 use crate::files;
 use crate::journal::log::LogFile;
+use crate::notify::ping;
 
 /// Longest deadline of one question to a server.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -111,6 +113,7 @@ async fn of_target(args: &CheckArgs, settings: &Settings, clock: SharedClock) ->
     let mut checks = Checks { items: Vec::new() };
     configuration(&mut checks, settings);
     places(&mut checks, settings, &client.tokens, &*clock);
+    ping_url(&mut checks, settings);
     let config = settings.config();
     let api = address::base(&config.api.base_url.0, config.call.allow_plaintext);
     match &api {
@@ -170,12 +173,26 @@ fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper, clock:
         "log",
         opened.map(|_| format!("{} is writable", log.display())).map_err(|error| cannot(log, &error)),
     );
-    for (what, path, mode) in [
-        ("records", settings.records_dir(), 0o750),
-        ("locks", settings.locks_dir(), 0o700),
-        ("metrics", settings.metrics_dir(), 0o755),
-    ] {
+    for (what, path, mode) in
+        [("records", settings.records_dir(), 0o700), ("locks", settings.locks_dir(), 0o700)]
+    {
         place(checks, what, &path, files::create_last_dir(&path, mode));
+    }
+    let metrics = settings.metrics_dir();
+    place(checks, "metrics", &metrics, files::create_exact_dir(&metrics, 0o755));
+    // The two directories that a call makes; what is above them is nobody's business here.
+    for (path, needed) in [(files::parent(&metrics), 0o001), (&*metrics, 0o005)] {
+        let mode = std::fs::metadata(path).map_or(needed, |found| found.mode());
+        if mode & needed != needed {
+            let text = format!(
+                "{} has mode {:04o}: Prometheus cannot read the metrics (hint: chmod {} {})",
+                path.display(),
+                mode & 0o7777,
+                if needed == 0o001 { "o+x" } else { "o+rx" },
+                path.display()
+            );
+            checks.add("metrics", Mark::Warning, text);
+        }
     }
     if settings.config().call.no_auth {
         return;
@@ -195,6 +212,14 @@ fn place(checks: &mut Checks, what: &'static str, path: &Path, made: std::io::Re
     let result = made.and_then(|()| writable(path)).map(|()| format!("{} is writable", path.display()));
     let failure = |error| Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display()));
     checks.of(what, result.map_err(failure));
+}
+
+fn ping_url(checks: &mut Checks, settings: &Settings) {
+    let Some(url) = &settings.config().ping.url else { return };
+    match ping::check_url(&url.0) {
+        Ok(()) => checks.add("ping", Mark::Good, "ping.url can be pinged; it was not".to_owned()),
+        Err(reason) => checks.add("ping", Mark::Bad(Exit::Config), format!("ping.url: {reason}")),
+    }
 }
 
 /// Whether a file can be made in `dir`.

@@ -5,8 +5,10 @@ mod check;
 mod completions;
 mod config;
 mod crontab;
+mod expected;
 mod explain;
 mod failure;
+mod forget;
 mod monitor;
 mod options;
 mod preview;
@@ -102,7 +104,11 @@ async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
             all.insert(0, first);
             check::run(args, &all, output, clock).await
         }
-        Some(Command::Status(args)) => status::status(args.json, &settings()?, output, &*clock),
+        Some(Command::Status(args)) if !args.crontab.is_empty() => {
+            expected::run(args, &settings()?, output, &*clock)
+        }
+        Some(Command::Status(args)) => status::status(args, &settings()?, output, &*clock),
+        Some(Command::Forget(args)) => forget::run(args, &settings()?, output),
         Some(Command::History(args)) => status::history(args, &settings()?, output, &*clock),
         Some(Command::Explain(args)) => explain::run(args, output),
         Some(Command::Crontab(command)) => {

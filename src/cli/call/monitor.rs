@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tracing::{Instrument, warn};
+use tracing::{Instrument, info, warn};
 
 use crate::cli::signal::Signals;
 use crate::client::Client;
 use crate::config::call;
 use crate::domain::exit::Exit;
-use crate::domain::id::ExecutionId;
+use crate::journal::Journal;
 use crate::notify::ping::Ping;
 
 /// How long the ping of the begin may take when the call is over already.
@@ -23,16 +23,21 @@ pub(super) struct Monitor {
 }
 
 impl Monitor {
-    /// The monitor, if one is configured and can be reached.
-    pub(super) async fn of(client: &Client, config: &call::Ping, run_id: ExecutionId) -> Option<Self> {
+    /// The monitor, if one is configured and can be reached. A run by hand says nothing about the schedule that it watches.
+    pub(super) async fn of(client: &Client, config: &call::Ping, journal: &Journal) -> Option<Self> {
         let secret = &config.url.as_ref()?.0;
+        if journal.execution.manual {
+            info!(event = "not_pinged", "No ping: this run is by hand");
+            return None;
+        }
         let connection = match url::Url::parse(secret.expose()) {
             Ok(url) => client.transport.client(&url).await.map_err(|error| error.to_string()),
             Err(_) => Err("ping.url is no URL".to_owned()),
         };
         match connection {
             Ok(connection) => {
-                let ping = Ping::new(connection.clone(), secret.clone(), config.timeout, run_id);
+                let ping =
+                    Ping::new(connection.clone(), secret.clone(), config.timeout, journal.execution.run_id);
                 Some(Self { ping: Arc::new(ping), start: None })
             }
             Err(reason) => {

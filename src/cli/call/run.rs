@@ -2,6 +2,7 @@
 //! what is written down is `journal`'s.
 
 use std::convert::Infallible;
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -20,6 +21,7 @@ use crate::cli::signal::{Signals, Stop};
 use crate::client::{Client, Request};
 use crate::clock::SharedClock;
 use crate::config::call;
+use crate::crontab::CallIdentity;
 use crate::crontab::call_line::CallOptions;
 use crate::crontab::invocation::{Invocation, check_task_name};
 use crate::domain::digest::fnv64;
@@ -59,6 +61,7 @@ pub(super) async fn run(
     }
     let started_at = clock.now();
     let run_id = ExecutionId::new(started_at, std::array::from_fn(|_| fastrand::u8(..)));
+    let settings = &settings.of_task(&task);
     let client = settings.client(options.force_login, clock.clone());
     let request = match client.request(invocation, run_id, settings.traceparent.as_deref()) {
         Ok(request) if options.dry_run => return preview::show(&request, settings, options.json, output),
@@ -72,7 +75,9 @@ pub(super) async fn run(
         Err(reason) => (None, Some(reason)),
     };
     let target = settings.target().map(str::to_owned);
-    let execution = ExecutionInfo { task, run_id, endpoint, target, started_at };
+    let manual = options.manual || is_watched(output);
+    let identity = identity(invocation, settings.config());
+    let execution = ExecutionInfo { task, run_id, endpoint, target, identity, manual, started_at };
     let mut signals = Signals::listen();
     let journal = Journal::open(execution, settings.journal(), clock.clone())?;
     let progress = Progress::new(output, options.verbose, clock);
@@ -93,7 +98,7 @@ pub(super) async fn run(
         let began = Instant::now();
         tokio::select! {
             ended = under_lock(&client, &request, &journal, settings.config()) => ended,
-            stop = signals.stopped() => interrupted(stop, began, &client, run_id, &settings.config().ping).await,
+            stop = signals.stopped() => interrupted(stop, began, &client, &journal, &settings.config().ping).await,
             never = signs_of_life(began, options, output) => match never {},
         }
     };
@@ -126,6 +131,21 @@ impl Ended {
     }
 }
 
+/// Whether a person started it: what a schedule starts has no terminal.
+fn is_watched(output: Output) -> bool {
+    output.stdout_is_terminal || output.stderr_is_terminal || std::io::stdin().is_terminal()
+}
+
+/// What tells this line from another one that has the same task name.
+fn identity(invocation: &Invocation, config: &call::CallConfig) -> CallIdentity {
+    let iam = &config.iam;
+    let tenant = iam.tenant_id.map(|tenant| tenant.to_string());
+    let known = [("tenant", &tenant), ("username", &iam.username), ("client", &iam.client_id)];
+    let account: Vec<(&str, &str)> =
+        known.into_iter().filter_map(|(what, value)| Some((what, value.as_deref()?))).collect();
+    invocation.identity(&config.api.base_url.0, &account)
+}
+
 /// The call after its jitter, under the overlap lock. The monitor hears of its begin beside it, so that a slow one costs
 /// no time.
 async fn under_lock(
@@ -140,7 +160,7 @@ async fn under_lock(
     let deadline = began + call.timeout;
     let mut ended = match journal.claim(call.overlap, deadline).await {
         Ok(Claim::Mine(lock)) => {
-            let mut monitor = Monitor::of(client, &config.ping, request.run_id).await;
+            let mut monitor = Monitor::of(client, &config.ping, journal).await;
             if let Some(monitor) = &mut monitor {
                 monitor.start();
             }
@@ -148,7 +168,9 @@ async fn under_lock(
             drop(lock);
             Ended { report, monitor, last_ping: None }
         }
-        Ok(Claim::Busy(who)) => Ended::unheard(Claim::busy(call.overlap, who.as_ref())),
+        Ok(Claim::Busy(who)) => {
+            Ended::unheard(Claim::busy(call.overlap, &journal.execution.identity, who.as_ref()))
+        }
         Err(error) => {
             Ended::unheard(CallReport::without_reply(CallOutcome::Io, format!("overlap lock: {error}")))
         }
@@ -187,13 +209,13 @@ async fn interrupted(
     stop: Stop,
     began: Instant,
     client: &Client,
-    run_id: ExecutionId,
+    journal: &Journal,
     config: &call::Ping,
 ) -> Ended {
     let message = format!("stopped by {}; a request that was under way may have been done", stop.name());
     let mut report = CallReport::without_reply(stop.outcome(), message);
     report.duration = began.elapsed();
-    Ended { report, monitor: Monitor::of(client, config, run_id).await, last_ping: Some(LAST_PING) }
+    Ended { report, monitor: Monitor::of(client, config, journal).await, last_ping: Some(LAST_PING) }
 }
 
 /// Everything that the run leaves behind, on disk and on standard output, and how the program ends.

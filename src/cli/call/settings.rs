@@ -11,13 +11,14 @@ use crate::client::transport::{Transport, TransportOptions};
 use crate::client::{Client, ClientSettings};
 use crate::clock::SharedClock;
 use crate::config::call::{CallConfig, CallTargets, SETTINGS};
-use crate::config::{Env, Loaded, Origin};
+use crate::config::{Env, Loaded, Origin, SecretText};
 use crate::crontab::call_line::Common;
 use crate::crontab::invocation::{Invocation, default_log};
 use crate::domain::exit::Exit;
 use crate::files;
 use crate::journal::JournalSettings;
 use crate::journal::rotation::Rotation;
+use crate::notify::ping;
 
 /// File name of the configuration.
 const FILE: &str = "qs-api-call.yaml";
@@ -110,6 +111,16 @@ impl Settings {
         self.loaded.target.as_deref()
     }
 
+    /// The same for one task: its name is put into `ping.url`. Made before anything else, so that what is redacted is the
+    /// URL that is used.
+    pub(super) fn of_task(&self, task: &str) -> Self {
+        let mut own = self.clone();
+        if let Some(SecretText(url)) = &mut own.loaded.config.ping.url {
+            *url = ping::of_task(url, task);
+        }
+        own
+    }
+
     /// The values.
     pub(super) fn config(&self) -> &CallConfig {
         &self.loaded.config
@@ -122,7 +133,12 @@ impl Settings {
 
     /// Directory of the run records.
     pub(super) fn records_dir(&self) -> PathBuf {
-        self.state_dir.join("tasks")
+        Self::records_in(&self.state_dir)
+    }
+
+    /// The same in another state directory.
+    pub(super) fn records_in(state_dir: &Path) -> PathBuf {
+        state_dir.join("tasks")
     }
 
     /// Directory of the overlap locks.

@@ -166,7 +166,7 @@ section! {
 section! {
     /// Section `ping`.
     pub struct Ping {
-        /// Check URL in the healthchecks protocol. Whoever knows it can ping, so it is treated as a secret.
+        /// Check URL in the healthchecks protocol, with `{task}` for the name of the task. Whoever knows it can ping, so it is treated as a secret.
         pub url: Option<SecretText>,
         /// Deadline of one ping.
         pub timeout: Duration = Duration::from_secs(5),

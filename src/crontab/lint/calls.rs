@@ -20,6 +20,10 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
                 program(entry, &call.program, facts.host, problems);
                 endpoint(entry, facts.endpoints, problems);
                 values(entry.line, invocation, problems);
+                if call.line.call.manual {
+                    let found = "--manual, with which no run of this line would count for its task";
+                    report(problems, Rule::CallArguments, entry.line, found).fix("leave it out");
+                }
                 if invocation.log_file.is_none() && entry.setting("LOG_FILE").is_none() {
                     let found = "a call without a log file writes to api-call.log of the log directory, like every other one";
                     report(problems, Rule::NoLog, entry.line, found)

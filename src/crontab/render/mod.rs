@@ -41,6 +41,8 @@ pub struct Options {
     pub zone: Option<String>,
     /// The files of credentials that each target needs, where the configuration is known.
     pub credentials: Option<Credentials>,
+    /// The volume claim of Kubernetes that keeps token, records and metrics; without one they end with the pod.
+    pub state_claim: Option<String>,
 }
 
 /// Names of files of credentials, by target; the unnamed one has none.

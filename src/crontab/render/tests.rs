@@ -21,6 +21,7 @@ fn options() -> Options {
         command: "render".to_owned(),
         zone: Some("Asia/Shanghai".to_owned()),
         credentials: None,
+        state_claim: None,
     }
 }
 
@@ -147,7 +148,7 @@ fn limits_follow_the_call() {
 fn long_names_stay_names() {
     let long = "a/".repeat(60);
     let crontab = crontab(&format!(
-        "0 * * * * root /usr/bin/qs-api-call /{long}b\n1 * * * * root /usr/bin/qs-api-call /{long}c\n2 * * * * root /usr/bin/qs-api-call /x\n3 * * * * root /usr/bin/qs-api-call /x\n"
+        "0 * * * * root /usr/bin/qs-api-call /api/v1/{long}b\n1 * * * * root /usr/bin/qs-api-call /api/v1/{long}c\n2 * * * * root /usr/bin/qs-api-call /api/v1/x\n3 * * * * root /usr/bin/qs-api-call /api/v1/x\n"
     ));
     let names: Vec<String> =
         super::kubernetes(&crontab, &options()).unwrap().into_iter().map(|file| file.name).collect();

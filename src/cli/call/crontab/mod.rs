@@ -1,6 +1,6 @@
 //! `crontab …`: the file that says what is called, and when.
 
-mod args;
+pub(super) mod args;
 mod check;
 mod commands;
 mod deployment;
@@ -14,7 +14,7 @@ mod openapi;
 mod render;
 mod report;
 mod rollback;
-mod source;
+pub(super) mod source;
 mod timeline;
 mod verify;
 

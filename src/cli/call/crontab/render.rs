@@ -24,6 +24,22 @@ pub(super) fn run(args: &RenderArgs, config: Option<&Path>, output: Output) -> R
     if !is_user_name(&args.user) {
         return Err(Failure::new(Exit::Usage, format!("--user {:?}: expected a user's name", args.user)));
     }
+    if let Some(claim) = &args.state_claim {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+        let wrong = if args.target != Target::Kubernetes {
+            "only kubernetes has claims"
+        } else if claim.is_empty()
+            || !claim.chars().all(plain)
+            || !claim.starts_with(|c| c != '-' && c != '.')
+        {
+            "expected the name of a PersistentVolumeClaim: lower case, digits, '-' and '.'"
+        } else {
+            ""
+        };
+        if !wrong.is_empty() {
+            return Err(Failure::new(Exit::Usage, format!("--state-claim {claim:?}: {wrong}")));
+        }
+    }
     // What is rendered is kept and committed, so it must hold no secret and every byte of the line.
     let problems = lint(&crontab, &Facts::default());
     let lost = |problem: &&Problem| matches!(problem.rule, Rule::Secret | Rule::NotUtf8);
@@ -68,7 +84,8 @@ fn rendered(
         Some(_) => Some(crontab.format.zone.iana_name().unwrap_or("UTC").to_owned()),
         None => stated,
     };
-    let options = Options { command: command(args, config, &source), source, zone, credentials };
+    let state_claim = args.state_claim.clone();
+    let options = Options { command: command(args, config, &source), source, zone, credentials, state_claim };
     let name =
         path.file_name().and_then(|name| name.to_str()).filter(|name| *name != "-").unwrap_or("qs-scheduler");
     Ok(match args.target {
@@ -85,7 +102,8 @@ fn command(args: &RenderArgs, config: Option<&Path>, source: &str) -> String {
     let zone = args.source.reading.zone.as_ref().map(|zone| format!(" --zone {zone}")).unwrap_or_default();
     let output = args.output.as_ref().map(|dir| format!(" -o {}", dir.display())).unwrap_or_default();
     let config = config.map(|path| format!(" --config {}", path.display())).unwrap_or_default();
-    format!("qs-api-call crontab render {target}{config}{zone}{output} {source}")
+    let claim = args.state_claim.as_ref().map(|claim| format!(" --state-claim {claim}")).unwrap_or_default();
+    format!("qs-api-call crontab render {target}{config}{zone}{claim}{output} {source}")
 }
 
 /// All files as one text: manifests as documents of one stream, units behind their names.

@@ -18,12 +18,16 @@ use crate::domain::exit::Exit;
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Reads and parses a file; `-` is standard input.
-pub(super) fn read(path: &Path, reading: &ReadingArgs) -> Result<Crontab, Failure> {
+pub(in crate::cli::call) fn read(path: &Path, reading: &ReadingArgs) -> Result<Crontab, Failure> {
     Ok(Crontab::parse(&bytes(path)?, format(reading)?))
 }
 
 /// The same, and nothing in it may be an error: what follows would be about a file that does not run.
-pub(super) fn read_sound(path: &Path, reading: &ReadingArgs, output: Output) -> Result<Crontab, Failure> {
+pub(in crate::cli::call) fn read_sound(
+    path: &Path,
+    reading: &ReadingArgs,
+    output: Output,
+) -> Result<Crontab, Failure> {
     let crontab = read(path, reading)?;
     sound(&crontab, path, output)?;
     Ok(crontab)
@@ -75,7 +79,7 @@ pub(super) fn targets(path: &Path) -> Result<Vec<String>, Failure> {
 }
 
 /// How a file is called in messages.
-pub(super) fn shown(path: &Path) -> String {
+pub(in crate::cli::call) fn shown(path: &Path) -> String {
     if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }
 
