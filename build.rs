@@ -21,7 +21,7 @@ fn main() {
         return;
     }
     // The functions of a call lie together, at the beginning of the program.
-    println!("cargo::rustc-link-arg-bin=qs-api-call=-Wl,-T,{}/{ORDER}", told("CARGO_MANIFEST_DIR"));
+    println!("cargo::rustc-link-arg-bin=qs-api-call=-T{}/{ORDER}", told("CARGO_MANIFEST_DIR"));
     if told("HOST") != told("TARGET") {
         return;
     }
