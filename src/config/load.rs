@@ -188,10 +188,12 @@ impl<C> Layers<C> {
     }
 
     /// What was put together, or everything that is wrong with it.
-    pub(super) fn finish(self) -> Result<Loaded<C>, ConfigError> {
+    pub(super) fn finish(mut self) -> Result<Loaded<C>, ConfigError> {
         if self.problems.is_empty() {
             return Ok(self.loaded);
         }
+        // Whoever mends them goes through the files, then the environment.
+        self.problems.sort_by_key(|problem| matches!(problem.origin, Origin::Env(_)));
         Err(ConfigError { problems: self.problems })
     }
 }

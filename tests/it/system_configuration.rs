@@ -125,7 +125,7 @@ fn a_name_that_no_thread_can_look_up_was_never_sent() {
     let server = FakeServer::start(|_| success()).unused();
     let url = server.url().replace("127.0.0.1", "localhost");
     let world = etc.home_of_nobody(World::with_token(&server)).set("API_BASE_URL", url);
-    let ran = etc.run_after("ulimit -u 1", &world, NOBODY, &["/api/v1/x"]);
+    let ran = etc.run_after("prlimit --pid $$ --nproc=1", &world, NOBODY, &["/api/v1/x"]);
     ran.assert_failure(75);
     assert!(ran.stderr.contains("no thread for the lookup"), "{ran:?}");
     let log = fs::read_to_string(etc.root.path().join("home/call.log")).unwrap();

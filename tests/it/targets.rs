@@ -228,6 +228,8 @@ fn rendered_units_run_each_target_with_the_credentials_of_its_own() {
             loaded.push(name.to_owned());
         }
         let state = team.world.path("units").display().to_string();
+        // systemd makes the state directory of a unit.
+        std::fs::create_dir_all(&state).unwrap();
         let fill = |text: &str| {
             text.replace("%d", &place.display().to_string()).replace("%S", &state).replace("%%", "%")
         };

@@ -260,6 +260,7 @@ fn hourly(world: &World, name: &str, tasks: &[&str], ago: Duration) -> String {
 fn a_crontab_is_compared_with_what_ran() {
     const DAYS: Duration = Duration::from_secs(10 * 24 * 3600);
     let world = World::new();
+    std::fs::create_dir(world.path("state")).unwrap();
     let records = Records::open(world.path("state/tasks"), 5).unwrap();
     let (now, hours) = (SignedDuration::ZERO, SignedDuration::from_hours(5));
     for run in [
