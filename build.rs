@@ -1,7 +1,6 @@
 //! How an optimised `qs-api-call` is linked, so that a call costs no more for what else is in the program. Why, and what
 //! it brought: `docs/decisions/0030-a-call-is-laid-out-together.md`.
 
-#![expect(clippy::print_stdout, reason = "this is how a build script talks to cargo")]
 #![expect(clippy::disallowed_methods, reason = "and this is how cargo talks to it")]
 
 use std::env;

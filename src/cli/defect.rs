@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
 /// Where the last panic was.
@@ -28,8 +28,7 @@ pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
 ///
 /// # Errors
 /// The sentence about the defect.
-pub async fn caught_in<T>(work: impl Future<Output = T>) -> Result<T, String> {
-    let mut work = pin!(work);
+pub async fn caught_in<T>(mut work: Pin<&mut impl Future<Output = T>>) -> Result<T, String> {
     poll_fn(|context| match caught(|| work.as_mut().poll(context)) {
         Ok(poll) => poll.map(Ok),
         Err(defect) => std::task::Poll::Ready(Err(defect)),

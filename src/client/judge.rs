@@ -88,7 +88,7 @@ fn judge_reply(reply: &Reply, rules: Rules, repeatable: bool) -> Judgement {
     let status = show(reply.status);
     let token_rejected = rejects_token(reply, &envelope, rules);
     let (outcome, class, message) = match reply.status {
-        _ if token_rejected => (Unauthenticated, Final, envelope.refused(&token_status(reply, status))),
+        _ if token_rejected => (Unauthenticated, Final, envelope.refused(&token_status(reply, &status))),
         200..=299 => judge_success(reply, &json, &envelope, rules, repeatable),
         300..=399 => (Protocol, Final, format!("{status}: {}", redirect(reply))),
         403 => (Unauthenticated, Final, envelope.behind("HTTP 403, not allowed")),
@@ -186,7 +186,7 @@ fn is_invalid_token(challenge: &str) -> bool {
 }
 
 /// The status of a reply that does not accept the token, and what is not in its envelope.
-fn token_status(reply: &Reply, status: String) -> String {
+fn token_status(reply: &Reply, status: &str) -> String {
     match reply.status {
         401 => "HTTP 401".to_owned(),
         300..=399 => {

@@ -39,6 +39,7 @@ pub struct CallLine {
 
 /// Options of a call that are not policy: they do not belong into a crontab line.
 #[derive(Args, Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own, not a state")]
 pub struct CallOptions {
     /// Print one JSON object about the outcome on standard output
     #[arg(long, help_heading = "Output")]

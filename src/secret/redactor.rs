@@ -61,7 +61,9 @@ impl Redactor {
             known.plain.find(&readable, &mut found);
             if readable.longest_word >= known.secret().expose().len() {
                 let encoded = known.encoded.get_or_init(|| Form::encoded(known.secret()));
-                encoded.iter().for_each(|form| form.find(&readable, &mut found));
+                for form in encoded {
+                    form.find(&readable, &mut found);
+                }
             }
         }
         if found.is_empty() {
@@ -123,8 +125,13 @@ word, json pa\"ss\nword, abc"#,
         let each = |write: fn(char) -> String| move |text: &str| text.chars().map(write).collect::<String>();
         let percent = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let json = |text: &str| serde_json::Value::from(text).to_string().trim_matches('"').to_owned();
-        let units =
-            |c: char| c.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04X}")).collect();
+        let units = |c: char| {
+            c.encode_utf16(&mut [0; 2])
+                .iter()
+                .map(|unit| format!("\\u{unit:04X}"))
+                .collect::<Vec<_>>()
+                .concat()
+        };
         let ways: [&dyn Fn(&str) -> String; 6] = [
             &|text| text.to_owned(),
             &json,

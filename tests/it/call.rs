@@ -235,11 +235,11 @@ fn pings_frame_the_call_and_cannot_change_it() {
 
 #[test]
 fn a_silent_monitor_neither_holds_the_next_run_nor_changes_this_one() {
-    let (heard, hears) = mpsc::channel();
-    let heard = Mutex::new(heard);
+    let (pinged, pings) = mpsc::channel();
+    let pinged = Mutex::new(pinged);
     let monitor = FakeServer::start(move |request| {
         if request.path.starts_with("/x/0") {
-            heard.lock().unwrap().send(()).unwrap();
+            pinged.lock().unwrap().send(()).unwrap();
         }
         Answer::SlowHeaders
     });
@@ -247,7 +247,7 @@ fn a_silent_monitor_neither_holds_the_next_run_nor_changes_this_one() {
     let world = World::with_token(&server).set("QS_PING__URL", format!("{}/x", monitor.url()));
     for signal in ["TERM", "KILL"] {
         let child = world.spawn(&["--json", ENDPOINT]);
-        hears.recv().unwrap();
+        pings.recv().unwrap();
         // The lock of the task is free: the next run is made.
         let next = world.run(&["--json", "--ping-url", "not a url", ENDPOINT]);
         assert_eq!((next.code, next.json()["status"].as_str()), (0, Some("success")), "{next:?}");

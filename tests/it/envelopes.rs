@@ -211,8 +211,8 @@ fn a_body_is_read_as_it_is_written() {
 #[test]
 fn a_server_that_echoes_the_token_in_any_form_does_not_get_it_into_log_or_output() {
     let token = "eyJ0/abc+def.ghi_jkl-mno==";
-    let units: String = token.bytes().map(|byte| format!("\\u{byte:04X}")).collect();
-    let percent: String = token.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let units = token.bytes().map(|byte| format!("\\u{byte:04X}")).collect::<Vec<_>>().concat();
+    let percent = token.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
     for echo in [
         token.replace('/', "\\/"),
         token.replace('+', "\\u002B"),

@@ -23,7 +23,7 @@ async fn a_panic_in_the_middle_of_a_future_ends_that_future_alone() {
         tokio::task::yield_now().await;
         panic!("CANARY-token");
     };
-    let ended: Result<(), String> = defect::caught_in(work).await;
+    let ended: Result<(), String> = defect::caught_in(std::pin::pin!(work)).await;
     assert!(ended.unwrap_err().starts_with("a defect of this program"));
 }
 

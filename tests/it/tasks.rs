@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, SystemTime};
 
 use jiff::{SignedDuration, Timestamp};
+use qs_scheduler::clock::{Clock, SystemClock};
 use qs_scheduler::crontab::CallIdentity;
 use qs_scheduler::domain::outcome::CallStatus;
 use qs_scheduler::journal::record::{Records, RunEntry};
@@ -232,7 +233,7 @@ fn ran(task: &str, ago: SignedDuration, status: CallStatus) -> RunEntry {
         target: None,
         identity: CallIdentity::default(),
         manual: false,
-        started_at: Timestamp::now() - ago,
+        started_at: SystemClock.now() - ago,
         duration_ms: 1,
         status,
         exit_name: "ok".to_owned(),
@@ -252,7 +253,12 @@ fn hourly(world: &World, name: &str, tasks: &[&str], ago: Duration) -> String {
         .map(|task| format!("0 * * * * root /usr/local/bin/qs-api-call /api/v1/{task} /dev/null\n"));
     let path = world.path(name);
     fs::write(&path, lines.collect::<String>()).unwrap();
-    File::options().append(true).open(&path).unwrap().set_modified(SystemTime::now() - ago).unwrap();
+    File::options()
+        .append(true)
+        .open(&path)
+        .unwrap()
+        .set_modified(SystemTime::from(SystemClock.now()) - ago)
+        .unwrap();
     path.display().to_string()
 }
 
@@ -320,7 +326,12 @@ fn a_crontab_is_compared_with_what_ran() {
     let elsewhere = world.path("elsewhere");
     fs::write(&elsewhere, "QS_STATE__DIR=/nonexistent\n0 * * * * /usr/local/bin/qs-api-call /api/v1/good\n")
         .unwrap();
-    File::options().append(true).open(&elsewhere).unwrap().set_modified(SystemTime::now() - DAYS).unwrap();
+    File::options()
+        .append(true)
+        .open(&elsewhere)
+        .unwrap()
+        .set_modified(SystemTime::from(SystemClock.now()) - DAYS)
+        .unwrap();
     let args = ["status", "--user-crontab", "--crontab", &elsewhere.display().to_string(), "--json"];
     let rows = world.run(&args).json();
     let good: Vec<&str> = rows

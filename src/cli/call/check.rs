@@ -182,12 +182,12 @@ fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper, clock:
     place(checks, "metrics", &metrics, files::create_exact_dir(&metrics, 0o755));
     // The two directories that a call makes; what is above them is nobody's business here.
     for (path, needed) in [(files::parent(&metrics), 0o001), (&*metrics, 0o005)] {
-        let mode = std::fs::metadata(path).map_or(needed, |found| found.mode());
-        if mode & needed != needed {
+        let bits = std::fs::metadata(path).map_or(needed, |found| found.mode());
+        if bits & needed != needed {
             let text = format!(
                 "{} has mode {:04o}: Prometheus cannot read the metrics (hint: chmod {} {})",
                 path.display(),
-                mode & 0o7777,
+                bits & 0o7777,
                 if needed == 0o001 { "o+x" } else { "o+rx" },
                 path.display()
             );

@@ -19,7 +19,7 @@ pub(super) fn script(shell: Shell, name: &'static str) -> String {
     }
 }
 
-/// The program without ENDPOINT and LOG_FILE: with arguments before them, zsh takes a command for the endpoint and
+/// The program without endpoint and log file: with arguments before them, zsh takes a command for the endpoint and
 /// offers nothing behind it. Nothing could be offered for an endpoint anyway.
 fn without_positionals(program: &Command, name: &'static str) -> Command {
     Command::new(name)

@@ -7,6 +7,7 @@ use super::crontab::source;
 use super::settings::Settings;
 use super::status::{records, unknown_task, unreadable};
 use crate::cli::output::{Failure, Output};
+use crate::crontab::file::CrontabEntry;
 use crate::domain::exit::Exit;
 use crate::files::{self, FileLock};
 use crate::journal::overlap;
@@ -40,7 +41,7 @@ pub(super) fn run(args: &ForgetArgs, settings: &Settings, output: Output) -> Res
     let more = trouble.len().saturating_sub(1);
     let Some(mut first) = trouble.into_iter().next() else { return Ok(()) };
     if more > 0 {
-        first.message += &format!(" (and {more} more)");
+        first.message = format!("{} (and {more} more)", first.message);
     }
     Err(first)
 }
@@ -49,7 +50,7 @@ pub(super) fn run(args: &ForgetArgs, settings: &Settings, output: Output) -> Res
 fn listed(args: &ForgetArgs, output: Output) -> Result<BTreeSet<String>, Failure> {
     let mut listed = BTreeSet::new();
     for path in &args.not_in {
-        listed.extend(source::read_sound(path, &args.reading, output)?.entries().map(|entry| entry.task()));
+        listed.extend(source::read_sound(path, &args.reading, output)?.entries().map(CrontabEntry::task));
     }
     Ok(listed)
 }

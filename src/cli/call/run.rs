@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::io::IsTerminal;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -102,8 +103,7 @@ pub(super) async fn run(
             never = signs_of_life(began, options, output) => match never {},
         }
     };
-    let ended = caught_in(call)
-        .instrument(span.clone())
+    let ended = caught_in(pin!(call.instrument(span.clone())))
         .await
         .unwrap_or_else(|defect| Ended::unheard(CallReport::without_reply(CallOutcome::Internal, defect)));
     let result = span.in_scope(|| finish(&journal, &ended.report, reply_file, options, output));
