@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, SystemTime};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use qs_scheduler::clock::{Clock, SystemClock};
 use qs_scheduler::crontab::CallIdentity;
 use qs_scheduler::domain::outcome::CallStatus;
