@@ -155,11 +155,9 @@ impl SendFailure {
         let never = |step, detail| Self { step, sent: false, detail };
         if let Some(tls) = tls_cause(error) {
             return match tls {
-                rustls::Error::AlertReceived(alert) if asked && refuses(*alert) => {
-                    never(SendStep::Identity, identity(*alert, own))
-                }
                 rustls::Error::AlertReceived(alert) if refuses(*alert) => {
-                    never(SendStep::Tls, tls.to_string())
+                    let identity = Self::by_alert(*alert, own).filter(|_| asked);
+                    identity.unwrap_or_else(|| never(SendStep::Tls, tls.to_string()))
                 }
                 rustls::Error::InvalidMessage(_) if connecting => never(
                     SendStep::Language,
@@ -178,6 +176,12 @@ impl SendFailure {
         }
         let step = if error.is_timeout() { SendStep::Deadline } else { SendStep::Exchange };
         Self { step, sent, detail: root_cause(error) }
+    }
+
+    /// What a server says that refuses the client certificate, or that there is none; nothing for other alerts.
+    pub(super) fn by_alert(alert: AlertDescription, own: Option<&Path>) -> Option<Self> {
+        let step = SendStep::Identity;
+        refuses(alert).then(|| Self { step, sent: false, detail: identity(alert, own) })
     }
 
     /// What a proxy says to the request itself.

@@ -1,6 +1,7 @@
 //! One request on the wire: who is trusted, through which proxy, until when, and whether a byte of it has left.
 
 mod error;
+mod probe;
 mod proxy;
 mod resolve;
 mod tls;
@@ -18,6 +19,7 @@ use reqwest::header::{
     CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use reqwest::{Client, Method, Proxy, StatusCode};
+use rustls::AlertDescription;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tracing::debug;
@@ -129,7 +131,8 @@ impl Transport {
         let has_body = outgoing.body.is_some();
         // A request without a body has no moment at which its sending can be seen: caution calls it sent.
         let sent = Arc::new(AtomicBool::new(!has_body));
-        let mut request = client.request(outgoing.method, outgoing.url).headers(outgoing.headers);
+        let url = outgoing.url;
+        let mut request = client.request(outgoing.method, url.clone()).headers(outgoing.headers);
         if let Some(data) = outgoing.body {
             request =
                 request.body(reqwest::Body::wrap(Tracked { data: Some(data), sent: Arc::clone(&sent) }));
@@ -147,7 +150,13 @@ impl Transport {
             }
             Ok(Err(error)) => {
                 let own = self.options.identity.as_ref().map(|(certificate, _)| certificate.as_path());
-                Err(through(SendFailure::of(&error, sent.load(Ordering::SeqCst), self.asked.ever(), own)))
+                let asked = self.asked.ever();
+                let failure = SendFailure::of(&error, sent.load(Ordering::SeqCst), asked, own);
+                let refusal = match failure.step {
+                    SendStep::Exchange if asked && proxy.is_none() => self.refusal(&url, deadline).await,
+                    _ => None,
+                };
+                Err(through(refusal.and_then(|alert| SendFailure::by_alert(alert, own)).unwrap_or(failure)))
             }
             Err(_) => Err(through(SendFailure {
                 step: SendStep::Deadline,
@@ -155,6 +164,13 @@ impl Transport {
                 detail: String::new(),
             })),
         }
+    }
+
+    /// Why a server that wanted a client certificate refuses whoever connects, if it does.
+    async fn refusal(&self, url: &Url, deadline: Instant) -> Option<AlertDescription> {
+        let config = Arc::new(tls::secure(&self.options, &self.asked).ok()?);
+        let limit = deadline.min(Instant::now() + self.options.connect_timeout);
+        tokio::time::timeout_at(limit, probe::refusal(url, config)).await.ok().flatten()
     }
 
     async fn read(&self, mut response: reqwest::Response, deadline: Instant) -> Reply {
