@@ -3,26 +3,37 @@
 //! Locks are the kernel's (`flock`), so a killed process frees its own; lock files are never removed, because a
 //! removed lock file can be held by one process while another locks its successor.
 
+mod link;
+mod owner;
+
 use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{self, Duration};
 
 use rustix::fs::{CWD, OFlags, RenameFlags};
 use tokio::time::Instant;
+
+pub use link::resolve;
+pub use owner::{check_writable, create_like, open_or_create};
 
 /// Readable and writable by the owner alone.
 pub const PRIVATE: u32 = 0o600;
 /// Readable by everyone: metrics.
 pub const PUBLIC: u32 = 0o644;
+/// How long a lock is waited for that is held for microseconds: whoever has it longer is stopped or frozen.
+pub const LOCK_WAIT: Duration = Duration::from_secs(3);
 
 /// Creates a directory and its parents with `mode`; an existing one is left as it is.
 pub fn create_dir(path: &Path, mode: u32) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
     }
-    std::fs::DirBuilder::new().recursive(true).mode(mode).create(path)
+    let missing: Vec<&Path> =
+        path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
+    std::fs::DirBuilder::new().recursive(true).mode(mode).create(path)?;
+    missing.into_iter().rev().try_for_each(owner::inherit_dir)
 }
 
 /// Whether a replacement must survive a power cut, or only a killed process.
@@ -35,8 +46,14 @@ pub enum Durability {
 }
 
 /// Replaces a file as a whole: readers see the old or the new content, never a part. The new file has `mode` from
-/// its first byte on. When the file exists and belongs to someone else, root keeps its owner and group.
+/// its first byte on, and owner and group of the old one or of its directory as far as this process may give them. A
+/// link stays, and what it leads to is replaced. A file that is a mount of its own has no name that could be given to
+/// another one: it is written over.
 pub fn replace(path: &Path, content: &[u8], mode: u32, durability: Durability) -> io::Result<()> {
+    let path = &resolve(path)?;
+    if std::fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file: it is not replaced"));
+    }
     let temporary = temporary_name(path);
     let write_and_rename = || {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
@@ -45,22 +62,34 @@ pub fn replace(path: &Path, content: &[u8], mode: u32, durability: Durability) -
         if durability == Durability::Disk {
             file.sync_all()?;
         }
-        std::fs::rename(&temporary, path)?;
+        match std::fs::rename(&temporary, path) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                write_over(path, content)?;
+                std::fs::remove_file(&temporary)?;
+            }
+            renamed => renamed?,
+        }
         if durability == Durability::Disk { File::open(parent(path))?.sync_all() } else { Ok(()) }
     };
     // The error that matters is the first one; a temporary file that cannot be removed either is harmless.
     write_and_rename().inspect_err(|_| drop(std::fs::remove_file(&temporary)))
 }
 
-/// Gives `file` the owner and group of what is at `path`, if anything is.
+/// Gives `file` the owner and group of what is at `path`, else those of its directory.
 fn keep_owner(path: &Path, file: &File) -> io::Result<()> {
-    if let Ok(existing) = std::fs::metadata(path) {
-        let mine = file.metadata()?;
-        if (existing.uid(), existing.gid()) != (mine.uid(), mine.gid()) {
-            std::os::unix::fs::fchown(file, Some(existing.uid()), Some(existing.gid()))?;
-        }
+    match std::fs::metadata(path) {
+        Ok(existing) => owner::give(file, (existing.uid(), existing.gid())),
+        Err(_) => owner::inherit(file, parent(path)),
     }
-    Ok(())
+}
+
+/// Writes a file from its beginning, in one write for what is short, and cuts it off only then: whoever reads meanwhile
+/// sees no empty file.
+fn write_over(path: &Path, content: &[u8]) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    file.write_all_at(content, 0)?;
+    file.set_len(content.len() as u64)?;
+    file.sync_all()
 }
 
 /// Replaces a file that is replaced on every run, as [`replace`] with [`Durability::Rename`] does, without a file that
@@ -68,6 +97,7 @@ fn keep_owner(path: &Path, file: &File) -> io::Result<()> {
 /// content is written over the file that the last replacement took away, kept as `.name.spare`, and the two change
 /// names. Where that cannot be done it is [`replace`]. The caller keeps other writers away.
 pub fn exchange(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let path = &resolve(path)?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let spare = parent(path).join(format!(".{name}.spare"));
     if write_and_exchange(path, &spare, content).is_ok() {
@@ -149,7 +179,7 @@ pub struct FileLock(File);
 impl FileLock {
     /// Opens or creates the lock file, mode 0600.
     fn open(path: &Path) -> io::Result<File> {
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(PRIVATE).open(path)
+        open_or_create(OpenOptions::new().read(true).write(true), path, PRIVATE)
     }
 
     /// Takes the lock if it is free.
@@ -158,11 +188,37 @@ impl FileLock {
         Ok(Self::attempt(&file)?.then_some(Self(file)))
     }
 
-    /// Takes the lock, waiting for whoever has it: for locks that are held for microseconds.
+    /// Takes the lock, waiting at most [`LOCK_WAIT`] for whoever has it.
     pub fn take(path: &Path) -> io::Result<Self> {
-        let file = Self::open(path)?;
-        file.lock()?;
-        Ok(Self(file))
+        Self::take_within(path, LOCK_WAIT)
+    }
+
+    /// Takes the lock, waiting at most `patience` for whoever has it: for locks that are held for microseconds, where
+    /// nothing else can be done meanwhile. It asks again after pauses, since nothing ends a wait in the kernel in time.
+    ///
+    /// # Errors
+    /// `TimedOut`, and the system's.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a line of the log is written by an event, which cannot await"
+    )]
+    pub fn take_within(path: &Path, patience: Duration) -> io::Result<Self> {
+        let begun = time::Instant::now();
+        loop {
+            if let Some(lock) = Self::try_take(path)? {
+                return Ok(lock);
+            }
+            let left = patience.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                let reason = format!(
+                    "the lock {0} has been held by another process for longer than {patience:?} (hint: `fuser {0}` names it)",
+                    path.display()
+                );
+                return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
+            }
+            let pause = Duration::from_micros(fastrand::u64(200..2_000));
+            std::thread::sleep(pause.min(left));
+        }
     }
 
     /// Takes the lock before `deadline`, or returns `None`. The kernel has no lock with a deadline, so this asks
@@ -281,6 +337,42 @@ mod tests {
         std::fs::create_dir(&path).unwrap();
         assert!(replace(&path, b"x", PRIVATE, Durability::Rename).is_err());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_stays_and_what_it_leads_to_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let (link, target) = (dir.path().join("token"), dir.path().join("volume/token"));
+        std::fs::create_dir(dir.path().join("volume")).unwrap();
+        std::os::unix::fs::symlink("volume/token", &link).unwrap();
+        for content in ["first", "second"] {
+            replace(&link, content.as_bytes(), PRIVATE, Durability::Disk).unwrap();
+            assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+            assert_eq!(std::fs::read_to_string(&target).unwrap(), content);
+        }
+        exchange(&link, b"third", PUBLIC).unwrap();
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "third");
+    }
+
+    #[test]
+    fn a_device_is_not_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+        assert!(replace(&link, b"x", PRIVATE, Durability::Rename).is_err());
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn a_lock_that_is_held_is_not_waited_for_without_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = FileLock::take(&path).unwrap();
+        let error = FileLock::take_within(&path, Duration::from_millis(5)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+        drop(held);
+        FileLock::take_within(&path, Duration::ZERO).unwrap();
     }
 
     #[tokio::test(start_paused = true)]

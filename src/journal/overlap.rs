@@ -59,10 +59,11 @@ pub async fn claim(
     deadline: Instant,
 ) -> io::Result<Claim> {
     let path = dir.join(format!("{task}.lock"));
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let lock = match policy {
         Overlap::Parallel => return Ok(Claim::Mine(None)),
-        Overlap::Skip | Overlap::Fail => FileLock::try_take(&path)?,
-        Overlap::Sequential => FileLock::take_before(&path, deadline).await?,
+        Overlap::Skip | Overlap::Fail => FileLock::try_take(&path).map_err(named)?,
+        Overlap::Sequential => FileLock::take_before(&path, deadline).await.map_err(named)?,
     };
     match lock {
         Some(lock) => {

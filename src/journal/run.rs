@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -24,6 +25,9 @@ use crate::files;
 
 /// Longest message in a record, in bytes.
 const LONGEST_MESSAGE: usize = 1000;
+
+/// How long a run that was stopped by a signal waits for a lock: it must be gone within a second.
+const LAST_LOCK_WAIT: Duration = Duration::from_millis(100);
 
 /// Which run it is.
 #[derive(Clone, Debug)]
@@ -57,6 +61,8 @@ pub struct JournalSettings {
     pub metrics_dir: PathBuf,
     /// Directory of the overlap locks.
     pub locks_dir: PathBuf,
+    /// How long the locks of log and record are waited for, before the call and after it.
+    pub lock_wait: Duration,
 }
 
 /// A place that cannot be created: a call that could not be recorded is not made.
@@ -118,10 +124,16 @@ impl Journal {
             let path = path.to_owned();
             |source| CannotCreate { path, source }
         };
-        let file = LogFile::open(&settings.log_path, settings.rotation).map_err(at(&settings.log_path))?;
+        let (log_path, lock_wait) = (&settings.log_path, settings.lock_wait);
+        let file = LogFile::open_within(log_path, settings.rotation, lock_wait).map_err(at(log_path))?;
         let records =
             Records::open(&settings.records_dir, settings.history).map_err(at(&settings.records_dir))?;
         files::create_dir(&settings.locks_dir, 0o700).map_err(at(&settings.locks_dir))?;
+        files::create_dir(&settings.metrics_dir, 0o755).map_err(at(&settings.metrics_dir))?;
+        let dirs = [settings.locks_dir.clone(), settings.metrics_dir.clone()];
+        for path in dirs.into_iter().chain(records.places(&execution.task)) {
+            files::check_writable(&path).map_err(at(&path))?;
+        }
         let context = vec![
             ("task".to_owned(), execution.task.as_str().into()),
             ("run_id".to_owned(), execution.run_id.to_string().into()),
@@ -151,9 +163,12 @@ impl Journal {
     /// Writes the last line of the log, the run record and the metrics. To be called in the run's span. Returns the run as
     /// its record has it, and what could not be written.
     pub fn leave_behind(&self, report: &CallReport) -> (RunEntry, Vec<String>) {
+        let is_stopped = report.outcome.exit().code() > 128;
+        let lock_wait = if is_stopped { LAST_LOCK_WAIT } else { self.settings.lock_wait };
+        self.log.hurry(lock_wait);
         self.log_end(report);
         let entry = self.entry(report);
-        let recorded = self.record(&entry);
+        let recorded = self.record(&entry, lock_wait);
         if let Err(reason) = &recorded {
             warn!(event = "not_recorded", reason, "The run could not be recorded");
         }
@@ -198,9 +213,9 @@ impl Journal {
     }
 
     /// The record, then the metrics under its lock: the last run's are the last to be written.
-    fn record(&self, entry: &RunEntry) -> Result<(), String> {
+    fn record(&self, entry: &RunEntry, lock_wait: Duration) -> Result<(), String> {
         let (records, metrics) = (&self.settings.records_dir, &self.settings.metrics_dir);
-        let added = self.records.add(entry);
+        let added = self.records.clone().waiting(lock_wait).add(entry);
         let (record, _lock) =
             added.map_err(|error| format!("run record in {}: {error}", records.display()))?;
         textfile::write(metrics, &record)

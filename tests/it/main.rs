@@ -42,6 +42,8 @@ mod due_tasks;
 mod edge;
 #[cfg(feature = "server")]
 mod faults;
+#[cfg(feature = "server")]
+mod files;
 mod fuzz;
 mod help;
 mod herd;
