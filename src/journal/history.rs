@@ -15,7 +15,7 @@ pub(super) struct End<T> {
     /// What the last line holds that can be read.
     pub last: Option<T>,
     /// Where the last whole line ends.
-    pub end: u64,
+    pub whole: u64,
     /// Whether a part of another line follows.
     pub torn: bool,
 }
@@ -37,7 +37,7 @@ impl<T: DeserializeOwned> End<T> {
             let last = lines.rsplit(|byte| *byte == b'\n').find_map(|line| serde_json::from_slice(line).ok());
             if last.is_some() || from == 0 {
                 let end = from + whole as u64;
-                return Ok(Self { last, end, torn: end < length });
+                return Ok(Self { last, whole: end, torn: end < length });
             }
             block = block.saturating_mul(8);
         }
@@ -71,7 +71,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(content).unwrap();
         let end = End::of(&file).unwrap();
-        (end.last, end.end, end.torn, last_lines(content, 2))
+        (end.last, end.whole, end.torn, last_lines(content, 2))
     }
 
     #[test]

@@ -163,7 +163,7 @@ impl Records {
         let mut file = files::open_or_create(OpenOptions::new().read(true).append(true), &path, PRIVATE)?;
         let last = End::of(&file)?;
         if last.torn {
-            file.set_len(last.end)?;
+            file.set_len(last.whole)?;
         }
         let mut record = TaskRecord::after(last.last, entry);
         let is_long = record.history_lines >= self.keep.saturating_mul(2);
