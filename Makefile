@@ -1,5 +1,5 @@
 # Every target is one command; `make ci` is what CI runs.
-.PHONY: demo test ci bench bench-call bench-sync bench-cron oracle fuzz build fmt lint render lint-deploy image clean
+.PHONY: demo test ci bench bench-call bench-sync bench-cron order oracle fuzz build fmt lint render lint-deploy image clean
 
 demo:
 	cargo run -- demo
@@ -15,6 +15,9 @@ bench-sync:
 	cargo bench --bench sync
 bench-cron:
 	cargo bench --bench cron
+# Which functions of qs-api-call the linker puts together: after a change of what a call does, when CI counts more pages.
+order:
+	cargo bench --no-default-features --bench instructions -- --order
 # Compares the schedules with the real cron of this machine; needs root, cron, faketime, and five minutes.
 oracle:
 	bin/oracle target/oracle/dst.txt

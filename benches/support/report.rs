@@ -24,9 +24,9 @@ struct Target {
 }
 
 const TARGETS: [Target; 4] = [
-    Target { what: "CPU ÷ curl", metric: CPU, other: Client::Curl, limit: 0.3 },
+    Target { what: "CPU ÷ curl", metric: CPU, other: Client::Curl, limit: 0.28 },
     Target { what: "CPU ÷ script", metric: CPU, other: Client::Script, limit: 0.15 },
-    Target { what: "peak memory ÷ curl", metric: MEMORY, other: Client::Curl, limit: 0.6 },
+    Target { what: "peak memory ÷ curl", metric: MEMORY, other: Client::Curl, limit: 0.46 },
     Target { what: "wall ÷ bare client", metric: WALL, other: Client::Bare, limit: 1.6 },
 ];
 

@@ -136,12 +136,12 @@ impl World {
     }
 }
 
-/// Builds one binary as it is released, and tells where it is.
+/// Builds one binary as it is released, and tells where it is. What stands behind `--` in `options` is for the compiler.
 pub(crate) fn build(name: &str, options: &[&str]) -> anyhow::Result<PathBuf> {
     let mut cargo = Command::new(env!("CARGO"))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args([
-            "build",
+            "rustc",
             "--profile",
             "cli",
             "--no-default-features",

@@ -6,6 +6,5 @@ use qs_scheduler::cli::call;
 use qs_scheduler::config::Env;
 
 fn main() -> ExitCode {
-    call::install_panic_hook();
     ExitCode::from(call::main(std::env::args_os(), &Env::from_process()).code())
 }

@@ -75,7 +75,7 @@ pub fn check_modes<C>(settings: &[Setting<C>], loaded: &Loaded<C>, env: &Env) ->
     for setting in settings.iter().filter(|setting| setting.secret) {
         let Origin::File { path, .. } = loaded.origin(setting.key) else { continue };
         if let Err(SecretFileError::Insecure { mode, .. }) = files.open(&path) {
-            let (file, key) = (path.display(), setting.key);
+            let (file, key) = (path.display(), loaded.full_key(setting.key));
             return Err(Failure::new(
                 Exit::Config,
                 format!("configuration {file}: it holds {key} and its mode {mode:04o} lets others read it"),

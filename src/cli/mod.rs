@@ -4,6 +4,7 @@
 pub mod apiserver;
 pub mod call;
 pub mod config_files;
+pub mod defect;
 pub mod output;
 #[cfg(feature = "server")]
 pub mod scheduler;

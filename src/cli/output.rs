@@ -3,7 +3,9 @@
 use std::io::{self, IsTerminal, Write};
 
 use clap::error::ErrorKind;
+use serde::Serialize;
 
+use crate::crontab::usage::sentence;
 use crate::domain::exit::Exit;
 use crate::journal::line::truncate;
 
@@ -33,16 +35,16 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// Wrong usage of `program`: the parser's paragraphs become one line, of which its tips are kept.
+    /// Wrong usage of `program`: the parser's paragraphs become one line, with the nearest word that there is.
     pub fn usage(error: &clap::Error, program: &str) -> Self {
         let message = if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
             "nothing to do is named".to_owned()
         } else {
-            let text = error.render().to_string();
-            let end =
-                ["\n\nUsage:", "\n\nFor more information"].iter().filter_map(|mark| text.find(mark)).min();
-            let said = text[..end.unwrap_or(text.len())].trim_start_matches("error: ");
-            said.split_whitespace().collect::<Vec<_>>().join(" ")
+            let (said, near) = sentence(error);
+            if let Some(near) = near {
+                return Self::new(Exit::Usage, said).with_hint(format!("did you mean {near}?"));
+            }
+            said
         };
         Self::new(Exit::Usage, message).with_hint(format!("see {program} --help"))
     }
@@ -87,10 +89,17 @@ impl Output {
 
     /// Writes data as JSON.
     pub fn json(&self, value: &serde_json::Value) -> Result<(), Failure> {
-        if self.stdout_is_terminal {
-            return self.data(&format!("{value:#}"));
-        }
-        self.data(&value.to_string())
+        self.serialized(value)
+    }
+
+    /// Writes what becomes JSON.
+    pub fn serialized(&self, value: &impl Serialize) -> Result<(), Failure> {
+        let text = if self.stdout_is_terminal {
+            serde_json::to_string_pretty(value)
+        } else {
+            serde_json::to_string(value)
+        };
+        self.data(&text.map_err(|error| Failure::new(Exit::Internal, error.to_string()))?)
     }
 
     /// Writes a table without lines: it reads well and pipes well.

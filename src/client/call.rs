@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::judge::{Judgement, judge};
+use super::clock_difference::ClockWatch;
+use super::judge::{Judgement, Rules, judge};
 use super::keeper::TokenKeeper;
 use super::reply::Reply;
 use super::request::{Request, RequestError};
@@ -18,10 +19,15 @@ use crate::clock::SharedClock;
 use crate::config::call::CallConfig;
 use crate::crontab::invocation::Invocation;
 use crate::domain::duration::millis;
+use crate::domain::exit::Exit;
 use crate::domain::id::ExecutionId;
-use crate::domain::outcome::{CallOutcome, CallReport};
+use crate::domain::outcome::{CallOutcome, CallReport, Received};
 use crate::domain::retry::Verdict;
 use crate::secret::Redactor;
+
+/// Behind the refusal of a call that carried none.
+const NO_CREDENTIAL: &str =
+    " (hint: the call carried no credential; leave out --no-auth or call.no_auth if the server wants one)";
 
 /// What a client needs to know.
 #[derive(Clone, Debug)]
@@ -67,6 +73,7 @@ impl Client {
             transport: Arc::clone(&transport),
             redactor: Arc::clone(&redactor),
             clock: clock.clone(),
+            clock_watch: ClockWatch::default(),
         });
         Self { config, transport, tokens, redactor, clock }
     }
@@ -92,7 +99,7 @@ impl Client {
         if let Err(error) = self.transport.client(&request.url).await {
             return CallReport::without_reply(error.outcome(), error.to_string());
         }
-        let mut report = self.send(request, deadline).await;
+        let mut report = self.send(request, Rules::of_call(&self.config.call), deadline).await;
         if request.wait && report.outcome == CallOutcome::Accepted {
             report = self.follow(report, request, deadline).await;
         }
@@ -100,7 +107,7 @@ impl Client {
     }
 
     /// Sends until the answer stands: a rejected token is replaced once, a failure repeated as the policy allows.
-    pub(super) async fn send(&self, request: &Request, deadline: Instant) -> CallReport {
+    pub(super) async fn send(&self, request: &Request, rules: Rules<'_>, deadline: Instant) -> CallReport {
         let call = &self.config.call;
         let retry = retry::of_call(call, &request.method);
         let mut report = CallReport::without_reply(CallOutcome::Unknown, "");
@@ -108,24 +115,36 @@ impl Client {
         let (mut failures, mut replaced) = (0, false);
         loop {
             let token = match (rejected.take(), held.take()) {
-                (Some(rejected), _) => self.tokens.other_than(&rejected, deadline).await,
-                (None, Some((token, source))) if self.tokens.is_fresh(&token) => Ok((token, source)),
-                _ => self.tokens.current(deadline).await,
+                _ if call.no_auth => Ok(None),
+                (Some(rejected), _) => self.tokens.other_than(&rejected, deadline).await.map(Some),
+                (None, Some((token, source))) if self.tokens.is_fresh(&token) => Ok(Some((token, source))),
+                _ => self.tokens.current(deadline).await.map(Some),
             };
-            let (token, source) = match token {
+            let token = match token {
                 Ok(token) => token,
                 Err(error) => {
                     let message = self.redactor.clean(&error.to_string()).into_owned();
                     return CallReport { outcome: error.outcome(), message, ..report };
                 }
             };
-            report.token_source = Some(source);
+            report.token_source = token.as_ref().map(|(_, source)| *source);
             report.attempts += 1;
             info!(event = "calling", attempt = report.attempts, "Calling API: {}", request.url);
             let attempt_deadline = deadline.min(Instant::now() + call.attempt_timeout);
-            let answer = self.transport.send(request.outgoing(&token.secret), attempt_deadline).await;
-            let judgement = judge(&answer, &call.success_codes, retry.idempotent);
-            if judgement.token_rejected && !replaced {
+            let sent_at = self.clock.now();
+            let secret = token.as_ref().map(|(token, _)| &token.secret);
+            let answer = self.transport.send(request.outgoing(secret), attempt_deadline).await;
+            if let Ok(reply) = &answer {
+                self.tokens.clock_watch.compare("API", reply, sent_at, self.clock.now());
+            }
+            let mut judgement = judge(&answer, rules, retry.idempotent);
+            if judgement.outcome == CallOutcome::Unauthenticated && token.is_none() {
+                judgement.message += NO_CREDENTIAL;
+            }
+            if judgement.token_rejected
+                && !replaced
+                && let Some((token, _)) = token
+            {
                 let attempt = report.attempts;
                 warn!(
                     event = "token_rejected",
@@ -138,32 +157,52 @@ impl Client {
             failures += 1;
             let retry_after = answer.as_ref().ok().and_then(|reply| reply.retry_after(self.clock.now()));
             let remaining = deadline.saturating_duration_since(Instant::now());
-            let reason = self.redactor.clean(&judgement.message).into_owned();
+            let reason = || self.redactor.clean(&judgement.message).into_owned();
             match retry.decide(failures, judgement.class, retry_after, remaining, fastrand::f64()) {
                 Verdict::RetryAfter(wait) => {
-                    let (attempt, wait_ms) = (report.attempts, millis(wait));
+                    let (attempt, wait_ms, reason) = (report.attempts, millis(wait), reason());
                     warn!(event = "attempt_failed", attempt, wait_ms, reason, "Attempt failed, trying again");
                     tokio::time::sleep(wait).await;
-                    held = Some((token, source));
+                    held = token;
                 }
                 verdict => {
                     if verdict == Verdict::OutOfTime {
-                        info!(event = "out_of_time", reason, "No time is left for another attempt");
+                        info!(
+                            event = "out_of_time",
+                            reason = reason(),
+                            "No time is left for another attempt"
+                        );
                     }
-                    return self.report(&report, &judgement, answer.ok());
+                    let answer = self.report(&report, judgement, answer.ok(), request);
+                    return CallReport { retry_after, ..answer };
                 }
             }
         }
     }
 
     /// What the last attempt came to, without secrets.
-    fn report(&self, so_far: &CallReport, judgement: &Judgement, reply: Option<Reply>) -> CallReport {
+    fn report(
+        &self,
+        so_far: &CallReport,
+        mut judgement: Judgement,
+        reply: Option<Reply>,
+        request: &Request,
+    ) -> CallReport {
         let clean = |text: &str| self.redactor.clean(text).into_owned();
+        // A proxy may answer in the server's place, and its answer looks like the server's.
+        if let (Some(_), Some(proxy)) = (&reply, self.transport.proxy(&request.url))
+            && judgement.outcome.exit() != Exit::Ok
+        {
+            judgement.message = format!("{} (through the proxy {proxy})", judgement.message);
+        }
         CallReport {
             http_status: reply.as_ref().map(|reply| reply.status),
             code: judgement.code.as_ref().map(|code| clean(&code.to_string())),
             body: reply.as_ref().filter(|reply| !reply.body.is_empty()).map(|reply| clean(&reply.text())),
-            location: reply.and_then(|reply| reply.location),
+            location: reply.as_ref().and_then(|reply| reply.location.clone()),
+            received: reply
+                .filter(|_| request.keeps_reply)
+                .map(|reply| Received(reply.as_sent.unwrap_or(reply.body))),
             attempts: so_far.attempts,
             token_source: so_far.token_source,
             ..CallReport::without_reply(judgement.outcome, clean(&judgement.message))

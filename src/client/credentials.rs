@@ -14,7 +14,7 @@ use crate::secret::file::{SecretFileError, SecretFiles};
 #[error("{name}: {}", explain(.source))]
 pub struct CredentialError {
     /// Which secret.
-    pub name: &'static str,
+    pub name: String,
     /// What is wrong with its file.
     pub source: SecretFileError,
 }
@@ -32,16 +32,18 @@ fn explain(error: &SecretFileError) -> String {
 }
 
 /// Finds and reads a secret; `None` when it is not configured anywhere. `name` says what it is and is the name of its
-/// file in `$CREDENTIALS_DIRECTORY`: `iam-password`. `file` is the `*_file` setting, `value` the value itself.
+/// file in `$CREDENTIALS_DIRECTORY`: `iam-password`, or `NAME.iam-password` for a target of its own. `file` is the `*_file` setting, `value` the value itself.
 pub fn read(
     files: &SecretFiles,
-    name: &'static str,
+    name: &str,
     file: Option<&Path>,
     value: Option<Secret>,
 ) -> Result<Option<Secret>, CredentialError> {
     let given = files.credentials.as_ref().map(|dir| dir.join(name)).filter(|path| path.exists());
     match given.as_deref().or(file) {
-        Some(path) => files.read(path).map(Some).map_err(|source| CredentialError { name, source }),
+        Some(path) => {
+            files.read(path).map(Some).map_err(|source| CredentialError { name: name.to_owned(), source })
+        }
         None => Ok(value),
     }
 }

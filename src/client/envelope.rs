@@ -1,75 +1,187 @@
-//! What a JSON reply says about itself: `{"code", "message", "data"}` and its relatives.
+//! What a JSON reply says about itself: `{"code", "message", "data"}` and its relatives. Only what stands at the top
+//! counts: the data may be about errors.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use super::refusal::{self, Field, field, plain};
+use crate::domain::code::Code;
+
+/// Codes of the IAM, and of public APIs whose numbers mean nothing else, that say that the token is not accepted.
+const TOKEN_CODES: [i64; 6] = [99_991_661, 99_991_663, 99_991_664, 99_991_668, 99_991_671, 99_991_677];
+/// The same where the number is an error code: in `errcode` and its like.
+const TOKEN_ERROR_CODES: [i64; 10] = [40_001, 40_014, 42_001, 42_007, 110, 111, 190, 21_315, 21_327, 21_332];
+/// Words that say so, as code, as error or as the whole message.
+const TOKEN_WORDS: [&str; 44] = [
+    "invalidtoken",
+    "tokeninvalid",
+    "tokenisinvalid",
+    "tokennotvalid",
+    "invalidaccesstoken",
+    "accesstokeninvalid",
+    "invalidauthtoken",
+    "invalidbearertoken",
+    "invalidauthenticationtoken",
+    "invalidjwt",
+    "jwtinvalid",
+    "invalidjwttoken",
+    "invalidorexpiredtoken",
+    "invalidorexpiredjwt",
+    "expiredtoken",
+    "tokenexpired",
+    "tokenisexpired",
+    "tokenhasexpired",
+    "thetokenhasexpired",
+    "theincomingtokenhasexpired",
+    "tokenexpirederror",
+    "accesstokenexpired",
+    "accesstokenhasexpired",
+    "expiredaccesstoken",
+    "expiredauthenticationtoken",
+    "expiredjwt",
+    "jwtexpired",
+    "jwtisexpired",
+    "jwthasexpired",
+    "expiredtokenexception",
+    "tokenrevoked",
+    "tokenhasbeenrevoked",
+    "accesstokenrevoked",
+    "jsonwebtokenerror",
+    "invalidauth",
+    "notauthed",
+    "invalidsessionid",
+    "sessionexpired",
+    "token已过期",
+    "token过期",
+    "token失效",
+    "token无效",
+    "登录已过期",
+    "登录已失效",
+];
+/// Words for what HTTP says with 401.
+const UNAUTHORIZED: [&str; 6] = [
+    "unauthorized",
+    "unauthenticated",
+    "notauthenticated",
+    "authenticationrequired",
+    "loginrequired",
+    "未登录",
+];
 
 /// The parts of a reply that a verdict needs. A reply that is no JSON object has none of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Envelope {
     /// Business code, when there is one: a number, or a text as some stacks write it.
     pub code: Option<Code>,
-    /// Human message: `message`, `msg`, `error`, `error_description` or `detail`.
+    /// Human message: `message`, `msg`, `error_description`, `error`, `detail` or a relative.
     pub message: Option<String>,
-}
-
-/// A business code.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Code {
-    /// `0`, `200`, `100101`, also when written as a text.
-    Number(i64),
-    /// `"in_progress"`.
-    Word(String),
-}
-
-impl std::fmt::Display for Code {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Code::Number(number) => number.fmt(f),
-            Code::Word(word) => f.write_str(word),
-        }
-    }
+    /// How it says no: `code 100101`, `success is false`.
+    pub refusal: Option<String>,
+    /// What the code is called.
+    code_name: String,
+    /// Every code and word that names an error; whether it is an error code.
+    signs: Vec<(Code, bool)>,
 }
 
 impl Envelope {
-    /// Reads the envelope of a parsed reply.
-    pub fn of(reply: &Value) -> Self {
-        let Value::Object(object) = reply else { return Self::default() };
-        let code = match object.get("code") {
-            Some(Value::Number(number)) => {
-                number.as_i64().map(Code::Number).or_else(|| Some(Code::Word(number.to_string())))
+    /// Reads the envelope of a parsed reply; `accepted` are the codes that mean success.
+    pub fn of(reply: &Value, accepted: &[Code]) -> Self {
+        match reply {
+            Value::Object(object) => match wrapped(object) {
+                Some(inner) => Self::of(inner, accepted),
+                None => Self::of_object(object, reply, accepted),
+            },
+            // A batch of JSON-RPC, whose answers are judged one by one.
+            Value::Array(items) => {
+                let answers = items.iter().filter(|item| item.get("jsonrpc").is_some());
+                let mut answers = answers.map(|answer| Self::of(answer, accepted));
+                answers.find(|answer| answer.refusal.is_some()).unwrap_or_default()
             }
-            Some(Value::String(text)) => {
-                Some(text.trim().parse().map_or_else(|_| Code::Word(text.clone()), Code::Number))
+            _ => Self::default(),
+        }
+    }
+
+    fn of_object(object: &Map<String, Value>, reply: &Value, accepted: &[Code]) -> Self {
+        let mut envelope = Self { message: refusal::message(reply).map(str::to_owned), ..Self::default() };
+        for (name, value) in object {
+            let Some(field) = field(name) else { continue };
+            let refuses = field.refuses(name, value, accepted);
+            if matches!(field, Field::Code | Field::ErrorCode)
+                && let Some(code) = refusal::code(value)
+                // The code that says no is the one to show.
+                && (envelope.code.is_none() || refuses.is_some() && envelope.refusal.is_none())
+            {
+                envelope.code = Some(code);
+                name.clone_into(&mut envelope.code_name);
             }
-            // A code that is there but is nothing that a code can be is not a success.
-            Some(Value::Null) | None => None,
-            Some(other) => Some(Code::Word(other.to_string())),
-        };
-        let text = |key: &str| object.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
-        let nested = object.get("error").and_then(|error| error.get("message")).and_then(Value::as_str);
-        let message = ["message", "msg", "error_description", "error"].into_iter().find_map(text);
-        Self { code, message: message.or(nested).or_else(|| text("detail")).map(str::to_owned) }
+            if let Some(how) = refuses {
+                let is_error = field != Field::Code;
+                envelope.signs.extend(refusal::signs(value).into_iter().map(|sign| (sign, is_error)));
+                // A message is shown once.
+                let how = if envelope.message.as_deref() == Some(how.trim()) { "" } else { &how };
+                envelope.refusal.get_or_insert_with(|| format!("{name}{how}"));
+            }
+        }
+        envelope
     }
 
     /// `what`, followed by the code and the message when there are any.
     pub fn behind(&self, what: &str) -> String {
-        let code = self.code.as_ref().map(|code| format!(", code {code}")).unwrap_or_default();
-        let message = self.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
-        format!("{what}{code}{message}")
+        let code = self.code.as_ref().map(|code| format!(", {} {code}", self.code_name)).unwrap_or_default();
+        format!("{what}{code}{}", self.said())
     }
 
-    /// Whether the code, if any, is one of `accepted`.
-    pub fn succeeds(&self, accepted: &[i64]) -> bool {
-        match &self.code {
-            None => true,
-            Some(Code::Number(number)) => accepted.contains(number),
-            Some(Code::Word(_)) => false,
+    /// `what`, followed by how the reply says no and its message.
+    pub fn refused(&self, what: &str) -> String {
+        match &self.refusal {
+            Some(how) => format!("{what}, {how}{}", self.said()),
+            None => self.behind(what),
         }
     }
 
-    /// Whether the code says that the token is not accepted, whatever the HTTP status: 401, and the token codes
-    /// 102000 to 102008 of the IAM.
+    /// `what`, followed by the message when there is one.
+    pub fn beside(&self, what: &str) -> String {
+        format!("{what}{}", self.said())
+    }
+
+    fn said(&self) -> String {
+        self.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default()
+    }
+
+    /// Whether it says that the token is not accepted, whatever the HTTP status.
     pub fn rejects_token(&self) -> bool {
-        matches!(self.code, Some(Code::Number(401 | 102_000..=102_008)))
+        let known = |word: &str| TOKEN_WORDS.contains(&plain(word).as_str());
+        self.signs.iter().any(|(sign, is_error)| match sign {
+            Code::Number(498 | 102_000..=102_008) => true,
+            Code::Number(number) => {
+                TOKEN_CODES.contains(number) || (*is_error && TOKEN_ERROR_CODES.contains(number))
+            }
+            Code::Word(word) => known(word),
+        }) || self.message.as_deref().is_some_and(known)
+    }
+
+    /// Whether it says with 401, or a word for it, that nobody is logged in.
+    pub fn is_unauthorized(&self) -> bool {
+        self.signs.iter().any(|(sign, _)| match sign {
+            Code::Number(number) => *number == 401,
+            Code::Word(word) => UNAUTHORIZED.contains(&plain(word).as_str()),
+        })
+    }
+
+    /// Whether it says that it cannot answer now: the codes of HTTP and of OAuth 2 for that. 500 is not among them: there
+    /// are stacks that answer so to a wrong password.
+    pub fn is_unavailable(&self) -> bool {
+        self.signs.iter().any(|(sign, is_error)| match sign {
+            Code::Number(408 | 425 | 429 | 502..=504) => true,
+            Code::Number(number) => *is_error && *number == -1,
+            Code::Word(word) => matches!(
+                plain(word).as_str(),
+                "temporarilyunavailable"
+                    | "servererror"
+                    | "slowdown"
+                    | "toomanyrequests"
+                    | "serviceunavailable"
+            ),
+        })
     }
 
     /// Whether the reply says that the same work is already under way.
@@ -83,56 +195,207 @@ impl Envelope {
     }
 }
 
+/// What is inside `{"Response": {"Error": …}}`, the one form that wraps its error.
+fn wrapped(object: &Map<String, Value>) -> Option<&Value> {
+    let inner = object.get("Response")?;
+    inner.get("Error").is_some().then_some(inner)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
 
+    fn accepted() -> Vec<Code> {
+        ["0", "200", "OK", "SUCCESS"].iter().map(|code| code.parse().unwrap()).collect()
+    }
+
     #[test]
-    fn reads_every_kind_of_envelope() {
-        for (reply, code, message, succeeds) in [
-            (json!({"code": 0, "message": "success"}), Some("0"), Some("success"), true),
-            (json!({"code": 200, "msg": "ok"}), Some("200"), Some("ok"), true),
-            (json!({"code": "0"}), Some("0"), None, true),
-            (
-                json!({"code": 100_101, "message": "Database error"}),
-                Some("100101"),
-                Some("Database error"),
-                false,
-            ),
-            (json!({"code": "E_DOWN"}), Some("E_DOWN"), None, false),
-            (json!({"code": true}), Some("true"), None, false),
-            (json!({"code": 0.5}), Some("0.5"), None, false),
-            (json!({"code": null, "data": {}}), None, None, true),
-            (
-                json!({"error": "tenant_id claim is required"}),
-                None,
-                Some("tenant_id claim is required"),
-                true,
-            ),
-            (json!({"error": "invalid_client", "error_description": "no"}), None, Some("no"), true),
-            (json!({"error": {"message": "deep"}}), None, Some("deep"), true),
-            (json!([1, 2]), None, None, true),
-            (json!("text"), None, None, true),
+    fn what_says_yes_is_no_refusal() {
+        for reply in [
+            json!({"code": 0, "message": "success"}),
+            json!({"code": 200, "msg": "ok", "data": {"errors": ["row 3"], "status": "failed", "failed": 1}}),
+            json!({"code": "0"}),
+            json!({"code": "00000"}),
+            json!({"code": "ok"}),
+            json!({"code": "Success", "success": true}),
+            json!({"code": null, "data": {}}),
+            json!({"code": ""}),
+            json!({"statusCode": 201}),
+            json!({"error": null, "data": 1}),
+            json!({"error": "", "errors": [], "err": false}),
+            json!({"error": {}, "errors": {}}),
+            json!({"error": {"code": "ok", "message": "", "log_id": "1"}}),
+            json!({"errcode": 0, "errmsg": "ok"}),
+            json!({"errno": "0", "error_code": null}),
+            json!({"error_code": "NONE"}),
+            json!({"success": "true", "ok": 1}),
+            json!({"success": null}),
+            json!({"status": "success"}),
+            json!({"status": 0}),
+            json!({"status": 200}),
+            json!({"status": "running", "failed": 0, "errors": []}),
+            json!({"run_id": "r", "status": "succeeded", "scanned": 9, "written": 3, "failed": 0, "errors": []}),
+            json!({"jsonrpc": "2.0", "result": 3, "id": 1}),
+            json!({"jsonrpc": "2.0", "result": "failed rows: none", "error": null, "id": 1}),
+            json!({"data": {"a": 1}, "errors": null}),
+            json!({"Response": {"RequestId": "1"}}),
+            json!({"response": "error"}),
+            json!([{"jsonrpc": "2.0", "result": 1}, {"jsonrpc": "2.0", "result": 2}]),
+            json!([{"error": "of a row"}]),
+            json!([1, 2]),
+            json!("error"),
+            json!({}),
         ] {
-            let envelope = Envelope::of(&reply);
-            assert_eq!(envelope.code.as_ref().map(ToString::to_string).as_deref(), code, "{reply}");
-            assert_eq!(envelope.message.as_deref(), message, "{reply}");
-            assert_eq!(envelope.succeeds(&[0, 200]), succeeds, "{reply}");
+            assert_eq!(Envelope::of(&reply, &accepted()).refusal, None, "{reply}");
         }
     }
 
     #[test]
-    fn token_codes_and_work_in_progress_are_recognised() {
-        for (code, rejects) in [(401, true), (102_000, true), (102_008, true), (102_009, false), (0, false)] {
-            assert_eq!(Envelope::of(&json!({"code": code})).rejects_token(), rejects, "{code}");
+    fn every_kind_of_no_is_known() {
+        for (reply, says) in [
+            (json!({"code": 100_101, "message": "Database error"}), "code 100101: Database error"),
+            (json!({"Code": 500, "Msg": "no"}), "Code 500: no"),
+            (json!({"CODE": "500"}), "CODE 500"),
+            (json!({"code": "E_DOWN"}), "code E_DOWN"),
+            (json!({"code": true}), "code true"),
+            (json!({"code": 0.5}), "code 0.5"),
+            (json!({"code": "InvalidKey", "Message": "no such key"}), "code InvalidKey: no such key"),
+            (json!({"return_code": "FAIL", "return_msg": "sign"}), "return_code FAIL: sign"),
+            (json!({"statusCode": 500}), "statusCode 500"),
+            (json!({"errcode": 40013, "errmsg": "invalid appid"}), "errcode 40013: invalid appid"),
+            (json!({"errno": -6, "msg": "no"}), "errno -6: no"),
+            (json!({"err_code": "E1"}), "err_code E1"),
+            (json!({"error_code": 17, "error_msg": "daily limit"}), "error_code 17: daily limit"),
+            (json!({"errorCode": "INVALID_FIELD"}), "errorCode INVALID_FIELD"),
+            (json!({"error": "tenant_id claim is required"}), "error: tenant_id claim is required"),
+            (json!({"error": "invalid_client", "error_description": "no"}), "error invalid_client: no"),
+            (json!({"error": {"message": "deep"}}), "error: deep"),
+            (json!({"error": true, "message": "no"}), "error: no"),
+            (json!({"Error": {"Code": "A", "Message": "b"}}), "Error A: b"),
+            (
+                json!({"exception": "java.lang.NullPointerException"}),
+                "exception java.lang.NullPointerException",
+            ),
+            (
+                json!({"jsonrpc": "2.0", "error": {"code": -32601, "message": "Method not found"}, "id": 1}),
+                "error -32601: Method not found",
+            ),
+            (
+                json!([{"jsonrpc": "2.0", "result": 1}, {"jsonrpc": "2.0", "error": {"code": 1, "message": "b"}}]),
+                "error 1: b",
+            ),
+            (json!({"data": null, "errors": [{"message": "Cannot query"}]}), "errors: Cannot query"),
+            (
+                json!({"errors": [{"message": "no", "extensions": {"code": "FORBIDDEN"}}], "data": {"a": 1}}),
+                "errors FORBIDDEN: no",
+            ),
+            (json!({"errors": {"name": ["is required"]}}), "errors"),
+            (json!({"errors": true}), "errors"),
+            (json!({"success": false, "message": "wrong password"}), "success is false: wrong password"),
+            (json!({"Success": "false"}), "Success is false"),
+            (json!({"success": 0}), "success is false"),
+            (json!({"ok": false, "error": "channel_not_found"}), "ok is false: channel_not_found"),
+            (json!({"status": "error", "msg": "wrong"}), "status is error: wrong"),
+            (json!({"Status": "FAIL"}), "Status is FAIL"),
+            (json!({"status": "failed", "run_id": "r"}), "status is failed"),
+            (json!({"status": 500, "path": "/x"}), "status is 500"),
+            (json!({"status": false}), "status is false"),
+            (json!({"result": "fail"}), "result is fail"),
+            (json!({"code": 0, "success": false}), "success is false"),
+            (json!({"success": true, "code": 7}), "code 7"),
+            (
+                json!({"Response": {"Error": {"Code": "AuthFailure", "Message": "b"}, "RequestId": "1"}}),
+                "Error AuthFailure: b",
+            ),
+        ] {
+            let envelope = Envelope::of(&reply, &accepted());
+            assert!(envelope.refusal.is_some(), "{reply}");
+            assert_eq!(envelope.refused("HTTP 200"), format!("HTTP 200, {says}"), "{reply}");
         }
+    }
+
+    #[test]
+    fn the_codes_that_mean_success_are_those_that_are_named() {
+        let own = [Code::Number(20_000), Code::Word("Fine".to_owned())];
+        for (reply, fine) in [
+            (json!({"code": 20_000}), true),
+            (json!({"code": "20000"}), true),
+            (json!({"code": "FINE"}), true),
+            (json!({"errcode": 20_000}), true),
+            (json!({"errcode": 0}), true),
+            (json!({"code": 0}), false),
+            (json!({"code": "OK"}), false),
+        ] {
+            assert_eq!(Envelope::of(&reply, &own).refusal.is_none(), fine, "{reply}");
+        }
+    }
+
+    #[test]
+    fn what_speaks_of_the_token_is_told_from_what_does_not() {
+        for (reply, rejects) in [
+            (json!({"code": 102_000}), true),
+            (json!({"code": 102_008}), true),
+            (json!({"code": 102_009}), false),
+            (json!({"errcode": 42_001, "errmsg": "access_token expired"}), true),
+            (json!({"errcode": 40_001}), true),
+            (json!({"errcode": 40_014}), true),
+            (json!({"errcode": 40_013}), false),
+            (json!({"code": 42_001}), false),
+            (json!({"code": 99_991_663, "msg": "token"}), true),
+            (json!({"error_code": 111}), true),
+            (json!({"error": "invalid_token"}), true),
+            (json!({"error": "token_expired"}), true),
+            (json!({"code": "TOKEN_EXPIRED"}), true),
+            (json!({"code": "token_not_valid", "detail": "Given token not valid for any token type"}), true),
+            (json!({"error": {"code": "InvalidAuthenticationToken"}}), true),
+            (json!({"error": {"code": 498, "message": "Invalid Token"}}), true),
+            (json!({"error": {"type": "OAuthException", "code": 190}}), true),
+            (json!({"ok": false, "error": "token_revoked"}), true),
+            (json!({"message": "The incoming token has expired"}), true),
+            (json!({"code": 1, "msg": "token已过期"}), true),
+            (json!({"error": "insufficient_scope"}), false),
+            (json!({"error": "invalid_request"}), false),
+            (json!({"message": "Invalid page token"}), false),
+            (json!({"message": "Permission denied"}), false),
+            (json!({"error": "Unexpected token < in JSON"}), false),
+        ] {
+            assert_eq!(Envelope::of(&reply, &accepted()).rejects_token(), rejects, "{reply}");
+        }
+        for (reply, is) in [
+            (json!({"code": 401}), true),
+            (json!({"code": "Unauthorized"}), true),
+            (json!({"error": {"code": 401, "status": "UNAUTHENTICATED"}}), true),
+            (json!({"errors": [{"extensions": {"code": "UNAUTHENTICATED"}}]}), true),
+            (json!({"code": 403}), false),
+            (json!({"code": 0, "message": "unauthorized"}), false),
+        ] {
+            assert_eq!(Envelope::of(&reply, &accepted()).is_unauthorized(), is, "{reply}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_answer_now_is_told_from_what_says_no() {
+        for (reply, is) in [
+            (json!({"code": 503}), true),
+            (json!({"errcode": -1, "errmsg": "system error"}), true),
+            (json!({"error": "temporarily_unavailable"}), true),
+            (json!({"code": 500, "msg": "wrong password"}), false),
+            (json!({"code": -1}), false),
+            (json!({"error": "invalid_client"}), false),
+        ] {
+            assert_eq!(Envelope::of(&reply, &accepted()).is_unavailable(), is, "{reply}");
+        }
+    }
+
+    #[test]
+    fn work_in_progress_is_recognised() {
         for (reply, running) in [
             (json!({"code": "in_progress"}), true),
             (json!({"message": "a sync is already in progress"}), true),
             (json!({"message": "version conflict"}), false),
         ] {
-            assert_eq!(Envelope::of(&reply).is_in_progress(), running, "{reply}");
+            assert_eq!(Envelope::of(&reply, &accepted()).is_in_progress(), running, "{reply}");
         }
     }
 }

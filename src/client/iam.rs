@@ -8,11 +8,14 @@ use serde_json::{Value, json};
 use url::Url;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
+use super::bearer::bearer;
 use super::envelope::Envelope;
-use super::reply::{BodyEnd, Reply};
-use super::token::{Token, moment, number};
+use super::judge::{Flaw, flaw};
+use super::reply::Reply;
+use super::token::{Stated, Token, moment, number};
 use super::transport::Outgoing;
 use crate::config::call::{ClientAuth, LoginDialect};
+use crate::domain::code::Code;
 use crate::secret::Secret;
 
 /// Where and as whom to log in.
@@ -61,9 +64,23 @@ pub fn login_path(dialect: LoginDialect) -> &'static str {
 }
 
 impl Login {
-    /// What makes two logins the same attempt.
-    pub fn identity(&self) -> [&str; 4] {
-        [self.url.as_str(), self.dialect.as_str(), &self.account, self.secret.expose()]
+    /// What makes two logins the same attempt: everything that is sent, but the device. A part that is none differs
+    /// from one that is empty.
+    pub(super) fn credential(&self) -> Secret {
+        let tenant = self.tenant_id.map(|id| id.to_string());
+        let parts = [
+            Some(self.url.as_str()),
+            Some(self.dialect.as_str()),
+            Some(&self.account),
+            Some(self.secret.expose()),
+            Some(self.client_auth.as_str()),
+            self.scope.as_deref(),
+            self.audience.as_deref(),
+            tenant.as_deref(),
+        ];
+        let shown =
+            parts.map(|part| part.map_or_else(|| "-".to_owned(), |text| format!("{}:{text}", text.len())));
+        Secret::new(shown.join(" "))
     }
 
     /// The request. Every value goes through a JSON serializer or a form encoder, so that no character of a
@@ -127,73 +144,98 @@ impl Login {
     }
 }
 
-/// Reads the IAM's reply. No part of it but its code and message is ever repeated: it may hold the token.
-pub fn read(reply: &Reply, now: Timestamp) -> LoginReply {
+/// Reads the IAM's reply; `accepted` are the envelope codes that mean success. No part of it but its code and message is
+/// ever repeated: it may hold the token.
+pub fn read(reply: &Reply, accepted: &[Code], now: Timestamp) -> LoginReply {
     let json = reply.json();
-    let envelope = json.as_ref().ok().and_then(Option::as_ref).map(Envelope::of).unwrap_or_default();
-    let said = || envelope.behind(&format!("HTTP {}", reply.status));
+    let envelope = match &json {
+        Ok(Some(json)) => Envelope::of(json, accepted),
+        _ => Envelope::default(),
+    };
+    let status = format!("HTTP {}", reply.status);
     match reply.status {
         200..=299 => {}
-        400 | 401 | 403 | 423 => return LoginReply::Rejected(said()),
-        408 | 425 | 429 | 500.. => return LoginReply::Unavailable(said()),
-        _ => return LoginReply::Protocol(format!("{} (hint: check iam.base_url and iam.dialect)", said())),
+        400 | 401 | 403 | 423 => return LoginReply::Rejected(envelope.behind(&status)),
+        408 | 425 | 429 | 500.. => return LoginReply::Unavailable(envelope.behind(&status)),
+        _ => {
+            let said = envelope.behind(&status);
+            return LoginReply::Protocol(format!("{said} (hint: check iam.base_url and iam.dialect)"));
+        }
     }
-    if let BodyEnd::Cut(how) = &reply.end {
-        return LoginReply::Unavailable(format!("HTTP {}, but the reply was cut: {how}", reply.status));
+    match flaw(reply, json.as_ref().err()) {
+        Some(Flaw::Cut(how)) => return LoginReply::Unavailable(format!("{status}, but {how}")),
+        Some(Flaw::Unusable(what)) => return LoginReply::Protocol(format!("{status}, but {what}")),
+        None => {}
     }
-    if !envelope.succeeds(&[0, 200]) {
-        return LoginReply::Rejected(said());
-    }
-    match json {
-        Ok(Some(json)) => match grant(&json, now) {
-            Ok(token) => LoginReply::Granted(token),
-            Err(reason) => LoginReply::Protocol(format!("HTTP {}, but {reason}", reply.status)),
-        },
-        _ => LoginReply::Protocol(format!("HTTP {}, but the reply is no JSON object", reply.status)),
+    let grant = match &json {
+        Ok(Some(json)) => grant(json, reply.server_now(), now),
+        _ => Err("the reply is no JSON object".to_owned()),
+    };
+    match (grant, &envelope.refusal) {
+        (Ok(token), None) => LoginReply::Granted(token),
+        (Err(_), Some(_)) if envelope.is_unavailable() => LoginReply::Unavailable(envelope.refused(&status)),
+        // Who was granted a token gave the right password: that must not be held against the account.
+        (Ok(_), Some(_)) => LoginReply::Protocol(format!(
+            "{}, although there is a token in it (hint: --success-code or call.success_codes, if that means success)",
+            envelope.refused(&status)
+        )),
+        (Err(_), Some(_)) => LoginReply::Rejected(envelope.refused(&status)),
+        (Err(reason), None) => LoginReply::Protocol(format!("{status}, but {reason}")),
     }
 }
 
-fn grant(json: &Value, now: Timestamp) -> Result<Token, String> {
+fn grant(json: &Value, server_now: Option<Timestamp>, now: Timestamp) -> Result<Token, String> {
     let places = [Some(json), json.get("data")];
     let field = |name: &str| {
         places.iter().flatten().find_map(|place| place.get(name).filter(|value| !value.is_null()))
     };
-    let token = field("token")
-        .and_then(Value::as_str)
-        .or_else(|| field("access_token").and_then(Value::as_str))
-        .or_else(|| json.get("data").and_then(Value::as_str))
-        .map(str::trim)
-        .filter(|token| !token.is_empty())
-        .ok_or("there is no token in it")?;
-    if token.bytes().any(|byte| !byte.is_ascii_graphic()) {
-        return Err("its token holds characters that no token has".to_owned());
-    }
+    let secret = token(json)?;
     if let Some(kind) =
         field("token_type").and_then(Value::as_str).filter(|kind| !kind.eq_ignore_ascii_case("bearer"))
     {
         return Err(format!("its token_type is {:?}, not Bearer", kind.chars().take(20).collect::<String>()));
     }
-    let lifetime = field("expires_in")
-        .and_then(number)
-        .and_then(|seconds| now.checked_add(SignedDuration::from_secs(seconds.max(0))).ok());
-    let moment = ["expires_at", "expire"].into_iter().filter_map(|name| field(name).and_then(moment)).min();
-    let stated = [lifetime, moment].into_iter().flatten().min();
-    Ok(Token::new(Secret::new(token), now, stated))
+    let stated = Stated {
+        life: field("expires_in").and_then(number).map(SignedDuration::from_secs),
+        end: ["expires_at", "expire"].into_iter().filter_map(|name| field(name).and_then(moment)).min(),
+        server_now,
+    };
+    Ok(Token::issued(secret, now, stated))
+}
+
+/// The first of the places where a token can be that holds one.
+fn token(json: &Value) -> Result<Secret, String> {
+    let data = json.get("data");
+    let named = ["token", "access_token"].into_iter();
+    let named = named.flat_map(|name| [json.get(name), data.and_then(|data| data.get(name))]);
+    let mut why = "there is no token in it".to_owned();
+    for text in named.chain([data]).flatten().filter_map(Value::as_str) {
+        match bearer(text) {
+            Ok(Some(secret)) => return Ok(secret),
+            Ok(None) => {}
+            Err(reason) => why = format!("of its token, {reason}"),
+        }
+    }
+    Err(why)
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn now() -> Timestamp {
         "2026-11-20T23:00:00Z".parse().unwrap()
     }
 
+    fn accepted() -> [Code; 3] {
+        [Code::Number(0), Code::Number(200), Code::Word("OK".to_owned())]
+    }
+
     fn reply(json: &Value) -> Reply {
         Reply::of(200, "application/json", &json.to_string())
     }
 
-    fn login(dialect: LoginDialect) -> Login {
+    pub(in crate::client) fn login(dialect: LoginDialect) -> Login {
         Login {
             url: "https://iam.example/login".parse().unwrap(),
             dialect,
@@ -251,8 +293,16 @@ mod tests {
             json!({"code": 200, "data": {"token": "T"}, "msg": ""}),
             json!({"code": 200, "data": "T"}),
             json!({"token": null, "data": {"token": " T\n"}}),
+            json!({"token": "Bearer T"}),
+            json!({"token": "\u{feff}T"}),
+            json!({"token": "", "access_token": "T"}),
+            json!({"token": " ", "data": {"access_token": "T"}}),
+            json!({"token": "no token", "access_token": "T"}),
+            json!({"code": "OK", "success": true, "data": "bearer T"}),
         ] {
-            let LoginReply::Granted(token) = read(&reply(&json), now()) else { panic!("{json}") };
+            let LoginReply::Granted(token) = read(&reply(&json), &accepted(), now()) else {
+                panic!("{json}")
+            };
             assert_eq!((token.secret.expose(), token.expires_at), ("T", None), "{json}");
         }
     }
@@ -265,7 +315,6 @@ mod tests {
             ("expires_in", json!(900), quarter),
             ("expires_in", json!("900"), quarter),
             ("expires_in", json!(900.7), quarter),
-            ("expires_in", json!(-5), now()),
             ("expires_at", json!(quarter.as_second()), quarter),
             ("expires_at", json!(quarter.as_millisecond()), quarter),
             ("expires_at", json!("2026-11-20T23:15:00Z"), quarter),
@@ -274,21 +323,26 @@ mod tests {
         ] {
             let inside = json!({"code": 0, "data": {"access_token": "T", field: value}});
             for json in [json!({"access_token": "T", field: value}), inside] {
-                let LoginReply::Granted(token) = read(&reply(&json), now()) else { panic!("{json}") };
+                let LoginReply::Granted(token) = read(&reply(&json), &accepted(), now()) else {
+                    panic!("{json}")
+                };
                 assert_eq!(token.expires_at, Some(expected), "{json}");
             }
         }
         for json in [json!({"token": "T", "expires_at": null}), json!({"token": "T", "expires_in": "soon"})] {
-            let LoginReply::Granted(token) = read(&reply(&json), now()) else { panic!("{json}") };
+            let LoginReply::Granted(token) = read(&reply(&json), &accepted(), now()) else {
+                panic!("{json}")
+            };
             assert_eq!(token.expires_at, None, "{json}");
         }
     }
 
     #[test]
     fn what_is_no_grant_is_told_apart() {
-        let rejected = |reply: &Reply| matches!(read(reply, now()), LoginReply::Rejected(_));
-        let unavailable = |reply: &Reply| matches!(read(reply, now()), LoginReply::Unavailable(_));
-        let protocol = |reply: &Reply| matches!(read(reply, now()), LoginReply::Protocol(_));
+        let rejected = |reply: &Reply| matches!(read(reply, &accepted(), now()), LoginReply::Rejected(_));
+        let unavailable =
+            |reply: &Reply| matches!(read(reply, &accepted(), now()), LoginReply::Unavailable(_));
+        let protocol = |reply: &Reply| matches!(read(reply, &accepted(), now()), LoginReply::Protocol(_));
         for status in [400, 401, 403, 423] {
             assert!(rejected(&Reply::of(status, "application/json", r#"{"code":102001}"#)), "{status}");
         }
@@ -311,9 +365,38 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_inside_a_200_is_a_rejection_with_its_reason() {
+        for (json, says) in [
+            (json!({"code": 102_001, "message": "wrong"}), "code 102001: wrong"),
+            (json!({"code": 500, "msg": "wrong"}), "code 500: wrong"),
+            (json!({"error": "invalid_client", "error_description": "wrong"}), "error invalid_client: wrong"),
+            (json!({"success": false, "message": "wrong"}), "success is false: wrong"),
+            (json!({"status": "error", "msg": "wrong"}), "status is error: wrong"),
+            (json!({"errcode": 40013, "errmsg": "wrong"}), "errcode 40013: wrong"),
+            (json!({"success": false, "token": "", "data": "wrong password"}), "success is false"),
+        ] {
+            let expected = LoginReply::Rejected(format!("HTTP 200, {says}"));
+            assert_eq!(read(&reply(&json), &accepted(), now()), expected, "{json}");
+        }
+        let busy = json!({"errcode": -1, "errmsg": "system busy"});
+        let expected = LoginReply::Unavailable("HTTP 200, errcode -1: system busy".to_owned());
+        assert_eq!(read(&reply(&busy), &accepted(), now()), expected);
+    }
+
+    #[test]
+    fn a_token_beside_a_code_that_is_not_known_is_not_held_against_the_account() {
+        let json = json!({"code": 20_000, "data": {"token": "s3cret-token"}});
+        let LoginReply::Protocol(says) = read(&reply(&json), &accepted(), now()) else { panic!("no grant") };
+        assert!(says.contains("code 20000") && says.contains("--success-code"), "{says}");
+        assert!(!says.contains("s3cret"), "{says}");
+        let granted = read(&reply(&json), &[Code::Number(20_000)], now());
+        assert!(matches!(granted, LoginReply::Granted(_)), "{granted:?}");
+    }
+
+    #[test]
     fn nothing_of_a_reply_but_code_and_message_is_repeated() {
         let odd = json!({"code": 0, "result": {"jwt": "s3cret-token"}});
-        let shown = format!("{:?}", read(&reply(&odd), now()));
+        let shown = format!("{:?}", read(&reply(&odd), &accepted(), now()));
         assert!(!shown.contains("s3cret-token"), "{shown}");
     }
 }

@@ -1,17 +1,22 @@
 //! The keeper of the token: hands out a fresh one with as few logins as there can be, among any number of processes.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
+use super::clock_difference::ClockWatch;
 use super::iam::{self, Login, LoginReply};
+use super::in_file::InFile;
 use super::login_memory::{LoginMemory, Unavailable};
+use super::reply::Reply;
 use super::retry;
 use super::token::{Token, TokenPolicy};
-use super::token_file::{InsecureToken, Stored, TokenFile};
-use super::transport::Transport;
+use super::token_file::{InsecureToken, TokenFile};
+use super::transport::{Nature, Transport};
 use crate::clock::SharedClock;
 use crate::config::call::CallConfig;
 use crate::domain::duration;
@@ -68,6 +73,8 @@ pub struct TokenKeeper {
     pub(super) transport: Arc<Transport>,
     pub(super) redactor: Arc<Redactor>,
     pub(super) clock: SharedClock,
+    /// Tells once that our clock differs.
+    pub(super) clock_watch: ClockWatch,
 }
 
 impl TokenKeeper {
@@ -86,16 +93,27 @@ impl TokenKeeper {
 
     /// A token that is good for a call now: the one in the file, or a new one.
     pub async fn current(&self, deadline: Instant) -> Result<(Token, TokenSource), NoToken> {
-        match self.stored()? {
-            Some(token) if self.is_fresh(&token) => Ok((token, TokenSource::File)),
-            Some(token) if token.is_expired(&self.policy, self.clock.now()) => {
+        let found = match self.in_file()? {
+            InFile::Bare(_) => self.adopted(deadline).await?,
+            found => found,
+        };
+        match found {
+            InFile::Ours(token) if self.is_fresh(&token) => Ok((token, TokenSource::File)),
+            InFile::Ours(token) if token.is_expired(&self.policy, self.clock.now()) => {
                 info!(event = "token_expired", "Token expired, refreshing token...");
                 self.renew(None, deadline).await
             }
-            Some(token) => self.renew_early(token, deadline).await,
-            None => {
+            InFile::Ours(token) => self.renew_early(token, deadline).await,
+            InFile::Missing | InFile::Bare(_) => {
                 info!(event = "token_missing", "Token file not found or empty, refreshing token...");
                 self.renew(None, deadline).await
+            }
+            InFile::Foreign(difference) => {
+                info!(
+                    event = "token_of_another",
+                    "The token is for another use, refreshing token: {difference}"
+                );
+                self.renew(None, deadline).await.map_err(|error| error.instead_of(&difference))
             }
         }
     }
@@ -145,7 +163,7 @@ impl TokenKeeper {
 
     /// The lock of the login, or `None` when it cannot exist (a read-only file system): then the login goes on
     /// without it. A waiter whose predecessor found the IAM unavailable shares that result.
-    async fn lock(&self, deadline: Instant) -> Result<Option<FileLock>, NoToken> {
+    pub(super) async fn lock(&self, deadline: Instant) -> Result<Option<FileLock>, NoToken> {
         let since = self.clock.now();
         let lock_deadline = deadline.min(Instant::now() + self.config.token.lock_wait);
         if let Err(error) = self.file.create_directory() {
@@ -153,7 +171,8 @@ impl TokenKeeper {
             return Ok(None);
         }
         match FileLock::take_before(&self.file.lock_path(), lock_deadline).await {
-            Ok(Some(lock)) => match LoginMemory::read(&self.file.memory_path()).unavailable {
+            Ok(Some(lock)) => match LoginMemory::read(&self.file.memory_path(), self.clock.now()).unavailable
+            {
                 Some(seen) if seen.at > since && self.usable(None)?.is_none() => {
                     Err(NoToken::Unavailable(seen.reason))
                 }
@@ -174,58 +193,44 @@ impl TokenKeeper {
 
     /// The token in the file, if it is good for a call and not the one that was just rejected.
     fn usable(&self, rejected: Option<&Token>) -> Result<Option<Token>, NoToken> {
-        Ok(self
-            .stored()?
-            .filter(|token| self.is_fresh(token) && rejected.is_none_or(|old| old.secret != token.secret)))
-    }
-
-    fn stored(&self) -> Result<Option<Token>, NoToken> {
-        match self.file.read().map_err(NoToken::Insecure)? {
-            Stored::Token(token) => {
-                self.redactor.add(&token.secret);
-                debug!(path = %self.file.path.display(), ends_at = %token.ends_at(&self.policy), "Token file read");
-                Ok(Some(token))
-            }
-            Stored::Missing => Ok(None),
-            Stored::Broken(reason) => {
-                warn!(event = "token_broken", path = %self.file.path.display(), "Token file is not usable: {reason}");
-                Ok(None)
-            }
-        }
+        let InFile::Ours(token) = self.in_file()? else { return Ok(None) };
+        let differs = rejected.is_none_or(|old| old.secret != token.secret);
+        Ok(Some(token).filter(|token| differs && self.is_fresh(token)))
     }
 
     /// Logs in, unless this very credential was rejected before; keeps the token, or the memory of the failure.
-    async fn login(&self, deadline: Instant) -> Result<Token, NoToken> {
+    pub(super) async fn login(&self, deadline: Instant) -> Result<Token, NoToken> {
         let login = self.login_settings()?;
         self.redactor.add(&login.secret);
-        let mut memory = LoginMemory::read(&self.file.memory_path());
-        if let Some(last) = memory.forbids(&login.identity(), self.clock.now()).filter(|_| !self.force_login)
-        {
-            return Err(NoToken::Rejected(format!(
-                "{}; not tried again before {} or until the credential changes (hint: --force-login)",
-                last.reason,
-                last.until.strftime("%Y-%m-%dT%H:%M:%SZ")
-            )));
+        let (path, now) = (self.file.memory_path(), self.clock.now());
+        let mut memory = LoginMemory::read(&path, now);
+        if let Some(held) = memory.forbids(&login, now).filter(|_| !self.force_login) {
+            let held = held.not_tried_again();
+            self.remember(&memory);
+            return Err(NoToken::Rejected(held));
         }
         let result = self.ask(&login, deadline).await;
         match &result {
             Ok(token) => {
                 self.redactor.add(&token.secret);
                 self.keep(token, &login);
-                memory = LoginMemory::default();
+                memory.accept(&login);
             }
-            Err(NoToken::Rejected(reason)) => {
-                let salt = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-                memory.reject(&login.identity(), reason.clone(), self.clock.now(), salt);
-            }
+            Err(NoToken::Rejected(reason)) => memory.reject(&login, reason.clone(), self.clock.now()),
             Err(error) => {
                 memory.unavailable = Some(Unavailable { at: self.clock.now(), reason: error.to_string() });
             }
         }
-        if let Err(error) = memory.write(&self.file.memory_path()) {
-            warn!(event = "login_memory_lost", error = %error, "The result of the login cannot be remembered");
-        }
+        self.remember(&memory);
         result
+    }
+
+    fn remember(&self, memory: &LoginMemory) {
+        if let Err(error) = memory.write(&self.file.memory_path()) {
+            let risk =
+                "a credential that the IAM refuses is tried again by every call, until the account is locked";
+            warn!(event = "login_memory_lost", error = %error, "The result of the login cannot be remembered: {risk}");
+        }
     }
 
     /// Asks the IAM, and again while it cannot answer and the policy allows.
@@ -234,12 +239,13 @@ impl TokenKeeper {
         let mut attempt = 1;
         loop {
             let login_deadline = deadline.min(Instant::now() + self.config.iam.timeout);
+            let sent_at = self.clock.now();
             let (class, retry_after, reason) = match self
                 .transport
                 .send(login.request(), login_deadline)
                 .await
             {
-                Ok(reply) => match iam::read(&reply, self.clock.now()) {
+                Ok(reply) => match self.read(&reply, sent_at) {
                     LoginReply::Granted(token) => {
                         info!(event = "token_refreshed", expires_at = %token.ends_at(&self.policy), "Token refreshed successfully");
                         return Ok(token);
@@ -256,7 +262,14 @@ impl TokenKeeper {
                         format!("IAM answered {reason}"),
                     ),
                 },
-                Err(failure) => (FailureClass::Unanswered, None, format!("IAM not reached, {failure}")),
+                Err(failure) => {
+                    let reason = self.redactor.clean(&format!("IAM not reached, {failure}")).into_owned();
+                    match failure.nature() {
+                        Nature::Setting => return Err(NoToken::Misconfigured(reason)),
+                        Nature::Protocol => return Err(NoToken::Protocol(reason)),
+                        Nature::NeverSent | Nature::Unanswered => (FailureClass::Unanswered, None, reason),
+                    }
+                }
             };
             let reason = self.redactor.clean(&reason).into_owned();
             let remaining = deadline.saturating_duration_since(Instant::now());
@@ -272,9 +285,19 @@ impl TokenKeeper {
         }
     }
 
+    fn read(&self, reply: &Reply, sent_at: Timestamp) -> LoginReply {
+        let now = self.clock.now();
+        self.clock_watch.compare("IAM", reply, sent_at, now);
+        iam::read(reply, &self.config.call.success_codes, now)
+    }
+
     /// Writes the token for the other processes; one that cannot be written is still good for this call.
     fn keep(&self, token: &Token, login: &Login) {
-        if let Err(error) = self.file.write(token, login.url.as_str()) {
+        let written = self
+            .identity()
+            .map_err(io::Error::other)
+            .and_then(|identity| self.file.write(token, &identity, login));
+        if let Err(error) = written {
             warn!(event = "token_not_kept", error = %error, "The token cannot be written; it is used by this call alone");
         }
     }

@@ -1,26 +1,35 @@
-//! What the last login came to, beside the token: so that a wrong password is tried once and not once an hour until
-//! the account is locked, and so that a queue of waiting processes does not ask a dead IAM one after the other.
+//! What the last logins came to, beside the token: so that a credential that the IAM refuses is tried twice a day and
+//! not once an hour until the account is locked, and so that a queue of waiting processes does not ask a dead IAM one
+//! after the other.
 
 use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
-use ring::digest;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::hex::hex;
+use super::credential_digest::CredentialDigest;
+use super::iam::Login;
 use crate::files::{self, Durability, PRIVATE};
 
-/// How long a first rejection is remembered; it doubles with each further one.
-const FIRST: SignedDuration = SignedDuration::from_mins(15);
-/// The longest that a rejection is remembered.
-const LONGEST: SignedDuration = SignedDuration::from_hours(6);
+/// How long after a first rejection the credential may be tried once more: a rejection may be the IAM's mistake.
+const SECOND: SignedDuration = SignedDuration::from_mins(30);
+/// In a time of this length a credential is tried twice at most.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// How far a stored time may be ahead of the clock: clocks are set back by a little all the time.
+pub const TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
 
-/// The memory of one token file. An unreadable memory is an empty one: the worst it costs is one login too many.
+/// The memory of one token file. An unreadable memory is an empty one: the worst it costs are two logins too many.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoginMemory {
     /// The credential that was rejected last.
+    #[serde(default)]
     pub rejection: Option<Rejection>,
+    /// Other credentials that were rejected within the day: who changes the credential and changes it back has not
+    /// changed it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    earlier: Vec<Rejection>,
     /// The last time that the IAM could not be asked.
+    #[serde(default)]
     pub unavailable: Option<Unavailable>,
 }
 
@@ -29,16 +38,14 @@ pub struct LoginMemory {
 pub struct Rejection {
     /// In the IAM's words.
     pub reason: String,
-    /// When.
+    /// When, the last time.
     pub at: Timestamp,
-    /// Until when it is not asked again.
-    pub until: Timestamp,
-    /// How many times in a row.
-    pub streak: u32,
-    /// Which credential: a salted digest of address, account and secret.
-    pub fingerprint: String,
-    /// The salt.
-    pub salt: String,
+    /// When, the time before.
+    before: Option<Timestamp>,
+    /// Until when a second try waits; believed only as far as the rule allows.
+    until: Timestamp,
+    /// Which credential.
+    credential: CredentialDigest,
 }
 
 /// The IAM gave no answer that counts.
@@ -50,10 +57,42 @@ pub struct Unavailable {
     pub reason: String,
 }
 
+impl Rejection {
+    /// Until when the credential is not tried again.
+    pub fn held_until(&self) -> Timestamp {
+        let second = self.until.min(later(self.at, SECOND));
+        self.before.map_or(second, |before| second.max(later(before, DAY)))
+    }
+
+    /// What a call comes to that needs a login while it holds.
+    pub fn not_tried_again(&self) -> String {
+        format!(
+            "{}; not tried again before {} or until the credential changes (hint: --force-login)",
+            self.reason,
+            self.held_until().strftime("%Y-%m-%dT%H:%M:%SZ")
+        )
+    }
+
+    /// Takes times that are later than now for now: a clock that was ahead wrote them, and when it was that they came
+    /// about is not known. They still count as tries, so that no clock makes more of them than there may be; but a
+    /// single one does not make the second wait.
+    fn settle(&mut self, now: Timestamp) {
+        let ahead = |at: Timestamp| at > later(now, TOLERANCE);
+        if ahead(self.at) {
+            (self.at, self.until) = (now, now);
+        }
+        self.before = self.before.map(|before| if ahead(before) { now } else { before });
+    }
+}
+
 impl LoginMemory {
-    /// Reads it.
-    pub fn read(path: &Path) -> Self {
-        std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    /// Reads it, as far as it can be believed.
+    pub fn read(path: &Path, now: Timestamp) -> Self {
+        let read = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let mut memory: Self = read.unwrap_or_default();
+        memory.rejection.iter_mut().chain(&mut memory.earlier).for_each(|rejection| rejection.settle(now));
+        memory.unavailable = memory.unavailable.filter(|seen| seen.at <= now);
+        memory
     }
 
     /// Writes it; an empty memory removes the file.
@@ -65,60 +104,133 @@ impl LoginMemory {
         files::replace(path, &json, PRIVATE, Durability::Rename)
     }
 
-    /// The rejection that forbids a login with `identity` now.
-    pub fn forbids(&self, identity: &[&str], now: Timestamp) -> Option<&Rejection> {
-        self.rejection.as_ref().filter(|rejection| {
-            now < rejection.until && rejection.fingerprint == fingerprint(&rejection.salt, identity)
-        })
+    /// The rejection of this credential, whether it still holds or not.
+    pub fn rejection_of(&self, login: &Login) -> Option<&Rejection> {
+        self.rejection.iter().chain(&self.earlier).find(|rejection| rejection.credential.is_of(login))
     }
 
-    /// Remembers a rejection of `identity`.
-    pub fn reject(&mut self, identity: &[&str], reason: String, now: Timestamp, salt: String) {
-        let streak = self
-            .rejection
-            .as_ref()
-            .filter(|last| last.fingerprint == fingerprint(&last.salt, identity))
-            .map_or(1, |last| last.streak.saturating_add(1));
-        let pause = FIRST.saturating_mul(1 << streak.saturating_sub(1).min(16)).min(LONGEST);
-        let until = now.checked_add(pause).unwrap_or(now);
-        let fingerprint = fingerprint(&salt, identity);
-        self.rejection = Some(Rejection { reason, at: now, until, streak, fingerprint, salt });
+    /// The rejection that forbids a login now.
+    pub fn forbids(&self, login: &Login, now: Timestamp) -> Option<&Rejection> {
+        self.rejection_of(login).filter(|rejection| now < rejection.held_until())
+    }
+
+    /// Remembers a rejection.
+    pub fn reject(&mut self, login: &Login, reason: String, now: Timestamp) {
+        let last = self.take(login);
+        self.earlier.extend(self.rejection.take());
+        self.earlier.retain(|rejection| now < later(rejection.at, DAY));
+        let before = last.as_ref().map(|last| last.at);
+        let credential = last.map_or_else(|| CredentialDigest::of(login), |last| last.credential);
+        self.rejection = Some(Rejection { reason, at: now, before, until: later(now, SECOND), credential });
         self.unavailable = None;
+    }
+
+    /// The credential was accepted.
+    pub fn accept(&mut self, login: &Login) {
+        self.take(login);
+        self.unavailable = None;
+    }
+
+    fn take(&mut self, login: &Login) -> Option<Rejection> {
+        if let Some(last) = self.rejection.take_if(|last| last.credential.is_of(login)) {
+            return Some(last);
+        }
+        let index = self.earlier.iter().position(|rejection| rejection.credential.is_of(login))?;
+        Some(self.earlier.remove(index))
     }
 }
 
-fn fingerprint(salt: &str, identity: &[&str]) -> String {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for part in [salt].iter().chain(identity) {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part.as_bytes());
-    }
-    hex(context.finish().as_ref())
+fn later(at: Timestamp, by: SignedDuration) -> Timestamp {
+    at.checked_add(by).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::iam::tests::login;
+    use crate::config::call::LoginDialect;
+    use crate::secret::Secret;
 
     fn at(minutes: i64) -> Timestamp {
         Timestamp::from_second(minutes * 60).unwrap()
     }
 
+    fn with(password: &str) -> Login {
+        Login { secret: Secret::new(password), ..login(LoginDialect::PasswordV1) }
+    }
+
+    /// As another process finds it.
+    fn reread(memory: &LoginMemory, now: Timestamp) -> LoginMemory {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("login.json");
+        memory.write(&path).unwrap();
+        LoginMemory::read(&path, now)
+    }
+
     #[test]
-    fn a_rejection_lasts_longer_each_time_and_ends_when_the_credential_changes() {
-        let identity = ["https://iam", "user", "wrong"];
-        let mut memory = LoginMemory::default();
-        let mut now = 0;
-        for pause in [15, 30, 60, 120, 240, 360, 360] {
-            memory.reject(&identity, "no".to_owned(), at(now), "salt".to_owned());
-            assert!(memory.forbids(&identity, at(now + pause - 1)).is_some(), "after {now}");
-            assert!(memory.forbids(&identity, at(now + pause)).is_none(), "after {now}");
-            now += pause;
+    fn a_credential_is_tried_twice_a_day_and_not_twice_in_half_an_hour() {
+        let (wrong, mut memory) = (with("wrong"), LoginMemory::default());
+        // Minute of each try, and until when the next waits.
+        for (now, until) in [(0, 30), (30, 24 * 60), (1440, 1470), (1500, 2880), (9000, 9030)] {
+            assert!(memory.forbids(&wrong, at(now)).is_none(), "{now}");
+            memory.reject(&wrong, "no".to_owned(), at(now));
+            assert!(memory.forbids(&wrong, at(until - 1)).is_some(), "{now}");
+            assert!(memory.forbids(&wrong, at(until)).is_none(), "{now}");
+            memory = reread(&memory, at(now));
         }
-        assert!(memory.forbids(&["https://iam", "user", "right"], at(now - 1)).is_none());
-        assert!(memory.forbids(&["https://iam", "userw", "rong"], at(now - 1)).is_none());
-        memory.reject(&["https://iam", "user", "other"], "no".to_owned(), at(now), "salt".to_owned());
-        assert_eq!(memory.rejection.unwrap().streak, 1);
+    }
+
+    #[test]
+    fn a_change_ends_the_hold_and_changing_back_does_not() {
+        let mut memory = LoginMemory::default();
+        for now in [0, 30] {
+            memory.reject(&with("one"), "no".to_owned(), at(now));
+        }
+        assert!(memory.forbids(&with("two"), at(31)).is_none());
+        memory.reject(&with("two"), "no".to_owned(), at(31));
+        assert!(memory.forbids(&with("one"), at(100)).is_some());
+        assert!(
+            memory.forbids(&with("two"), at(60)).is_some() && memory.forbids(&with("two"), at(61)).is_none()
+        );
+        // One that is right says nothing about another.
+        memory.accept(&with("three"));
+        assert!(memory.forbids(&with("one"), at(100)).is_some());
+        memory.accept(&with("one"));
+        memory.accept(&with("two"));
+        assert_eq!(memory, LoginMemory::default());
+    }
+
+    #[test]
+    fn times_later_than_now_do_not_hold_and_still_count() {
+        let (wrong, now) = (with("wrong"), at(10_000));
+        for ahead in [8 * 60, 4 * 365 * 24 * 60] {
+            let mut memory = LoginMemory::default();
+            memory.reject(&wrong, "no".to_owned(), at(10_000 + ahead));
+            let mut memory = reread(&memory, now);
+            assert!(memory.forbids(&wrong, now).is_none(), "the second try at once");
+            memory.reject(&wrong, "no".to_owned(), now);
+            assert!(memory.forbids(&wrong, at(10_000 + 24 * 60 - 1)).is_some(), "and no third");
+            memory.unavailable = Some(Unavailable { at: at(10_000 + ahead), reason: "down".to_owned() });
+            assert_eq!(reread(&memory, now).unavailable, None);
+        }
+        let mut memory = LoginMemory::default();
+        for minutes in [20_000, 20_030] {
+            memory.reject(&wrong, "no".to_owned(), at(minutes));
+        }
+        let held = reread(&memory, now).forbids(&wrong, now).map(Rejection::held_until);
+        assert_eq!(held, Some(at(10_000 + 24 * 60)), "no hold is longer than a day");
+        // A clock that was set back by seconds is no other clock.
+        memory.reject(&wrong, "no".to_owned(), at(10_000));
+        assert!(reread(&memory, at(10_000) - SignedDuration::from_secs(30)).forbids(&wrong, now).is_some());
+    }
+
+    #[test]
+    fn a_hold_that_somebody_wrote_is_believed_as_far_as_the_rule_goes() {
+        let (wrong, mut memory) = (with("wrong"), LoginMemory::default());
+        memory.reject(&wrong, "no".to_owned(), at(0));
+        memory.rejection.as_mut().unwrap().until = at(1_000_000);
+        let memory = reread(&memory, at(1));
+        assert_eq!(memory.forbids(&wrong, at(1)).map(Rejection::held_until), Some(at(30)));
     }
 
     #[test]
@@ -126,13 +238,55 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("login.json");
         let mut memory = LoginMemory::default();
-        memory.reject(&["https://iam", "user", "hunter2"], "no".to_owned(), at(0), "salt".to_owned());
+        memory.reject(&with("hunter2"), "no".to_owned(), at(0));
         memory.write(&path).unwrap();
         assert!(!std::fs::read_to_string(&path).unwrap().contains("hunter2"));
-        assert_eq!(LoginMemory::read(&path), memory);
-        std::fs::write(&path, "{torn").unwrap();
-        assert_eq!(LoginMemory::read(&path), LoginMemory::default());
+        assert_eq!(LoginMemory::read(&path, at(0)), memory);
+        for garbage in ["{torn", r#"{"rejection":{"reason":"no","at":"1970-01-01T00:00:00Z"}}"#, "[]"] {
+            std::fs::write(&path, garbage).unwrap();
+            assert_eq!(LoginMemory::read(&path, at(0)), LoginMemory::default());
+        }
         LoginMemory::default().write(&path).unwrap();
         assert!(!path.exists());
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(60))]
+
+        /// The clock is set back as often as it likes; credentials change and change back; memory is read anew each time.
+        #[test]
+        fn never_more_than_two_tries_of_one_credential_in_any_day(
+            steps in proptest::collection::vec((0_i64..900, 0_i64..6, 0_usize..3, proptest::bool::weighted(0.2)), 1..24),
+        ) {
+            let credentials = ["one", "two", "three"].map(with);
+            let mut memory = LoginMemory::default();
+            // Minutes that have gone by, and how far the clock is ahead of where it will end.
+            let (mut real, mut ahead) = (0, 40_000);
+            let mut tries: [Vec<i64>; 3] = Default::default();
+            for (wait, back, which, is_right) in steps {
+                real += wait;
+                // Small steps back and large ones.
+                ahead -= [0, 0, 0, 1, 45, 3_000][usize::try_from(back).unwrap()];
+                let now = at(real + ahead);
+                memory = reread(&memory, now);
+                if memory.forbids(&credentials[which], now).is_some() {
+                    continue;
+                }
+                if is_right {
+                    // What was accepted begins anew.
+                    memory.accept(&credentials[which]);
+                    tries[which].clear();
+                    continue;
+                }
+                memory.reject(&credentials[which], "no".to_owned(), now);
+                tries[which].push(real);
+            }
+            for tries in &tries {
+                for three in tries.windows(3) {
+                    // A step back that is within the tolerance may be believed.
+                    proptest::prop_assert!(three[2] - three[0] >= 24 * 60, "{tries:?}");
+                }
+            }
+        }
     }
 }

@@ -3,15 +3,25 @@
 //! [`Client`] is the whole of it; the command line and the daemon use the same one.
 
 pub mod address;
+mod adoption;
+mod bearer;
 pub mod call;
+pub mod clock_difference;
+pub mod credential_digest;
 pub mod credentials;
+mod decode;
 pub mod envelope;
 mod follow;
 pub mod iam;
+pub mod identity;
+pub mod in_file;
 pub mod judge;
 pub mod keeper;
 mod login;
 pub mod login_memory;
+mod login_page;
+pub mod proof;
+mod refusal;
 pub mod reply;
 pub mod request;
 mod retry;

@@ -3,6 +3,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::domain::media_type::is_json;
+
+/// Where in a body its kind shows: a page may begin with a comment, an array with a long text.
+const BEGINNING: usize = 1024;
 
 /// One HTTP response, read up to a bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +21,16 @@ pub struct Reply {
     pub location: Option<String>,
     /// `Retry-After`, as it was sent.
     pub retry_after: Option<String>,
-    /// The body, or its beginning.
+    /// `Date`, as it was sent.
+    pub date: Option<String>,
+    /// Every `WWW-Authenticate`, as it was sent.
+    pub authenticate: Vec<String>,
+    /// The charset that the body is written in, if that is not known; the body is then as it was sent.
+    pub unknown_charset: Option<String>,
+    /// The body, or its beginning: decompressed, and in UTF-8 if it is text that can be read.
     pub body: Vec<u8>,
+    /// The decompressed body as it was sent, where that is not the same.
+    pub as_sent: Option<Vec<u8>>,
     /// Whether that is all of it.
     pub end: BodyEnd,
 }
@@ -30,6 +44,8 @@ pub enum BodyEnd {
     OverCap(u64),
     /// The connection or the deadline ended first; the text says how.
     Cut(String),
+    /// It came whole, in an encoding that cannot be read; the text says which.
+    Unreadable(String),
 }
 
 impl Reply {
@@ -38,37 +54,82 @@ impl Reply {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body as JSON: when it is declared as JSON or looks like an object.
+    /// The body as JSON: when it is declared as JSON, looks like it, or ends with a line that is an object, below the
+    /// notices of a server that prints them into its replies.
     ///
     /// # Errors
-    /// The parser's message, when a body that is declared as JSON is none.
-    pub fn json(&self) -> Result<Option<serde_json::Value>, String> {
+    /// Why it cannot be read, when it is declared as JSON or looks like it.
+    pub fn json(&self) -> Result<Option<Value>, String> {
         let declared = self.content_type.as_deref().is_some_and(is_json);
-        let looks = self.body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
-        if self.body.iter().all(u8::is_ascii_whitespace) || !(declared || looks) {
+        if self.body.iter().all(u8::is_ascii_whitespace) {
             return Ok(None);
         }
-        match serde_json::from_slice(&self.body) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) if declared => Err(error.to_string()),
-            Err(_) => Ok(None),
+        if declared || looks_like_json(&self.body) {
+            return match serde_json::from_slice(&self.body) {
+                Ok(value) => Ok(Some(value)),
+                Err(error) => Err(self.broken_json(&error)),
+            };
+        }
+        let last = self.body.windows(2).rposition(|pair| pair == b"\n{");
+        Ok(last.and_then(|at| serde_json::from_slice(&self.body[at..]).ok()))
+    }
+
+    /// The error, or what it comes from: a text in another charset.
+    fn broken_json(&self, error: &serde_json::Error) -> String {
+        match (&self.unknown_charset, std::str::from_utf8(&self.body)) {
+            (Some(charset), Err(_)) => format!("its charset {charset:?} is not known"),
+            (None, Err(_)) => "it is no UTF-8, and no other charset is declared".to_owned(),
+            (_, Ok(_)) => error.to_string(),
         }
     }
 
-    /// The wait that the server asks for, from seconds or an HTTP date (RFC 9110 §10.2.3); a date in the past is zero.
+    /// Whether the body is a page for people, whatever its type says.
+    pub fn is_page(&self) -> bool {
+        let declared = matches!(self.content_type.as_deref(), Some("text/html" | "application/xhtml+xml"));
+        let beginning = self.body.trim_ascii_start();
+        if !beginning.starts_with(b"<") {
+            return declared && !self.body.is_empty();
+        }
+        let beginning = beginning[..beginning.len().min(BEGINNING)].to_ascii_lowercase();
+        let holds = |tag: &[u8]| beginning.windows(tag.len()).any(|part| part == tag);
+        declared || holds(b"<!doctype html") || holds(b"<html")
+    }
+
+    /// What the server's clock said, if it tells (RFC 9110 §6.6.1).
+    pub fn server_now(&self) -> Option<Timestamp> {
+        Some(jiff::fmt::rfc2822::parse(self.date.as_deref()?.trim()).ok()?.timestamp())
+    }
+
+    /// The wait that the server asks for, from seconds or an HTTP date (RFC 9110 §10.2.3), which is compared with its
+    /// own clock where that is known; a date in the past is zero.
     pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
         let text = self.retry_after.as_deref()?.trim();
         if let Ok(seconds) = text.parse::<u64>() {
             return Some(Duration::from_secs(seconds));
         }
         let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+        let now = self.server_now().unwrap_or(now);
         Some(Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO))
     }
 }
 
-/// `application/json`, and the structured types of RFC 6839.
-fn is_json(content_type: &str) -> bool {
-    content_type == "application/json" || content_type == "text/json" || content_type.ends_with("+json")
+/// Whether a text begins as JSON does: `{`, or `[` and the beginning of a first value, which `[2026-11-20 23:00:00]`
+/// and `[INFO]` have not.
+fn looks_like_json(body: &[u8]) -> bool {
+    let beginning = body.trim_ascii_start();
+    let beginning = &beginning[..beginning.len().min(BEGINNING)];
+    match beginning {
+        [b'{', ..] => true,
+        [b'[', rest @ ..] => match rest.trim_ascii_start() {
+            [] | [b'{' | b'[' | b']' | b'"', ..] => true,
+            rest => {
+                let end =
+                    rest.iter().position(|byte| matches!(byte, b',' | b']') || byte.is_ascii_whitespace());
+                serde_json::from_slice::<Value>(&rest[..end.unwrap_or(rest.len())]).is_ok()
+            }
+        },
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -80,7 +141,11 @@ impl Reply {
             content_type: (!content_type.is_empty()).then(|| content_type.to_owned()),
             location: None,
             retry_after: None,
+            date: None,
+            authenticate: Vec::new(),
+            unknown_charset: None,
             body: body.as_bytes().to_vec(),
+            as_sent: None,
             end: BodyEnd::Whole,
         }
     }
@@ -105,15 +170,56 @@ mod tests {
             let reply = Reply { retry_after: Some(header.to_owned()), ..Reply::of(503, "", "") };
             assert_eq!(reply.retry_after(now), wait.map(Duration::from_secs), "{header:?}");
         }
+        let ahead = Reply {
+            retry_after: Some("Fri, 20 Nov 2026 22:01:00 GMT".to_owned()),
+            date: Some("Fri, 20 Nov 2026 22:00:00 GMT".to_owned()),
+            ..Reply::of(503, "", "")
+        };
+        assert_eq!(ahead.retry_after(now), Some(Duration::from_mins(1)), "by the clock of the server");
     }
 
     #[test]
     fn json_is_what_is_declared_or_looks_like_it() {
-        assert_eq!(Reply::of(200, "application/json", "").json(), Ok(None));
+        for (content_type, body) in [("application/json", ""), ("", " \n"), ("text/plain", "done")] {
+            assert_eq!(Reply::of(200, content_type, body).json(), Ok(None), "{body}");
+        }
+        // Not JSON, and it does not claim to be.
+        for body in ["[2026-11-20 23:00:00] done", "[INFO] done", "done {x}", "a\n{b", "-", "\"a"] {
+            assert_eq!(Reply::of(200, "text/plain", body).json(), Ok(None), "{body}");
+        }
+        for body in ["[1]", " {\"a\":1}", "[]", "[ true, 2]", "[\"a\"]", "Notice: no index\n{\"code\":500}"] {
+            assert!(Reply::of(200, "text/plain", body).json().unwrap().is_some(), "{body}");
+        }
+        for body in ["{ no", "{\"a\":NaN}", "[1,2", "[", "{\"a\":1}\n{\"a\":2}", "[{\"a\":1}", "{\"a\":1"] {
+            assert!(Reply::of(200, "text/plain", body).json().is_err(), "{body}");
+        }
         assert!(Reply::of(200, "application/problem+json", "[1]").json().unwrap().is_some());
-        assert!(Reply::of(200, "application/json", "{").json().is_err());
-        assert!(Reply::of(200, "", " {\"a\":1}").json().unwrap().is_some());
-        assert_eq!(Reply::of(200, "text/plain", "{ not json").json(), Ok(None));
-        assert_eq!(Reply::of(200, "text/plain", "done").json(), Ok(None));
+        for body in ["{", "done", "Notice\n{}", "[INFO]"] {
+            assert!(Reply::of(200, "application/json", body).json().is_err(), "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_utf_8_says_so() {
+        let latin = Reply { body: b"{\"a\":\"\xe9\"}".to_vec(), ..Reply::of(200, "", "") };
+        assert_eq!(latin.json().unwrap_err(), "it is no UTF-8, and no other charset is declared");
+        let strange = Reply { unknown_charset: Some("x-own".to_owned()), ..latin };
+        assert_eq!(strange.json().unwrap_err(), "its charset \"x-own\" is not known");
+    }
+
+    #[test]
+    fn a_page_is_a_page_whatever_its_type() {
+        for (content_type, body, is) in [
+            ("text/html", "x", true),
+            ("text/html", "", false),
+            ("", "<!DOCTYPE html><title>", true),
+            ("text/plain", "\n <HTML>", true),
+            ("application/json", "<!-- a --><html lang=\"en\">", true),
+            ("", "<?xml version=\"1.0\"?><html xmlns=", true),
+            ("", "<?xml version=\"1.0\"?><result/>", false),
+            ("", "{\"a\":\"<html>\"}", false),
+        ] {
+            assert_eq!(Reply::of(200, content_type, body).is_page(), is, "{content_type} {body}");
+        }
     }
 }

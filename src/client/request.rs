@@ -41,14 +41,18 @@ pub struct Request {
     pub url: Url,
     /// Further headers; they win over the ones made here, except `Authorization`.
     pub headers: HeaderMap,
-    /// JSON body; none for methods without one.
+    /// Body; none for methods without one, and with `--no-body`.
     pub body: Option<Bytes>,
+    /// Its type.
+    pub content_type: HeaderValue,
     /// Request id and idempotency key of every attempt.
     pub run_id: ExecutionId,
     /// Trace context.
     pub traceparent: String,
     /// Whether an accepted call is followed to its end.
     pub wait: bool,
+    /// Whether the bytes of the reply are wanted as they came.
+    pub keeps_reply: bool,
 }
 
 /// Why a line is no call that can be made. Nothing has been sent.
@@ -78,6 +82,9 @@ pub enum RequestError {
     /// A header that cannot be read. Its value is not shown: it may be what should not have been written there.
     #[error("--header {0:?}: expected 'NAME: VALUE'")]
     Header(String),
+    /// The type of the body is named twice.
+    #[error("--content-type: a --header names the type too")]
+    TwoTypes,
     /// The body is no JSON.
     #[error("{what}: expected JSON: {source}")]
     NotJson {
@@ -139,29 +146,39 @@ impl Request {
         let query = query(&invocation.query)?;
         let url = address::join(&base, endpoint, &query).map_err(RequestError::Endpoint)?;
         let method = method(invocation.method())?;
-        let has_body = matches!(method.as_str(), "POST" | "PUT" | "PATCH");
+        let has_body = matches!(method.as_str(), "POST" | "PUT" | "PATCH") && !invocation.no_body;
         let body = match &invocation.data {
-            Some(data) => Some(body(data)?),
+            Some(data) => Some(body(data, invocation.sends_json())?),
             // Some servers and proxies want a length, and some binders want a document.
             None => has_body.then(|| Bytes::from_static(b"{}")),
+        };
+        let headers = headers(&invocation.header)?;
+        let content_type = match &invocation.content_type {
+            None => HeaderValue::from_static("application/json"),
+            Some(_) if headers.contains_key(CONTENT_TYPE) => return Err(RequestError::TwoTypes),
+            Some(given) => HeaderValue::from_str(given)
+                .map_err(|_| RequestError::Header(format!("Content-Type: {given}")))?,
         };
         Ok(Self {
             method,
             url,
-            headers: headers(&invocation.header)?,
+            headers,
             body,
+            content_type,
             run_id,
             traceparent: trace::traceparent(parent, run_id, fastrand::u64(..)),
             wait: invocation.wait,
+            keeps_reply: invocation.output.is_some(),
         })
     }
 
-    /// The request on the wire; the same run id in every attempt, so that a repeat is known for a repeat.
-    pub(super) fn outgoing(&self, token: &Secret) -> Outgoing {
+    /// The request on the wire, with a token if there is one; the same run id in every attempt, so that a repeat is known
+    /// for a repeat.
+    pub fn outgoing(&self, token: Option<&Secret>) -> Outgoing {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         if self.body.is_some() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            headers.insert(CONTENT_TYPE, self.content_type.clone());
         }
         let run_id = self.run_id.to_string();
         // The draft's value is a structured-field string, hence the quotes.
@@ -174,10 +191,11 @@ impl Request {
                 headers.insert(HeaderName::from_static(name), value);
             }
         }
-        for (name, value) in &self.headers {
-            headers.insert(name, value.clone());
+        // What is given takes the place of what is made, and what is given twice is sent twice.
+        headers.extend(self.headers.clone());
+        if let Some(token) = token {
+            authorize(&mut headers, token);
         }
-        authorize(&mut headers, token);
         Outgoing { method: self.method.clone(), url: self.url.clone(), headers, body: self.body.clone() }
     }
 }
@@ -221,13 +239,16 @@ fn headers(lines: &[String]) -> Result<HeaderMap, RequestError> {
     Ok(headers)
 }
 
-/// A JSON text, `@FILE`, or `@-` for standard input.
-fn body(data: &str) -> Result<Bytes, RequestError> {
+/// A text, `@FILE`, or `@-` for standard input; where it must be JSON, it is checked and sent as it is.
+fn body(data: &str, json: bool) -> Result<Bytes, RequestError> {
     let (text, what) = match data.strip_prefix('@') {
         Some("-") => (read(io::stdin().lock(), "standard input")?, "standard input"),
         Some(path) => (read_file(Path::new(path))?, path),
         None => (data.as_bytes().to_vec(), "--data"),
     };
+    if !json {
+        return Ok(Bytes::from(text));
+    }
     match serde_json::from_slice::<serde::de::IgnoredAny>(&text) {
         Ok(_) => Ok(Bytes::from(text)),
         Err(source) => Err(RequestError::NotJson { what: what.to_owned(), source }),
@@ -278,9 +299,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("body.json");
         std::fs::write(&path, "{\"a\": 1}\n").unwrap();
-        assert_eq!(body(&format!("@{}", path.display())).unwrap(), "{\"a\": 1}\n");
-        assert_eq!(body("[1]").unwrap(), "[1]");
-        assert_eq!(body("{a:1}").unwrap_err().outcome(), CallOutcome::Usage);
-        assert_eq!(body("@/nonexistent").unwrap_err().outcome(), CallOutcome::NoInput);
+        assert_eq!(body(&format!("@{}", path.display()), true).unwrap(), "{\"a\": 1}\n");
+        assert_eq!(body("[1]", true).unwrap(), "[1]");
+        assert_eq!(body("{a:1}", true).unwrap_err().outcome(), CallOutcome::Usage);
+        assert_eq!(body("{a:1}", false).unwrap(), "{a:1}");
+        assert_eq!(body("@/nonexistent", true).unwrap_err().outcome(), CallOutcome::NoInput);
     }
 }

@@ -9,6 +9,9 @@ use serde_json::Value;
 
 use crate::secret::Secret;
 
+/// Longest lifetime that is believed: ten years.
+const LONGEST: SignedDuration = SignedDuration::from_hours(10 * 366 * 24);
+
 /// A token that was obtained from the IAM, here or by another process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
@@ -29,14 +32,39 @@ pub struct TokenPolicy {
     pub max_age: Duration,
 }
 
+/// What the IAM's reply says about the life of its token.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stated {
+    /// For how long.
+    pub life: Option<SignedDuration>,
+    /// Until when, by the clock of the server.
+    pub end: Option<Timestamp>,
+    /// What the clock of the server said.
+    pub server_now: Option<Timestamp>,
+}
+
 impl Token {
-    /// The token from the IAM's reply or from a file; `stated` is the expiry that somebody else knows.
-    pub fn new(secret: Secret, obtained_at: Timestamp, stated: Option<Timestamp>) -> Self {
+    /// A token that the IAM has just issued. It lives from now on, by our clock, for the shortest of the lifetimes that
+    /// reply and token name: a difference of the clocks takes nothing from it and adds nothing. A lifetime that nobody
+    /// can mean (over at birth, or longer than ten years) is none.
+    pub fn issued(secret: Secret, now: Timestamp, stated: Stated) -> Self {
         let claims = claims(&secret).unwrap_or_default();
-        // A `NumericDate`: seconds, perhaps with a fraction.
-        let time = |name: &str| Timestamp::from_second(whole(claims.get(name)?)?).ok();
-        let expires_at = [stated, time("exp")].into_iter().flatten().min();
-        let obtained_at = time("iat").map_or(obtained_at, |issued| obtained_at.max(issued));
+        let issued_at = date(&claims, "iat");
+        let until = |end: Timestamp, from: [Option<Timestamp>; 3]| {
+            from.into_iter().flatten().map(|from| end.duration_since(from)).find(is_lifetime)
+        };
+        let of_reply = stated.end.and_then(|end| until(end, [stated.server_now, issued_at, Some(now)]));
+        let of_token =
+            date(&claims, "exp").and_then(|end| until(end, [issued_at, stated.server_now, Some(now)]));
+        let lives = [stated.life.filter(is_lifetime), of_reply, of_token];
+        let expires_at = lives.into_iter().flatten().min().and_then(|life| now.checked_add(life).ok());
+        Self { secret, obtained_at: now, expires_at }
+    }
+
+    /// A token that was found without our own notes about it; `stated` is the expiry that somebody else knows.
+    pub fn found(secret: Secret, obtained_at: Timestamp, stated: Option<Timestamp>) -> Self {
+        let claims = claims(&secret).unwrap_or_default();
+        let expires_at = [stated, date(&claims, "exp")].into_iter().flatten().min();
         Self { secret, obtained_at, expires_at }
     }
 
@@ -62,6 +90,16 @@ impl Token {
         let skew = if life <= skew * 2 { life / 2 } else { skew };
         add(now, skew) >= end
     }
+}
+
+/// Whether a token can live so long: longer than nothing, and not so long that it is a date.
+fn is_lifetime(life: &SignedDuration) -> bool {
+    life.is_positive() && *life <= LONGEST
+}
+
+/// A `NumericDate`: seconds since 1970, perhaps with a fraction.
+fn date(claims: &Value, name: &str) -> Option<Timestamp> {
+    Timestamp::from_second(whole(claims.get(name)?)?).ok()
 }
 
 /// `at + by`, staying within the calendar.
@@ -117,7 +155,7 @@ mod tests {
     }
 
     fn token(obtained: i64, expires: Option<i64>) -> Token {
-        Token::new(Secret::new("opaque"), at(obtained), expires.map(at))
+        Token::found(Secret::new("opaque"), at(obtained), expires.map(at))
     }
 
     #[test]
@@ -148,13 +186,50 @@ mod tests {
     }
 
     #[test]
-    fn the_earliest_expiry_counts() {
+    fn the_earliest_expiry_of_a_token_that_was_found_counts() {
         let secret = Secret::new(jwt(50, 950));
-        assert_eq!(Token::new(secret.clone(), at(60), Some(at(2_000))).expires_at, Some(at(950)));
-        assert_eq!(Token::new(secret.clone(), at(60), Some(at(500))).expires_at, Some(at(500)));
-        assert_eq!(Token::new(secret, at(10), None).obtained_at, at(50));
+        assert_eq!(Token::found(secret.clone(), at(60), Some(at(2_000))).expires_at, Some(at(950)));
+        assert_eq!(Token::found(secret.clone(), at(60), Some(at(500))).expires_at, Some(at(500)));
         for broken in ["a.b.c", "x", "..", "a.e30.c"] {
-            assert_eq!(Token::new(Secret::new(broken), at(0), None).expires_at, None, "{broken}");
+            assert_eq!(Token::found(Secret::new(broken), at(0), None).expires_at, None, "{broken}");
+        }
+    }
+
+    #[test]
+    fn a_token_just_issued_lives_from_now_on_whatever_the_clock_of_the_server_says() {
+        let now = 1_795_000_000;
+        let stated = |life: Option<i64>, end: Option<i64>, server_now: Option<i64>| Stated {
+            life: life.map(SignedDuration::from_secs),
+            end: end.map(at),
+            server_now: server_now.map(at),
+        };
+        let nothing = stated(None, None, None);
+        // The token, what the reply says, the life; none is unknown, so that `token.max_age` holds.
+        for (text, stated, life) in [
+            (jwt(now, now + 900), nothing, Some(900)),
+            (jwt(now - 3_600, now - 2_700), nothing, Some(900)),
+            (jwt(now + 3_600, now + 4_500), nothing, Some(900)),
+            (jwt(now - 3_600, now - 2_700), stated(Some(600), None, None), Some(600)),
+            (jwt(now - 3_600, now - 2_700), stated(Some(0), None, None), Some(900)),
+            (jwt(now, now), nothing, None),
+            (jwt(now, now - 5), nothing, None),
+            (jwt(0, now + 900), nothing, Some(900)),
+            ("opaque".to_owned(), nothing, None),
+            ("opaque".to_owned(), stated(Some(900), None, None), Some(900)),
+            ("opaque".to_owned(), stated(Some(0), None, None), None),
+            ("opaque".to_owned(), stated(Some(-5), None, None), None),
+            ("opaque".to_owned(), stated(Some(now + 900), None, None), None),
+            ("opaque".to_owned(), stated(Some((now + 900) * 1000), None, None), None),
+            ("opaque".to_owned(), stated(Some(i64::MAX), None, None), None),
+            ("opaque".to_owned(), stated(None, Some(now + 900), None), Some(900)),
+            ("opaque".to_owned(), stated(None, Some(now - 2_700), Some(now - 3_600)), Some(900)),
+            ("opaque".to_owned(), stated(None, Some(now - 2_700), None), None),
+            ("opaque".to_owned(), stated(None, Some(900), None), None),
+        ] {
+            let token = Token::issued(Secret::new(text.clone()), at(now), stated);
+            assert_eq!(token.expires_at, life.map(|life| at(now + life)), "{text} {stated:?}");
+            assert_eq!(token.obtained_at, at(now));
+            assert!(!token.needs_renewal(&POLICY, at(now)), "no login a call: {text} {stated:?}");
         }
     }
 }

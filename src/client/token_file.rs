@@ -1,5 +1,6 @@
 //! The token on disk: the bare token in one file, as other tools `cat` it, and what is known about it beside it.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
@@ -8,14 +9,16 @@ use ring::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::bearer::{LONGEST, bearer};
+use super::credential_digest::CredentialDigest;
+use super::iam::Login;
+use super::identity::TokenIdentity;
+use super::login_memory::TOLERANCE;
 use super::token::{Token, moment};
 use crate::domain::hex::hex;
 use crate::files::{self, Durability, PRIVATE};
 use crate::secret::Secret;
 use crate::secret::file::{SecretFileError, SecretFiles};
-
-/// Longest token that is read.
-const LONGEST: u64 = 16 * 1024;
 
 /// A token file with its sidecar `<file>.meta.json` and its lock `<file>.lock`.
 #[derive(Clone, Debug)]
@@ -29,11 +32,24 @@ pub struct TokenFile {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stored {
     /// A token.
-    Token(Token),
+    Token(Kept),
     /// No file, or an empty one.
     Missing,
     /// Something that is no token; it is treated as missing, with a warning.
     Broken(&'static str),
+}
+
+/// A token with what is known about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The token.
+    pub token: Token,
+    /// Whose it is and where it may go; none for a bare token of other tools.
+    pub identity: Option<TokenIdentity>,
+    /// The address of the login that it came from, where that is known.
+    pub issuer: Option<String>,
+    /// With which credential it was got, where that is known.
+    pub credential: Option<CredentialDigest>,
 }
 
 /// Others can read the token file, so it must not be used.
@@ -49,8 +65,9 @@ pub struct InsecureToken {
     pub mode: u32,
 }
 
-/// What is known about the token in the file; ignored when it describes another token. Other tools may write it too,
-/// so only the digest must be there, and a moment may be RFC 3339 or seconds since 1970.
+/// What is known about the token in the file. Other tools may write it too, so only the digest must be there, and a
+/// moment may be RFC 3339 or seconds since 1970. When it describes another token, because a script has replaced the
+/// token, only whose the file is still counts.
 #[derive(Debug, Serialize, Deserialize)]
 struct Meta {
     #[serde(default)]
@@ -62,7 +79,23 @@ struct Meta {
     #[serde(default)]
     issuer: String,
     token_sha256: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    credential: Option<CredentialDigest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    api_origin: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    identity: BTreeMap<String, String>,
 }
+
+impl Meta {
+    fn identity(&self) -> Option<TokenIdentity> {
+        let api_origin = self.api_origin.clone()?;
+        Some(TokenIdentity { api_origin, parts: self.identity.clone() })
+    }
+}
+
+/// The source of a token that a login of ours brought.
+const LOGIN: &str = "login";
 
 impl TokenFile {
     /// The token file at `path`.
@@ -91,11 +124,11 @@ impl TokenFile {
         files::sibling(&self.path, ".meta.json")
     }
 
-    /// Reads the token.
+    /// Reads the token; what is said about it and is later than `now` is not believed.
     ///
     /// # Errors
     /// Only when others can read the file: everything else is a missing or broken token, which a login repairs.
-    pub fn read(&self) -> Result<Stored, InsecureToken> {
+    pub fn read(&self, now: Timestamp) -> Result<Stored, InsecureToken> {
         // A credential cannot be replaced, and a token is: it is never one.
         let files = SecretFiles { credentials: None, allow_insecure: self.allow_insecure };
         let mut file = match files.open(&self.path) {
@@ -105,7 +138,7 @@ impl TokenFile {
             Err(_) => return Ok(Stored::Broken("it cannot be opened")),
         };
         let mut bytes = Vec::new();
-        if Read::by_ref(&mut file).take(LONGEST + 1).read_to_end(&mut bytes).is_err() {
+        if Read::by_ref(&mut file).take(LONGEST as u64 + 1).read_to_end(&mut bytes).is_err() {
             return Ok(Stored::Broken("it cannot be read"));
         }
         let secret = match parse(&bytes) {
@@ -113,30 +146,86 @@ impl TokenFile {
             Ok(None) => return Ok(Stored::Missing),
             Err(reason) => return Ok(Stored::Broken(reason)),
         };
-        let meta = self.meta().filter(|meta| meta.token_sha256 == sha256(&secret));
         let modified = file.metadata().and_then(|metadata| metadata.modified()).ok();
-        let modified =
-            modified.and_then(|time| Timestamp::try_from(time).ok()).unwrap_or(Timestamp::UNIX_EPOCH);
+        let modified = modified.and_then(|time| Timestamp::try_from(time).ok());
+        Ok(Stored::Token(self.kept(secret, modified.unwrap_or(Timestamp::UNIX_EPOCH), now)))
+    }
+
+    fn kept(&self, secret: Secret, modified: Timestamp, now: Timestamp) -> Kept {
+        let meta = self.meta();
+        let identity = meta.as_ref().and_then(Meta::identity);
+        let meta = meta.filter(|meta| meta.token_sha256 == sha256(&secret));
+        let ours = meta.as_ref().is_some_and(|meta| meta.source == LOGIN);
         let obtained_at = meta.as_ref().and_then(|meta| moment(&meta.obtained_at)).unwrap_or(modified);
-        Ok(Stored::Token(Token::new(secret, obtained_at, meta.and_then(|meta| moment(&meta.expires_at)))))
+        let stated = meta.as_ref().and_then(|meta| moment(&meta.expires_at));
+        let token = if obtained_at.duration_since(now) > TOLERANCE {
+            // A clock that was ahead wrote it: how old the token is, is not known.
+            Token::found(secret, Timestamp::UNIX_EPOCH, None)
+        } else if ours {
+            // What the token itself says was counted when it was issued, by the clock of the server.
+            Token { secret, obtained_at, expires_at: stated }
+        } else {
+            Token::found(secret, obtained_at, stated)
+        };
+        let meta = meta.filter(|_| ours);
+        let issuer = meta.as_ref().map(|meta| meta.issuer.clone());
+        Kept { token, identity, issuer, credential: meta.and_then(|meta| meta.credential) }
     }
 
     fn meta(&self) -> Option<Meta> {
         serde_json::from_slice(&std::fs::read(self.meta_path()).ok()?).ok()
     }
 
-    /// Replaces the token, then its sidecar: a reader in between sees a sidecar that does not match, and ignores it.
-    pub fn write(&self, token: &Token, issuer: &str) -> io::Result<()> {
+    /// Replaces the token and its sidecar: by the token that `login` brought.
+    ///
+    /// A reader in between, or a process that is killed there, must not take the token for one of the identity that the
+    /// old sidecar tells. So a token of another identity than the last one's is written last, in place of none.
+    pub fn write(&self, token: &Token, identity: &TokenIdentity, login: &Login) -> io::Result<()> {
         let meta = Meta {
             expires_at: token.expires_at.map(|at| at.to_string()).into(),
             obtained_at: token.obtained_at.to_string().into(),
-            source: "login".to_owned(),
-            issuer: issuer.to_owned(),
+            source: LOGIN.to_owned(),
+            issuer: login.url.to_string(),
             token_sha256: sha256(&token.secret),
+            credential: Some(CredentialDigest::of(login)),
+            api_origin: Some(identity.api_origin.clone()),
+            identity: identity.parts.clone(),
         };
         let line = Secret::new(format!("{}\n", token.secret.expose()));
-        files::replace(&self.path, line.expose().as_bytes(), PRIVATE, Durability::Disk)?;
-        let json = serde_json::to_vec(&meta).map_err(io::Error::other)?;
+        let write_token = || files::replace(&self.path, line.expose().as_bytes(), PRIVATE, Durability::Disk);
+        if self.meta().is_some_and(|old| old.identity().as_ref() == Some(identity)) {
+            write_token()?;
+            return self.write_meta(&meta);
+        }
+        // An empty file, and not none: it keeps its owner.
+        if self.path.exists() {
+            files::replace(&self.path, b"", PRIVATE, Durability::Rename)?;
+        }
+        self.write_meta(&meta)?;
+        write_token()
+    }
+
+    /// Writes down whose a bare token is. The caller holds the lock.
+    pub fn adopt(&self, kept: &Kept, identity: &TokenIdentity) -> io::Result<()> {
+        let token = &kept.token;
+        let digest = sha256(&token.secret);
+        let known = self.meta().filter(|meta| meta.token_sha256 == digest);
+        let ours = known.as_ref().is_some_and(|meta| meta.source == LOGIN);
+        let source = if ours { LOGIN } else { "adopted" }.to_owned();
+        self.write_meta(&Meta {
+            expires_at: token.expires_at.map(|at| at.to_string()).into(),
+            obtained_at: token.obtained_at.to_string().into(),
+            source,
+            issuer: known.map(|meta| meta.issuer).unwrap_or_default(),
+            token_sha256: digest,
+            credential: None,
+            api_origin: Some(identity.api_origin.clone()),
+            identity: identity.parts.clone(),
+        })
+    }
+
+    fn write_meta(&self, meta: &Meta) -> io::Result<()> {
+        let json = serde_json::to_vec(meta).map_err(io::Error::other)?;
         files::replace(&self.meta_path(), &json, PRIVATE, Durability::Rename)
     }
 
@@ -150,20 +239,9 @@ impl TokenFile {
     }
 }
 
-/// The token in a file's bytes: white space around it and a leading `Bearer ` are dropped.
+/// The token in a file's bytes.
 fn parse(bytes: &[u8]) -> Result<Option<Secret>, &'static str> {
-    if bytes.len() as u64 > LONGEST {
-        return Err("it is longer than 16 KiB");
-    }
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is no text")?.trim();
-    let bare = match text.get(..7) {
-        Some(prefix) if prefix.eq_ignore_ascii_case("bearer ") => text[7..].trim_start(),
-        _ => text,
-    };
-    if bare.bytes().any(|byte| !byte.is_ascii_graphic()) {
-        return Err("it holds characters that no token has");
-    }
-    Ok((!bare.is_empty()).then(|| Secret::new(bare)))
+    bearer(std::str::from_utf8(bytes).map_err(|_| "it is no text")?)
 }
 
 fn sha256(secret: &Secret) -> String {
@@ -175,31 +253,109 @@ mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
 
+    use crate::client::iam::tests::login;
+    use crate::client::token::jwt;
+    use crate::config::call::LoginDialect;
+
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_second(seconds).unwrap()
+    }
+
+    const NOW: i64 = 1_200;
+
+    fn identity(api: &str) -> TokenIdentity {
+        TokenIdentity::for_api(&api.parse().unwrap())
+    }
+
+    fn ours(expires_at: Option<i64>) -> Token {
+        Token { secret: Secret::new("abc"), obtained_at: at(1_000), expires_at: expires_at.map(at) }
+    }
+
+    fn kept(file: &TokenFile, now: i64) -> Kept {
+        match file.read(at(now)).unwrap() {
+            Stored::Token(kept) => kept,
+            other => panic!("a token, not {other:?}"),
+        }
     }
 
     #[test]
     fn a_token_comes_back_with_what_was_known_about_it() {
         let dir = tempfile::tempdir().unwrap();
         let file = TokenFile::new(dir.path().join("token"), false);
-        assert_eq!(file.read(), Ok(Stored::Missing));
-        let token = Token::new(Secret::new("abc"), at(1_000), Some(at(1_900)));
-        file.write(&token, "https://iam").unwrap();
-        assert_eq!(file.read(), Ok(Stored::Token(token)));
+        assert_eq!(file.read(at(NOW)), Ok(Stored::Missing));
+        let (login, mine) = (login(LoginDialect::PasswordV1), identity("https://api"));
+        file.write(&ours(Some(1_900)), &mine, &login).unwrap();
+        let found = kept(&file, NOW);
+        assert_eq!((&found.token, found.identity.as_ref()), (&ours(Some(1_900)), Some(&mine)));
+        assert!(found.credential.unwrap().is_of(&login));
         assert_eq!(std::fs::read_to_string(&file.path).unwrap(), "abc\n");
         assert!(file.clear().unwrap() && !file.clear().unwrap());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[test]
-    fn a_sidecar_of_another_token_is_ignored() {
+    fn a_token_of_ours_lives_as_its_sidecar_says_and_not_by_the_clock_of_the_server() {
         let dir = tempfile::tempdir().unwrap();
         let file = TokenFile::new(dir.path().join("token"), false);
-        file.write(&Token::new(Secret::new("old"), at(1_000), Some(at(1_900))), "i").unwrap();
+        let login = login(LoginDialect::PasswordV1);
+        for expires_at in [Some(1_900), None] {
+            let token = Token { secret: Secret::new(jwt(100, 1_000)), ..ours(expires_at) };
+            file.write(&token, &identity("https://api"), &login).unwrap();
+            assert_eq!(kept(&file, NOW).token, token);
+        }
+    }
+
+    #[test]
+    fn times_later_than_now_are_not_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = TokenFile::new(dir.path().join("token"), false);
+        file.write(&ours(Some(1_900)), &identity("https://api"), &login(LoginDialect::PasswordV1)).unwrap();
+        let found = kept(&file, 900).token;
+        assert_eq!((found.obtained_at, found.expires_at), (Timestamp::UNIX_EPOCH, None));
+        assert_eq!(kept(&file, 950).token, ours(Some(1_900)), "seconds are no other clock");
+    }
+
+    #[test]
+    fn a_sidecar_of_another_token_tells_whose_the_file_is_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = TokenFile::new(dir.path().join("token"), false);
+        let mine = identity("https://api");
+        file.write(&ours(Some(1_900)), &mine, &login(LoginDialect::PasswordV1)).unwrap();
         files::replace(&file.path, b"new", PRIVATE, Durability::Rename).unwrap();
-        let Stored::Token(token) = file.read().unwrap() else { panic!("a token") };
-        assert_eq!((token.secret.expose(), token.expires_at), ("new", None));
+        let found = kept(&file, i64::from(u32::MAX));
+        assert_eq!((found.token.secret.expose(), found.token.expires_at), ("new", None));
+        assert_eq!((found.identity, found.credential, found.issuer), (Some(mine), None, None));
+    }
+
+    #[test]
+    fn a_process_that_is_killed_while_it_writes_leaves_no_token_under_anothers_name() {
+        // What is on disk after each step of `write`, and with another identity than the last one's.
+        let dir = tempfile::tempdir().unwrap();
+        let file = TokenFile::new(dir.path().join("token"), false);
+        let login = login(LoginDialect::PasswordV1);
+        file.write(&ours(None), &identity("https://old"), &login).unwrap();
+        std::fs::create_dir(dir.path().join("blocked")).unwrap();
+        // The sidecar cannot be replaced: by then the old token is gone.
+        std::fs::remove_file(file.meta_path()).unwrap();
+        std::fs::create_dir_all(file.meta_path().join("x")).unwrap();
+        let other = Token { secret: Secret::new("other"), ..ours(None) };
+        assert!(file.write(&other, &identity("https://new"), &login).is_err());
+        assert_eq!(file.read(at(NOW)), Ok(Stored::Missing));
+    }
+
+    #[test]
+    fn a_bare_token_is_adopted_with_the_times_that_were_known() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = TokenFile::new(dir.path().join("token"), true);
+        std::fs::write(&file.path, "abc").unwrap();
+        let digest = sha256(&Secret::new("abc"));
+        let meta = format!("{{\"expires_at\": 1900, \"obtained_at\": 1000, \"token_sha256\": \"{digest}\"}}");
+        std::fs::write(file.meta_path(), meta).unwrap();
+        let bare = kept(&file, NOW);
+        assert_eq!((bare.token.expires_at, &bare.identity), (Some(at(1_900)), &None));
+        file.adopt(&bare, &identity("https://api")).unwrap();
+        let adopted = kept(&file, NOW);
+        assert_eq!((adopted.token, adopted.identity), (bare.token, Some(identity("https://api"))));
     }
 
     #[test]
@@ -208,37 +364,35 @@ mod tests {
         let file = TokenFile::new(dir.path().join("token"), true);
         std::fs::write(&file.path, "abc").unwrap();
         let digest = sha256(&Secret::new("abc"));
+        let now = i64::from(u32::MAX);
         for (expires_at, expected) in
             [("1900", Some(at(1_900))), ("\"1970-01-01T00:31:40Z\"", Some(at(1_900))), ("null", None)]
         {
             let meta = format!("{{\"expires_at\": {expires_at}, \"token_sha256\": \"{digest}\"}}");
             std::fs::write(file.meta_path(), meta).unwrap();
-            let Stored::Token(token) = file.read().unwrap() else { panic!("a token") };
-            assert_eq!(token.expires_at, expected, "{expires_at}");
+            assert_eq!(kept(&file, now).token.expires_at, expected, "{expires_at}");
         }
+        let meta = format!("{{\"token_sha256\": \"{digest}\", \"api_origin\": \"https://api\"}}");
+        std::fs::write(file.meta_path(), meta).unwrap();
+        assert_eq!(
+            kept(&file, now).identity,
+            Some(identity("https://api")),
+            "it may say where the token goes"
+        );
     }
 
     #[test]
     fn what_is_no_token_is_broken_and_never_a_crash() {
-        let long = "x".repeat(17 * 1024);
-        for (text, expected) in [
-            ("abc", Some("abc")),
-            ("  abc \r\n", Some("abc")),
-            ("Bearer abc\n", Some("abc")),
-            ("bearer  abc", Some("abc")),
-            ("", None),
-            (" \n", None),
-            ("Bearer ", None),
-        ] {
-            let secret = parse(text.as_bytes()).unwrap();
-            let found = secret.as_ref().map(Secret::expose);
-            // `Bearer ` alone is trimmed to `Bearer`, which could be a token.
-            assert!(found == expected || text == "Bearer ", "{text:?}: {found:?}");
+        let dir = tempfile::tempdir().unwrap();
+        let file = TokenFile::new(dir.path().join("token"), true);
+        let long = vec![b'x'; 17 * 1024];
+        for bytes in [&b"a b"[..], b"a\0b", "\u{e4}".as_bytes(), &[0xff, 0xfe], &long] {
+            std::fs::write(&file.path, bytes).unwrap();
+            assert!(matches!(file.read(at(0)), Ok(Stored::Broken(_))), "{bytes:?}");
         }
-        for bytes in
-            ["a b", "a\0b", "a\nb", "ä", &long].map(str::as_bytes).into_iter().chain([&[0xff, 0xfe][..]])
-        {
-            assert!(parse(bytes).is_err(), "{bytes:?}");
+        for bytes in ["", " \n", "Bearer ", "\u{feff}\n"] {
+            std::fs::write(&file.path, bytes).unwrap();
+            assert_eq!(file.read(at(0)), Ok(Stored::Missing), "{bytes:?}");
         }
     }
 
@@ -248,8 +402,8 @@ mod tests {
         let path = dir.path().join("token");
         std::fs::write(&path, "abc").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        let error = TokenFile::new(&path, false).read().unwrap_err();
+        let error = TokenFile::new(&path, false).read(at(NOW)).unwrap_err();
         assert_eq!(error.mode, 0o644);
-        assert!(matches!(TokenFile::new(&path, true).read(), Ok(Stored::Token(_))));
+        assert!(matches!(TokenFile::new(&path, true).read(at(NOW)), Ok(Stored::Token(_))));
     }
 }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::domain::code::Code;
+use crate::domain::expectation::Expectation;
 use crate::domain::overlap::Overlap;
 use crate::domain::{duration, size};
 use crate::secret::Secret;
@@ -72,8 +74,8 @@ impl Field for PathBuf {
 impl Field for bool {
     fn read(value: &Value) -> Result<Self, String> {
         match value.text()?.to_ascii_lowercase().as_str() {
-            "true" | "yes" | "on" | "1" => Ok(true),
-            "false" | "no" | "off" | "0" => Ok(false),
+            "true" | "yes" | "y" | "on" | "1" => Ok(true),
+            "false" | "no" | "n" | "off" | "0" => Ok(false),
             _ => Err("expected true or false".to_owned()),
         }
     }
@@ -99,6 +101,22 @@ macro_rules! number {
     )*};
 }
 number!(u32, u64, i64);
+
+/// Makes settings of types that have one text.
+macro_rules! text_fields {
+    ($($type:ty),*) => {$(
+        impl Field for $type {
+            fn read(value: &Value) -> Result<Self, String> {
+                value.text()?.parse().map_err(|error| format!("{error}"))
+            }
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+text_fields!(Code, Expectation);
 
 impl Field for Duration {
     fn read(value: &Value) -> Result<Self, String> {

@@ -1,10 +1,12 @@
-//! A YAML file as `(key, value, line, column)` values: sections of scalars and lists, nothing deeper.
+//! A YAML file as `(key, value, line, column)` values: sections of scalars and lists, and below `targets` such sections
+//! again, one level deeper for each name.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
+use serde_saphyr::options::NonFiniteFloatPolicy;
 
 use super::field::Value;
 use super::problem::{Origin, Problem};
@@ -17,8 +19,13 @@ pub struct ConfigFile {
     pub text: String,
 }
 
+/// The section that holds further configurations, each below its name.
+pub(super) const TARGETS: &str = "targets";
+
 /// One `section.key: value` of a file.
 pub(super) struct FileValue {
+    /// The target that it is for; none for the unnamed one.
+    pub(super) target: Option<String>,
     pub(super) key: String,
     pub(super) value: Option<Value>,
     pub(super) origin: Origin,
@@ -33,26 +40,34 @@ impl ConfigFile {
         Ok(Self { path: path.to_owned(), text: std::fs::read_to_string(path)? })
     }
 
-    /// The values in the order of the file, with every problem of shape.
-    pub(super) fn values(&self) -> (Vec<FileValue>, Vec<Problem>) {
-        let root = match serde_saphyr::from_str::<Option<Spanned<Node>>>(&self.text) {
+    /// The values in the order of the file, the names below `targets`, and every problem of shape.
+    pub(super) fn content(&self) -> FileContent {
+        // What looks like a number without end is a text like any other.
+        let options = serde_saphyr::options! { non_finite_float_policy: NonFiniteFloatPolicy::PassThrough };
+        let root = match serde_saphyr::from_str_with_options::<Option<Spanned<Node>>>(&self.text, options) {
             Ok(Some(root)) => root,
-            Ok(None) => return (Vec::new(), Vec::new()),
-            Err(error) => return (Vec::new(), vec![self.broken(&error)]),
+            Ok(None) => return FileContent::default(),
+            Err(error) => {
+                return FileContent { problems: vec![self.broken(&error)], ..FileContent::default() };
+            }
         };
-        let mut read = Reader { file: self, values: Vec::new(), problems: Vec::new() };
+        let mut read = Reader { file: self, content: FileContent::default() };
         match root.value {
             Node::Map(sections) => {
                 for (name, node) in sections {
-                    read.section(&name, node);
+                    if name.value == TARGETS {
+                        read.targets(&name, node);
+                    } else {
+                        read.section(None, &name, node);
+                    }
                 }
             }
             Node::Null => {}
-            Node::Scalar(_) | Node::List(_) => {
+            Node::Text(_) | Node::Typed | Node::List(_) => {
                 read.problem(&root, "", "expected sections such as `call:` with keys below them");
             }
         }
-        (read.values, read.problems)
+        read.content
     }
 
     fn origin<T>(&self, at: &Spanned<T>) -> Origin {
@@ -73,50 +88,129 @@ impl ConfigFile {
     }
 }
 
+const ONE_OR_LIST: &str = "expected one value or a list of values";
+const QUOTE: &str = "its text is not certain: put it in quotes";
+
+/// What a file holds.
+#[derive(Default)]
+pub(super) struct FileContent {
+    /// In the order of the file.
+    pub(super) values: Vec<FileValue>,
+    /// The names below `targets`, with or without values.
+    pub(super) targets: Vec<(String, Origin)>,
+    /// Every problem of shape.
+    pub(super) problems: Vec<Problem>,
+}
+
 struct Reader<'a> {
     file: &'a ConfigFile,
-    values: Vec<FileValue>,
-    problems: Vec<Problem>,
+    content: FileContent,
 }
 
 impl Reader<'_> {
-    fn section(&mut self, name: &Spanned<String>, node: Spanned<Node>) {
-        match node.value {
-            Node::Map(keys) => {
-                for (key, node) in keys {
-                    self.value(&name.value, &key, &node);
-                }
-            }
-            Node::Null => {}
-            Node::Scalar(_) | Node::List(_) => {
-                self.problem(name, &name.value, "expected a section with keys below it");
+    /// `targets: {NAME: {section: {key: value}}}`.
+    fn targets(&mut self, at: &Spanned<String>, node: Spanned<Node>) {
+        let Some(names) = self.map(at, node, "targets", "expected names of targets with sections below them")
+        else {
+            return;
+        };
+        for (name, node) in names {
+            self.content.targets.push((name.value.clone(), self.file.origin(&name)));
+            let place = of_target(Some(&name.value), "");
+            let expected = "expected sections such as `api:` with keys below them";
+            for (section, node) in
+                self.map(&name, node, place.trim_end_matches('.'), expected).into_iter().flatten()
+            {
+                self.section(Some(&name.value), &section, node);
             }
         }
     }
 
-    fn value(&mut self, section: &str, key: &Spanned<String>, node: &Spanned<Node>) {
+    fn section(&mut self, target: Option<&str>, name: &Spanned<String>, node: Spanned<Node>) {
+        let place = of_target(target, &name.value);
+        for (key, node) in
+            self.map(name, node, &place, "expected a section with keys below it").into_iter().flatten()
+        {
+            self.value(target, &name.value, &key, &node);
+        }
+    }
+
+    /// The entries of a mapping; an empty place has none, and anything else is a problem.
+    fn map(
+        &mut self,
+        at: &Spanned<String>,
+        node: Spanned<Node>,
+        key: &str,
+        expected: &str,
+    ) -> Option<Entries> {
+        match node.value {
+            Node::Map(entries) => Some(entries),
+            Node::Null => None,
+            Node::Text(_) | Node::Typed | Node::List(_) => {
+                self.problem(at, key, expected);
+                None
+            }
+        }
+    }
+
+    fn value(&mut self, target: Option<&str>, section: &str, key: &Spanned<String>, node: &Spanned<Node>) {
         let dotted = format!("{section}.{}", key.value);
         // An empty value still proves that the key is meant: its name is checked, its default stays.
-        let (value, origin) = match &node.value {
-            Node::Null => (None, self.file.origin(key)),
-            Node::Scalar(text) => (Some(Value::Text(text.clone())), self.file.origin(node)),
-            Node::List(items) if items.iter().all(|item| matches!(item, Node::Scalar(_))) => {
-                let texts = items.iter().filter_map(|item| match item {
-                    Node::Scalar(text) => Some(text.clone()),
-                    _ => None,
-                });
-                (Some(Value::List(texts.collect())), self.file.origin(node))
-            }
-            Node::List(_) | Node::Map(_) => {
-                self.problem(key, &dotted, "expected one value or a list of values");
-                return;
-            }
+        let value = match &node.value {
+            Node::Null => Ok(None),
+            Node::Text(_) | Node::Typed => self.text(node).map(|text| Some(Value::Text(text))),
+            Node::List(items) => items
+                .iter()
+                .map(|item| self.text(item))
+                .collect::<Result<_, _>>()
+                .map(|list| Some(Value::List(list))),
+            Node::Map(_) => Err(ONE_OR_LIST),
         };
-        self.values.push(FileValue { key: dotted, value, origin });
+        let value = match value {
+            _ if self.is_marked(key, matches!(node.value, Node::Null)) => {
+                return self.problem(key, &of_target(target, &dotted), QUOTE);
+            }
+            Ok(value) => value,
+            Err(message) => return self.problem(key, &of_target(target, &dotted), message),
+        };
+        let origin = if value.is_some() { self.file.origin(node) } else { self.file.origin(key) };
+        self.content.values.push(FileValue { target: target.map(str::to_owned), key: dotted, value, origin });
+    }
+
+    /// The text of a scalar as it is written: `010`, `3.10` and `yes` are a password's text and no numbers.
+    fn text(&self, node: &Spanned<Node>) -> Result<String, &'static str> {
+        match &node.value {
+            Node::Text(text) => Ok(text.clone()),
+            Node::Typed => {
+                let span = node.defined.span();
+                let place = span.byte_offset().zip(span.byte_len()).and_then(|(offset, length)| {
+                    let (offset, length) = (usize::try_from(offset).ok()?, usize::try_from(length).ok()?);
+                    self.file.text.get(offset..offset.checked_add(length)?)
+                });
+                // A tag or an anchor before it would be taken for a part of it.
+                place
+                    .map(str::trim)
+                    .filter(|text| !text.is_empty() && !text.starts_with(['!', '&']))
+                    .map(str::to_owned)
+                    .ok_or(QUOTE)
+            }
+            Node::Null | Node::List(_) | Node::Map(_) => Err(ONE_OR_LIST),
+        }
+    }
+
+    /// Whether a value begins with what YAML takes for a mark and leaves out: `!secret`, or `&secret` with nothing behind.
+    fn is_marked(&self, key: &Spanned<String>, is_null: bool) -> bool {
+        let span = key.referenced.span();
+        let behind = span.byte_offset().zip(span.byte_len()).and_then(|(offset, length)| {
+            self.file.text.get(usize::try_from(offset + length).ok()?..)?.lines().next()
+        });
+        let value =
+            behind.unwrap_or_default().trim_start_matches(|c: char| "'\":".contains(c) || c.is_whitespace());
+        (value.starts_with('!') && !value.starts_with("!!str ")) || (is_null && value.starts_with('&'))
     }
 
     fn problem<T>(&mut self, at: &Spanned<T>, key: &str, message: &str) {
-        self.problems.push(Problem {
+        self.content.problems.push(Problem {
             origin: self.file.origin(at),
             key: key.to_owned(),
             value: None,
@@ -126,12 +220,22 @@ impl Reader<'_> {
     }
 }
 
+/// A key as it is called in messages: `targets.NAME.section.key` when it is a target's.
+pub(super) fn of_target(target: Option<&str>, key: &str) -> String {
+    target.map_or_else(|| key.to_owned(), |name| format!("{TARGETS}.{name}.{key}"))
+}
+
+type Entries = Vec<(Spanned<String>, Spanned<Node>)>;
+
 /// A YAML node as far as configuration needs it.
 enum Node {
     Null,
-    Scalar(String),
-    List(Vec<Node>),
-    Map(Vec<(Spanned<String>, Spanned<Node>)>),
+    /// A text as it is.
+    Text(String),
+    /// What YAML takes for a number or a truth value; its text is in the file.
+    Typed,
+    List(Vec<Spanned<Node>>),
+    Map(Entries),
 }
 
 impl<'de> Deserialize<'de> for Node {
@@ -142,10 +246,10 @@ impl<'de> Deserialize<'de> for Node {
 
 struct NodeVisitor;
 
-macro_rules! scalars {
+macro_rules! typed {
     ($($method:ident: $type:ty),*) => {$(
-        fn $method<E>(self, value: $type) -> Result<Node, E> {
-            Ok(Node::Scalar(value.to_string()))
+        fn $method<E>(self, _: $type) -> Result<Node, E> {
+            Ok(Node::Typed)
         }
     )*};
 }
@@ -157,7 +261,11 @@ impl<'de> Visitor<'de> for NodeVisitor {
         f.write_str("a value, a list or a mapping")
     }
 
-    scalars!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_f64: f64, visit_str: &str);
+    typed!(visit_bool: bool, visit_i64: i64, visit_u64: u64, visit_i128: i128, visit_u128: u128, visit_f64: f64);
+
+    fn visit_str<E>(self, text: &str) -> Result<Node, E> {
+        Ok(Node::Text(text.to_owned()))
+    }
 
     fn visit_unit<E>(self) -> Result<Node, E> {
         Ok(Node::Null)
@@ -185,5 +293,93 @@ impl<'de> Visitor<'de> for NodeVisitor {
             entries.push(entry);
         }
         Ok(Node::Map(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(text: &str) -> Result<Vec<Option<Value>>, String> {
+        let file = ConfigFile { path: "c.yaml".into(), text: text.to_owned() };
+        let FileContent { values, problems, .. } = file.content();
+        match problems.first() {
+            None => Ok(values.into_iter().map(|value| value.value).collect()),
+            Some(problem) => Err(problem.to_string()),
+        }
+    }
+
+    #[test]
+    fn a_scalar_is_the_text_that_is_written() {
+        for text in [
+            "0123456",
+            "3.10",
+            "1e10",
+            "1e999",
+            "0x1F",
+            "0o17",
+            "1_000",
+            "yes",
+            "no",
+            "on",
+            "Off",
+            "y",
+            "N",
+            "true",
+            "FALSE",
+            "+1",
+            "-0",
+            ".5",
+            ".inf",
+            "-.INF",
+            ".nan",
+            "12345678901234567890123",
+            "2026-11-20",
+            "12:30:45",
+            "1:30",
+            "a # b",
+            "密码",
+        ] {
+            let text = text.split(" #").next().unwrap();
+            let one = vec![Some(Value::Text(text.to_owned()))];
+            for yaml in [
+                format!("iam:\n  password: {text}\n"),
+                format!("iam:\n  password:   {text}   # why\n"),
+                format!("iam: {{password: {text}}}"),
+                format!("\u{feff}iam:\n  password: {text}"),
+                format!("# 说明\niam:\n  password: {text}\r\n"),
+                format!("iam:\n  password: '{text}'\n"),
+                format!("iam:\n  password: !!str {text}\n"),
+            ] {
+                assert_eq!(values(&yaml).as_ref(), Ok(&one), "{yaml}");
+            }
+            let list = vec![Some(Value::List(vec![text.to_owned(), "x".to_owned()]))];
+            for yaml in [format!("a: {{b: [{text}, x]}}"), format!("a:\n  b:\n  - {text}\n  - x\n")] {
+                assert_eq!(values(&yaml).as_ref(), Ok(&list), "{yaml}");
+            }
+        }
+        assert_eq!(values("a: {b: , c: ~, d: null}"), Ok(vec![None, None, None]));
+    }
+
+    #[test]
+    fn what_is_written_for_yaml_alone_is_the_text_or_asks_for_quotes() {
+        for yaml in
+            ["a: {b: &x 010, c: *x}", "a: {b: !!int 010}", "a: {b: !!float 3.10}", "a: {b: !!bool yes}"]
+        {
+            match values(yaml) {
+                Ok(found) => assert!(
+                    found.iter().all(|value| matches!(value, Some(Value::Text(text)) if yaml.contains(text.as_str()) && !text.contains(' '))),
+                    "{yaml}: {found:?}"
+                ),
+                Err(problem) => assert!(problem.contains("quote"), "{problem}"),
+            }
+        }
+        for yaml in
+            ["a:\n  b: !secret x\n", "a:\n  'b': !secret\n", "a:\n  b: &secret\n", "a: {b: !!int 010}"]
+        {
+            let problem = values(yaml).unwrap_err();
+            assert!(problem.contains("quote") && !problem.contains("secret"), "{problem}");
+        }
+        assert!(values("a: {b: [[1]]}").is_err() && values("a: {b: {c: 1}}").is_err());
     }
 }

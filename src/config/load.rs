@@ -1,10 +1,11 @@
 //! The layers of a configuration: files and environment over the defaults.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::env::{Env, variable};
+use super::env::{Env, dotted, variable};
 use super::field::Value;
-use super::file::{ConfigFile, FileValue};
+use super::file::{ConfigFile, FileContent, FileValue, of_target};
+use super::names;
 use super::problem::{ConfigError, Origin, Problem};
 use super::setting::Setting;
 use crate::domain::nearest::nearest;
@@ -16,6 +17,10 @@ pub struct Loaded<C> {
     pub config: C,
     /// Where each came from, by key.
     pub origins: BTreeMap<&'static str, Origin>,
+    /// The target that it is for; none for the unnamed one.
+    pub target: Option<String>,
+    /// Keys that the target names, with or without a value; the others are inherited.
+    pub own: BTreeSet<&'static str>,
 }
 
 impl<C> Loaded<C> {
@@ -24,9 +29,20 @@ impl<C> Loaded<C> {
         self.origins.get(key).cloned().unwrap_or(Origin::Default)
     }
 
+    /// A key as it is written where its value was set: `targets.NAME.section.key` when it is the target's own.
+    pub fn full_key(&self, key: &str) -> String {
+        of_target(self.target.as_deref().filter(|_| self.own.contains(key)), key)
+    }
+
     /// A problem with the value of `key`, at the place where it was set.
     pub fn problem(&self, key: &str, message: impl Into<String>, hint: Option<String>) -> Problem {
-        Problem { origin: self.origin(key), key: key.to_owned(), value: None, message: message.into(), hint }
+        Problem {
+            origin: self.origin(key),
+            key: self.full_key(key),
+            value: None,
+            message: message.into(),
+            hint,
+        }
     }
 }
 
@@ -39,72 +55,115 @@ pub fn load<C: Default>(
     files: &[ConfigFile],
     env: &Env,
 ) -> Result<Loaded<C>, ConfigError> {
-    let mut layers = Layers {
-        settings,
-        loaded: Loaded { config: C::default(), origins: BTreeMap::new() },
-        problems: Vec::new(),
-    };
+    let mut given = gather(settings, files, env);
+    for (name, origin) in given.targets {
+        let (key, message) = (of_target(Some(&name), ""), "this program has no targets".to_owned());
+        let key = key.trim_end_matches('.').to_owned();
+        given.problems.push(Problem { origin, key, value: None, message, hint: None });
+    }
+    given.values.retain(|value| value.target.is_none());
+    let mut layers = Layers::new(settings, None, given.problems);
+    layers.set_all(&given.values);
+    layers.finish()
+}
+
+/// Everything that the files and the environment give, weakest first: files in their order, plain names (the scripts'
+/// `TIMEOUT`), then the full ones, which win.
+pub(super) fn gather<C>(settings: &[Setting<C>], files: &[ConfigFile], env: &Env) -> FileContent {
+    let mut all = FileContent::default();
     for file in files {
-        let (values, problems) = file.values();
-        layers.problems.extend(problems);
-        for FileValue { key, value, origin } in values {
-            layers.set(&key, value.as_ref(), origin);
+        let FileContent { values, targets, problems } = file.content();
+        all.values.extend(values);
+        all.targets.extend(targets);
+        all.problems.extend(problems);
+    }
+    environment(settings, env, &mut all);
+    all
+}
+
+/// The variables that are settings of this program, and a problem for each that is none of any.
+fn environment<C>(settings: &[Setting<C>], env: &Env, all: &mut FileContent) {
+    let mut set = |key: &str, value: &str, variable: &str| {
+        let (value, origin) = (Some(Value::Text(value.to_owned())), Origin::Env(variable.to_owned()));
+        all.values.push(FileValue { target: None, key: key.to_owned(), value, origin });
+    };
+    for setting in settings {
+        for name in setting.env {
+            if let Some(value) = env.get(name) {
+                set(setting.key, value, name);
+            }
         }
     }
-    layers.environment(env);
-    if layers.problems.is_empty() {
-        Ok(layers.loaded)
-    } else {
-        Err(ConfigError { problems: layers.problems })
+    for (name, value) in env.ours() {
+        match dotted(name) {
+            Some(key) if settings.iter().any(|setting| setting.key == key) => set(&key, value, name),
+            // Programs share one environment: this one belongs to another.
+            Some(key) if names::keys().any(|known| known == key) => {}
+            _ if names::is_no_setting(name, value) => {}
+            key => all.problems.push(unknown_variable(settings, name, key.unwrap_or_default())),
+        }
+    }
+    for name in env.no_text() {
+        let plain = settings.iter().find(|setting| setting.env.contains(&name.as_str()));
+        if let Some(key) = plain.map(|setting| setting.key.to_owned()).or_else(|| dotted(name)) {
+            let (origin, message) = (Origin::Env(name.clone()), "expected UTF-8 text".to_owned());
+            all.problems.push(Problem { origin, key, value: None, message, hint: None });
+        }
     }
 }
 
-struct Layers<C: 'static> {
+/// A variable that none of the programs knows. Its value may be a secret under a mistyped name.
+fn unknown_variable<C>(settings: &[Setting<C>], name: &str, key: String) -> Problem {
+    let keys = settings.iter().map(|setting| setting.key).chain(names::keys());
+    let variables: Vec<String> = keys.map(|key| variable(None, key)).collect();
+    let hint = nearest(name, variables.iter().map(String::as_str))
+        .map_or("unset it, or call it without QS_".to_owned(), |known| format!("did you mean {known}?"));
+    let message = if key.is_empty() { "unknown variable" } else { "unknown key" }.to_owned();
+    Problem { origin: Origin::Env(name.to_owned()), key, value: None, message, hint: Some(hint) }
+}
+
+/// A configuration that is being put together.
+pub(super) struct Layers<C: 'static> {
     settings: &'static [Setting<C>],
     loaded: Loaded<C>,
     problems: Vec<Problem>,
 }
 
+impl<C: Default> Layers<C> {
+    /// The defaults, for a target or the unnamed one.
+    pub(super) fn new(
+        settings: &'static [Setting<C>],
+        target: Option<String>,
+        problems: Vec<Problem>,
+    ) -> Self {
+        let loaded = Loaded { config: C::default(), origins: BTreeMap::new(), target, own: BTreeSet::new() };
+        Self { settings, loaded, problems }
+    }
+}
+
 impl<C> Layers<C> {
-    /// Plain names first (the scripts' `TIMEOUT`), then the full ones, which win.
-    fn environment(&mut self, env: &Env) {
-        for setting in self.settings {
-            for name in setting.env {
-                if let Some(value) = env.get(name) {
-                    self.set(
-                        setting.key,
-                        Some(&Value::Text(value.to_owned())),
-                        Origin::Env((*name).to_owned()),
-                    );
-                }
+    /// Lays values over what is there; the last one of a key counts.
+    pub(super) fn set_all<'a>(&mut self, values: impl IntoIterator<Item = &'a FileValue>) {
+        for FileValue { target, key, value, origin } in values {
+            let own = target.as_deref();
+            let Some(setting) = self.settings.iter().find(|setting| setting.key == key) else {
+                let hint = near(self.settings, own, key, origin);
+                self.problem(origin.clone(), of_target(own, key), None, "unknown key".to_owned(), hint);
+                continue;
+            };
+            if own.is_some() {
+                self.loaded.own.insert(setting.key);
             }
-        }
-        for (name, key, value) in env.dotted() {
-            // Programs share one environment: a section that this one does not have belongs to another.
-            if self.has_section(&key) {
-                self.set(&key, Some(&Value::Text(value.to_owned())), Origin::Env(name.to_owned()));
+            if let Some(value) = value {
+                self.set(setting, own, value, origin);
             }
         }
     }
 
-    fn has_section(&self, key: &str) -> bool {
-        let section = |key: &str| key.split('.').next().map(str::to_owned);
-        self.settings.iter().any(|setting| section(setting.key) == section(key))
-    }
-
-    fn set(&mut self, key: &str, value: Option<&Value>, origin: Origin) {
-        let Some(setting) = self.settings.iter().find(|setting| setting.key == key) else {
-            let hint = nearest(key, self.settings.iter().map(|setting| setting.key)).map(|known| {
-                let name = if matches!(origin, Origin::Env(_)) { variable(known) } else { known.to_owned() };
-                format!("did you mean {name}?")
-            });
-            self.problem(origin, key, None, "unknown key".to_owned(), hint);
-            return;
-        };
-        let Some(value) = value else { return };
+    fn set(&mut self, setting: &'static Setting<C>, target: Option<&str>, value: &Value, origin: &Origin) {
         match (setting.set)(&mut self.loaded.config, value) {
             Ok(()) => {
-                self.loaded.origins.insert(setting.key, origin);
+                self.loaded.origins.insert(setting.key, origin.clone());
             }
             Err(message) => {
                 let shown = match value {
@@ -112,7 +171,7 @@ impl<C> Layers<C> {
                     Value::Text(text) => Some(text.clone()),
                     Value::List(items) => Some(items.join(", ")),
                 };
-                self.problem(origin, key, shown, message, None);
+                self.problem(origin.clone(), of_target(target, setting.key), shown, message, None);
             }
         }
     }
@@ -120,13 +179,34 @@ impl<C> Layers<C> {
     fn problem(
         &mut self,
         origin: Origin,
-        key: &str,
+        key: String,
         value: Option<String>,
         message: String,
         hint: Option<String>,
     ) {
-        self.problems.push(Problem { origin, key: key.to_owned(), value, message, hint });
+        self.problems.push(Problem { origin, key, value, message, hint });
     }
+
+    /// What was put together, or everything that is wrong with it.
+    pub(super) fn finish(mut self) -> Result<Loaded<C>, ConfigError> {
+        if self.problems.is_empty() {
+            return Ok(self.loaded);
+        }
+        // Whoever mends them goes through the files, then the environment.
+        self.problems.sort_by_key(|problem| matches!(problem.origin, Origin::Env(_)));
+        Err(ConfigError { problems: self.problems })
+    }
+}
+
+/// The known key that is nearest to an unknown one, as it would be written in the same place.
+fn near<C>(settings: &[Setting<C>], target: Option<&str>, key: &str, origin: &Origin) -> Option<String> {
+    nearest(key, settings.iter().map(|setting| setting.key)).map(|known| {
+        let name = match origin {
+            Origin::Env(_) => variable(target, known),
+            _ => of_target(target, known),
+        };
+        format!("did you mean {name}?")
+    })
 }
 
 #[cfg(test)]
@@ -165,7 +245,10 @@ mod tests {
         assert_eq!(loaded.config.call.codes, [0, 200]);
         assert_eq!(loaded.origin("call.timeout").to_string(), "c.yaml:2:12");
 
-        let env = Env::from([("TIMEOUT", "7"), ("QS_SERVER__ADDR", "another program's")]);
+        let others =
+            [("QS_SERVER__ADDR", "another program's"), ("QS_LOG__LEVEL", "debug"), ("QS_BLESS", "1")];
+        let [server, log, bless] = others;
+        let env = Env::from([("TIMEOUT", "7"), server, log, bless]);
         assert_eq!(load(&SETTINGS, &[file(text)], &env).unwrap().config.call.timeout, Duration::from_secs(7));
 
         let env = Env::from([("TIMEOUT", "7"), ("QS_CALL__TIMEOUT", "8")]);
@@ -194,6 +277,26 @@ mod tests {
                 "environment QS_CALL__TIMEOUTS: call.timeouts: unknown key (hint: did you mean QS_CALL__TIMEOUT?)",
             ]
         );
+    }
+
+    #[test]
+    fn a_variable_that_no_program_knows_is_named_with_the_nearest() {
+        for (name, expected) in [
+            (
+                "QS_CALL_TIMEOUT",
+                "environment QS_CALL_TIMEOUT: unknown variable (hint: did you mean QS_CALL__TIMEOUT?)",
+            ),
+            (
+                "QS_SERVER__ADR",
+                "environment QS_SERVER__ADR: server.adr: unknown key (hint: did you mean QS_SERVER__ADDR?)",
+            ),
+            (
+                "QS_QUITE_ELSEWHERE_ALTOGETHER",
+                "environment QS_QUITE_ELSEWHERE_ALTOGETHER: unknown variable (hint: unset it, or call it without QS_)",
+            ),
+        ] {
+            assert_eq!(problems("", &Env::from([(name, "hunter2")])), [expected]);
+        }
     }
 
     #[test]

@@ -8,9 +8,11 @@ mod env;
 mod field;
 mod file;
 mod load;
+mod names;
 mod problem;
 mod section;
 mod setting;
+mod targets;
 
 #[cfg(feature = "server")]
 pub mod apiserver;
@@ -26,6 +28,7 @@ pub use file::ConfigFile;
 pub use load::{Loaded, load};
 pub use problem::{ConfigError, Origin, Problem};
 pub use setting::Setting;
+pub use targets::{TargetRules, Targets, load_targets, target_names};
 
 /// The default file holds every key, in the order of the table, and nothing but defaults.
 #[cfg(test)]

@@ -5,6 +5,7 @@ use clap::error::ErrorKind;
 
 use super::call_line::{COMMANDS, CallLine};
 use super::shell::{assignment, base_name, expands, split};
+use super::usage::sentence;
 
 /// The program, and the names that the scripts had.
 const PROGRAMS: [&str; 2] = ["qs-api-call", "qs-api-call.sh"];
@@ -86,12 +87,12 @@ pub fn read(shell: &str) -> Reading {
     }
 }
 
-/// The sentence of a clap error that says what is wrong.
+/// What is wrong, with the word that was probably meant.
 fn reason(error: &clap::Error) -> String {
-    let text = error.render().to_string();
-    let text = text.strip_prefix("error: ").unwrap_or(&text);
-    let end = text.find("\n\nUsage").or_else(|| text.find("\n\nFor more")).unwrap_or(text.len());
-    text[..end].split_whitespace().collect::<Vec<_>>().join(" ")
+    match sentence(error) {
+        (said, Some(near)) => format!("{said}; did you mean {near}?"),
+        (said, None) => said,
+    }
 }
 
 /// An endpoint begins with a slash, so a word that is also a command is one only where no word does, or in front.

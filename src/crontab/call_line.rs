@@ -8,8 +8,19 @@ use clap::{ArgAction, Args, Parser};
 use super::invocation::Invocation;
 
 /// Every word that is a command of the program, so that a line with it is no call.
-pub const COMMANDS: [&str; 10] =
-    ["token", "check", "status", "history", "explain", "crontab", "config", "completions", "man", "help"];
+pub const COMMANDS: [&str; 11] = [
+    "token",
+    "check",
+    "status",
+    "history",
+    "forget",
+    "explain",
+    "crontab",
+    "config",
+    "completions",
+    "man",
+    "help",
+];
 
 /// The arguments of a line that makes a call.
 #[derive(Clone, Debug, Parser)]
@@ -40,6 +51,10 @@ pub struct CallOptions {
     /// Show what would be sent, and send nothing
     #[arg(long, help_heading = "Output")]
     pub dry_run: bool,
+
+    /// Record the run as one by hand, as a run from a terminal is: no task, no metrics, no ping
+    #[arg(long, help_heading = "Record")]
+    pub manual: bool,
 
     /// Log in although the last login with this credential was rejected
     #[arg(long, help_heading = "Connection")]

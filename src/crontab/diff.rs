@@ -148,10 +148,10 @@ mod tests {
     #[test]
     fn lines_are_paired_by_task_and_runs_are_counted() {
         let old = crontab(
-            "A=1\n0 * * * * root /bin/qs-api-call /a\n5 * * * * root /bin/qs-api-call /b\n6 * * * * root /bin/x\n7 0 * * * root /bin/y\n",
+            "A=1\n0 * * * * root /bin/qs-api-call /api/v1/a\n5 * * * * root /bin/qs-api-call /api/v1/b\n6 * * * * root /bin/x\n7 0 * * * root /bin/y\n",
         );
         let new = crontab(
-            "A=2\n7 0 * * * root /bin/y\nA=1\n0 * * * * root /bin/qs-api-call /a\n5,6 * * * * app /bin/qs-api-call /b\n9 * * * * root /bin/qs-api-call /c\n",
+            "A=2\n7 0 * * * root /bin/y\nA=1\n0 * * * * root /bin/qs-api-call /api/v1/a\n5,6 * * * * app /bin/qs-api-call /api/v1/b\n9 * * * * root /bin/qs-api-call /api/v1/c\n",
         );
         let from: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
         let found = diff(&old, &new, from, from + jiff::SignedDuration::from_hours(24));

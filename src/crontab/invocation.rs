@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 
-use crate::domain::digest::fnv32;
+use crate::domain::code::Code;
+use crate::domain::expectation::Expectation;
 use crate::domain::overlap::Overlap;
+use crate::domain::target::check_target_name;
 use crate::domain::word::UnknownWord;
-use crate::domain::{duration, size};
+use crate::domain::{duration, media_type, size};
 
 /// The arguments of one call: what is called, where it is logged, and the policy of the task.
 #[expect(clippy::doc_markdown, reason = "the comments are the help text")]
@@ -32,6 +34,14 @@ pub struct Invocation {
     #[arg(short, long, value_name = "JSON", help_heading = "Request")]
     pub data: Option<String>,
 
+    /// Send no body, whatever the method
+    #[arg(long, action = ArgAction::SetTrue, conflicts_with = "data", help_heading = "Request")]
+    pub no_body: bool,
+
+    /// Type of the body of --data, which is then sent as it is; one of JSON is still checked [default: application/json]
+    #[arg(long, value_name = "TYPE", value_parser = media_type, requires = "data", help_heading = "Request")]
+    pub content_type: Option<String>,
+
     /// Query parameter; may be repeated
     #[arg(short, long, value_name = "KEY=VALUE", help_heading = "Request")]
     pub query: Vec<String>,
@@ -39,6 +49,10 @@ pub struct Invocation {
     /// Further header; may be repeated. Not for secrets: the command line is public
     #[arg(short = 'H', long, value_name = "NAME: VALUE", help_heading = "Request")]
     pub header: Vec<String>,
+
+    /// Call this target of the configuration instead of the unnamed one
+    #[arg(long, value_name = "NAME", value_parser = target_name, help_heading = "Task")]
+    pub target: Option<String>,
 
     /// Name of the task in records, metrics and locks [default: from the endpoint]
     #[arg(long, value_name = "NAME", help_heading = "Task")]
@@ -80,9 +94,17 @@ pub struct Invocation {
     #[arg(long, action = ArgAction::SetTrue, help_heading = "Policy")]
     pub idempotent: bool,
 
-    /// Envelope code that means success; may be repeated [default: 0 and 200]
+    /// Code in a reply that means success, a number or a word; may be repeated [default: 0, 200, OK and SUCCESS]
     #[arg(long, value_name = "CODE", allow_negative_numbers = true, help_heading = "Policy")]
-    pub success_code: Vec<i64>,
+    pub success_code: Vec<Code>,
+
+    /// What a reply must hold, for example /status=OK; may be repeated
+    #[arg(long, value_name = "POINTER=VALUE", help_heading = "Policy")]
+    pub expect: Vec<Expectation>,
+
+    /// Judge a reply by its status alone
+    #[arg(long, action = ArgAction::SetTrue, conflicts_with = "expect", help_heading = "Policy")]
+    pub ignore_body: bool,
 
     /// Most of a reply that is read [default: 1MiB]
     #[arg(long, value_name = "SIZE", value_parser = size::parse, help_heading = "Policy")]
@@ -104,11 +126,19 @@ pub struct Invocation {
     #[arg(long, action = ArgAction::SetTrue, help_heading = "Connection")]
     pub no_proxy: bool,
 
+    /// Send no credential: no token is read, obtained or sent
+    #[arg(long, action = ArgAction::SetTrue, help_heading = "Connection")]
+    pub no_auth: bool,
+
     /// Allow http:// to a host that is not loopback, private, single-label or cluster-local
     #[arg(long, action = ArgAction::SetTrue, help_heading = "Connection")]
     pub allow_plaintext: bool,
 
-    /// Ping this check in the healthchecks protocol; prefer ping.url in the configuration, where it stays private
+    /// Write the reply of a successful call into this file, whole or not at all; - is standard output
+    #[arg(short, long, value_name = "FILE", help_heading = "Output")]
+    pub output: Option<PathBuf>,
+
+    /// Ping this check in the healthchecks protocol, {task} in it is the task's name; prefer ping.url in the configuration, where it stays private
     #[arg(long, value_name = "URL", help_heading = "Record")]
     pub ping_url: Option<String>,
 
@@ -123,42 +153,18 @@ impl Invocation {
         self.method.as_deref().unwrap_or("POST").to_ascii_uppercase()
     }
 
-    /// The task's name: as given, or made of the endpoint.
-    ///
-    /// `/api/v1/statistics/sync/daily` is `statistics-sync-daily`. Lines that call one endpoint with different
-    /// methods, bodies or queries are different tasks, so those get a short digest behind the name.
-    pub fn task_name(&self) -> String {
-        if let Some(task) = &self.task {
-            return task.clone();
-        }
-        let path = self.endpoint.as_deref().unwrap_or_default();
-        let path = path.split(['?', '#']).next().unwrap_or_default();
-        let path =
-            ["/api/v1/", "/internal/v1/"].iter().find_map(|prefix| path.strip_prefix(prefix)).unwrap_or(path);
-        let name: String = path
-            .trim_matches('/')
-            .chars()
-            .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '_' | '.') { c } else { '-' })
-            .collect();
-        let name = name.trim_matches(['-', '.']);
-        let name = if name.is_empty() { "root" } else { name };
-        match self.variant() {
-            Some(digest) => format!("{name}-{digest:08x}"),
-            None => name.to_owned(),
-        }
+    /// Whether the body must be JSON: it is, unless another type is named.
+    pub fn sends_json(&self) -> bool {
+        self.content_type.as_ref().is_none_or(|given| media_type::is_json(&media_type::essence(given)))
     }
+}
 
-    /// A digest of what makes this line differ from a plain POST to the same endpoint.
-    fn variant(&self) -> Option<u32> {
-        let query =
-            self.endpoint.as_deref().and_then(|endpoint| endpoint.split_once('?')).map(|(_, query)| query);
-        if self.data.is_none() && self.query.is_empty() && query.is_none() && self.method() == "POST" {
-            return None;
-        }
-        let parts = [&self.method(), self.data.as_deref().unwrap_or_default(), query.unwrap_or_default()];
-        let parts = parts.into_iter().chain(self.query.iter().map(String::as_str));
-        Some(fnv32(parts.flat_map(|part| part.bytes().chain([0]))))
-    }
+fn target_name(text: &str) -> Result<String, String> {
+    check_target_name(text).map(|()| text.to_owned())
+}
+
+fn media_type(text: &str) -> Result<String, String> {
+    media_type::check(text).map(|()| text.to_owned())
 }
 
 /// An overlap policy; clap itself shows what was found.
@@ -186,41 +192,6 @@ pub fn default_log(dir: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn invocation(endpoint: &str) -> Invocation {
-        Invocation { endpoint: Some(endpoint.to_owned()), ..Invocation::default() }
-    }
-
-    #[test]
-    fn a_task_is_named_after_its_endpoint() {
-        for (endpoint, name) in [
-            ("/api/v1/statistics/sync/daily", "statistics-sync-daily"),
-            ("/internal/v1/plans/tasks/schedule/", "plans-tasks-schedule"),
-            ("/health", "health"),
-            ("/", "root"),
-            ("/a b/../c", "a-b-..-c"),
-        ] {
-            assert_eq!(invocation(endpoint).task_name(), name, "{endpoint}");
-            assert!(check_task_name(name).is_ok());
-        }
-        let named = Invocation { task: Some("mine".to_owned()), ..invocation("/x") };
-        assert_eq!(named.task_name(), "mine");
-    }
-
-    #[test]
-    fn lines_that_send_different_requests_are_different_tasks() {
-        let plain = invocation("/x").task_name();
-        let data = |text: &str| Invocation { data: Some(text.to_owned()), ..invocation("/x") }.task_name();
-        let get = Invocation { method: Some("get".to_owned()), ..invocation("/x") }.task_name();
-        let query = Invocation { query: vec!["a=1".to_owned()], ..invocation("/x") }.task_name();
-        let names =
-            [plain, data("{\"org\":1}"), data("{\"org\":2}"), get, query, invocation("/x?a=2").task_name()];
-        for (i, name) in names.iter().enumerate() {
-            assert!(check_task_name(name).is_ok(), "{name}");
-            assert!(!names[..i].contains(name), "{names:?}");
-        }
-        assert_eq!(data("{\"org\":1}"), data("{\"org\":1}"));
-    }
 
     #[test]
     fn task_names_are_safe_as_file_names() {

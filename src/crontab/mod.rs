@@ -6,9 +6,13 @@ pub mod command;
 pub mod diff;
 pub mod environment;
 pub mod file;
+mod identity;
 pub mod import;
 pub mod invocation;
 pub mod lint;
 pub mod problem;
 pub mod render;
 mod shell;
+pub mod usage;
+
+pub use identity::CallIdentity;

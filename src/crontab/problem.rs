@@ -117,12 +117,16 @@ rules! {
     Program "program" Error;
     /// An endpoint must be one that the server has.
     UnknownEndpoint "unknown-endpoint" Error;
+    /// A target must be one that the configuration has.
+    UnknownTarget "unknown-target" Error;
     /// No secret belongs in a crontab.
     Secret "secret" Error;
     /// A file with a secret must be readable by its owner alone.
     SecretReadable "secret-readable" Error;
     /// A task belongs to one line of one scheduler.
     TwoOwners "two-owners" Error;
+    /// A token file belongs to one account, tenant and server.
+    SharedToken "shared-token" Error;
     /// A call inside of a larger shell command cannot be checked.
     Unchecked "unchecked" Warning;
     /// A command names its program by its full path, or the file sets PATH.

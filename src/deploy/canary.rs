@@ -35,6 +35,8 @@ pub(super) struct Canary<'a> {
     call: &'a Call,
     /// What is asked for.
     pub(super) endpoint: String,
+    /// The first call of every other target: each has an address and a login of its own.
+    others: Vec<Canary<'a>>,
 }
 
 impl<'a> Canary<'a> {
@@ -42,26 +44,49 @@ impl<'a> Canary<'a> {
     pub(super) fn choose(crontab: &'a Crontab, choice: &Choice) -> Option<Self> {
         let mut calls = crontab.entries().filter_map(|entry| {
             let call = entry.call()?;
-            Some(Self { entry, call, endpoint: call.line.invocation.endpoint.clone().unwrap_or_default() })
+            let endpoint = call.line.invocation.endpoint.clone().unwrap_or_default();
+            Some(Self { entry, call, endpoint, others: Vec::new() })
         });
-        let first = calls.next()?;
+        let mut first = calls.next()?;
         match choice {
             Choice::None => None,
             Choice::Endpoint(wanted) if first.endpoint != *wanted => {
                 let found = calls.find(|call| call.endpoint == *wanted).unwrap_or(first);
                 Some(Self { endpoint: wanted.clone(), ..found })
             }
-            Choice::First | Choice::Endpoint(_) => Some(first),
+            Choice::First => {
+                for call in calls {
+                    let mut known = std::iter::once(&first).chain(&first.others);
+                    if known.all(|other| other.target() != call.target()) {
+                        first.others.push(call);
+                    }
+                }
+                Some(first)
+            }
+            Choice::Endpoint(_) => Some(first),
         }
     }
 
-    /// Tries it, and says what was good.
+    fn target(&self) -> Option<&str> {
+        self.call.line.invocation.target.as_deref()
+    }
+
+    /// Tries it and the other targets', and says what was good.
     pub(super) async fn try_out(
         &self,
         host: &Host,
         users: &[User],
         stop: &mut Stop,
     ) -> Result<String, DeployError> {
+        let mut good = self.try_one(host, users, stop).await?;
+        for other in &self.others {
+            good = format!("{good}; {}", other.try_one(host, users, stop).await?);
+        }
+        Ok(good)
+    }
+
+    async fn try_one(&self, host: &Host, users: &[User], stop: &mut Stop) -> Result<String, DeployError> {
+        // What the check complains of names the target already.
         let failed = |what: String| DeployError::Canary(format!("{}: {what}", self.endpoint));
         let name = self.entry.user.as_deref().unwrap_or("root");
         let user = users.iter().find(|user| user.name == name);
@@ -84,7 +109,8 @@ impl<'a> Canary<'a> {
             stop.or(process::run(&mut command, LIMIT)).await?.map_err(|error| failed(error.to_string()))?;
         if ran.status.success() {
             let good = "login and endpoint are good; it was not called";
-            return Ok(format!("{} as {name}: {good}", self.endpoint));
+            let target = self.target().map(|target| format!(" of target {target}")).unwrap_or_default();
+            return Ok(format!("{}{target} as {name}: {good}", self.endpoint));
         }
         let complaint = ran.complaint();
         let complaint = complaint.strip_prefix("qs-api-call: ").unwrap_or(&complaint);
@@ -132,11 +158,13 @@ impl<'a> Canary<'a> {
             ("--allow-insecure-permissions", common.allow_insecure_permissions),
             ("--no-proxy", invocation.no_proxy),
             ("--allow-plaintext", invocation.allow_plaintext),
+            ("--no-auth", invocation.no_auth),
         ];
         let paths = paths
             .into_iter()
             .filter_map(|(option, path)| Some([option.to_owned(), path.as_ref()?.display().to_string()]));
         let flags = flags.into_iter().filter(|(_, given)| *given).map(|(option, _)| option.to_owned());
-        paths.flatten().chain(flags).collect()
+        let target = invocation.target.iter().flat_map(|name| ["--target".to_owned(), name.clone()]);
+        paths.flatten().chain(flags).chain(target).collect()
     }
 }

@@ -109,6 +109,15 @@ impl Host {
         };
         Ok(users(&text))
     }
+
+    /// The name of the user that this process works as, as a crontab would have it.
+    ///
+    /// # Errors
+    /// The list of accounts cannot be read.
+    pub fn own_name(&self) -> io::Result<Option<String>> {
+        let uid = own_uid();
+        Ok(self.users()?.into_iter().find(|user| user.uid == uid).map(|user| user.name))
+    }
 }
 
 fn users(text: &str) -> Vec<User> {

@@ -7,8 +7,14 @@ use std::path::{Path, PathBuf};
 use super::error::DeployError;
 use super::host::{Host, User};
 use crate::clock;
+use crate::config::{ConfigFile, target_names};
 use crate::crontab::file::{Crontab, Format};
 use crate::crontab::lint::{self, FileFacts, Owner, is_file_name};
+use crate::files;
+
+/// Where a call finds its configuration, and below the home of its user.
+const SYSTEM_CONFIG: &str = "/etc/qs-server/qs-api-call.yaml";
+const USER_CONFIG: &str = ".config/qs-scheduler/qs-api-call.yaml";
 
 /// A host as the linter asks it.
 pub struct Machine<'a> {
@@ -38,6 +44,22 @@ impl lint::Host for Machine<'_> {
     fn zone(&self) -> Option<String> {
         // The zone of a root is that of the machine which it will be the root of.
         self.host.root().is_none().then(|| clock::local_zone().iana_name().map(str::to_owned)).flatten()
+    }
+
+    fn targets(&self, user: Option<&str>, config: Option<&str>) -> Option<Vec<String>> {
+        let read = |path: &Path| files::if_there(ConfigFile::read(&self.host.path(path))).ok();
+        if let Some(config) = config {
+            return target_names(&read(Path::new(config))??);
+        }
+        let user = self.users.iter().find(|known| known.name == user.unwrap_or("root"));
+        let of_user = user.map(|user| Path::new(&user.home).join(USER_CONFIG));
+        let mut names = Vec::new();
+        for path in [Some(PathBuf::from(SYSTEM_CONFIG)), of_user].into_iter().flatten() {
+            if let Some(file) = read(&path)? {
+                names.extend(target_names(&file)?);
+            }
+        }
+        Some(names)
     }
 }
 
@@ -76,10 +98,37 @@ pub fn owners(paths: &[PathBuf], format: &Format) -> Result<Vec<Owner>, DeployEr
     let mut owners = Vec::new();
     for path in paths {
         let crontab = Crontab::parse(&fs::read(path).map_err(DeployError::io(path))?, format.clone());
-        owners.extend(crontab.entries().filter(|entry| entry.call().is_some()).map(|entry| Owner {
-            task: entry.task(),
-            place: format!("{}, line {}", path.display(), entry.line),
-        }));
+        let place = |line: usize| format!("{}, line {line}", path.display());
+        owners.extend(crontab.entries().filter_map(|entry| Owner::of(entry, place(entry.line))));
     }
     Ok(owners)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crontab::lint::Host as _;
+
+    #[test]
+    fn the_targets_of_a_host_are_those_that_the_user_of_a_line_would_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let host = Host::below(dir.path()).unwrap();
+        let users = [User { name: "ops".to_owned(), uid: 7, gid: 7, home: "/home/ops".to_owned() }];
+        let machine = Machine { host: &host, users: &users, brings_binary: false };
+        let write = |path: &str, text: &str| {
+            let path = host.path(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        assert_eq!(machine.targets(None, None), Some(vec![]), "nothing is configured");
+        write(SYSTEM_CONFIG, "targets: {a: {api: {base_url: http://a}}}\n");
+        write("/home/ops/.config/qs-scheduler/qs-api-call.yaml", "targets: {b: }\n");
+        let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(machine.targets(None, None), names(&["a"]));
+        assert_eq!(machine.targets(Some("ops"), None), names(&["a", "b"]));
+        assert_eq!(machine.targets(Some("ops"), Some(SYSTEM_CONFIG)), names(&["a"]));
+        assert_eq!(machine.targets(None, Some("/etc/other.yaml")), None, "what is not there is not judged");
+        write(SYSTEM_CONFIG, "targets: [\n");
+        assert_eq!(machine.targets(None, None), None);
+    }
 }

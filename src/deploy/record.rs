@@ -63,8 +63,11 @@ impl Memory {
         Self { dir: state.join(name) }
     }
 
-    /// Makes it, readable by its owner alone.
+    /// Makes it, readable by its owner alone, in a directory of which others may read the metrics.
     pub(super) fn create(&self) -> Result<(), DeployError> {
+        let shared = files::parent(files::parent(&self.dir));
+        files::create_dir(files::parent(shared), 0o755).map_err(DeployError::create(shared))?;
+        files::create_exact_dir(shared, 0o711).map_err(DeployError::create(shared))?;
         files::create_dir(&self.dir, 0o700).map_err(DeployError::create(&self.dir))
     }
 

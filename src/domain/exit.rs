@@ -20,11 +20,11 @@ words! {
         NoInput = "no_input",
         /// A defect of this program.
         Internal = "internal",
-        /// The log or the state directory cannot be created.
+        /// The log, the state directory or the file of the reply cannot be created, locked or written.
         CannotCreate = "cannot_create",
         /// Reading or writing failed on the way.
         Io = "io",
-        /// Nothing was done; the same call may succeed later.
+        /// The same call may succeed later; it was not done, unless it is an idempotent one whose answer was lost.
         TryLater = "try_later",
         /// The answer is not what the protocol promises.
         Protocol = "protocol",
@@ -34,6 +34,8 @@ words! {
         Config = "config",
         /// The request was sent and no whole answer came back: it may or may not have been done.
         Unknown = "unknown",
+        /// Stopped by SIGHUP.
+        HungUp = "hung_up",
         /// Stopped by SIGINT.
         Interrupted = "interrupted",
         /// Stopped by SIGTERM.
@@ -77,8 +79,8 @@ impl Exit {
             Exit::Internal => (70, "a defect of this program", "please report it with the log line"),
             Exit::CannotCreate => (
                 73,
-                "the log or the state directory cannot be created; nothing was sent",
-                "create the directory that the message names, or choose another with --state-dir or the log argument",
+                "the log, the state directory or the file of --output cannot be created, locked or written; nothing was sent",
+                "create the directory that the message names, or choose another with --state-dir, --output or the log argument",
             ),
             Exit::Io => (
                 74,
@@ -87,12 +89,12 @@ impl Exit {
             ),
             Exit::TryLater => (
                 75,
-                "nothing was done and the same call may succeed later: never sent, 408, 409 in progress, 423, 425, 429, 502, 503, 504, IAM down, lock not free",
+                "the same call may succeed later: never sent, 408, 409 in progress, 423, 425, 429, 502, 503, 504, IAM down, lock not free; an idempotent call whose answer was lost may have been done",
                 "let the next run do it, or raise --retries and --timeout",
             ),
             Exit::Protocol => (
                 76,
-                "the answer is not what was promised: a redirect, HTML, broken JSON, a login without a token",
+                "the answer is not what was promised: a redirect, HTML, broken JSON, a login without a token, no HTTP at all",
                 "check the base URL and whatever stands between here and the server",
             ),
             Exit::Auth => (
@@ -102,7 +104,7 @@ impl Exit {
             ),
             Exit::Config => (
                 78,
-                "the configuration is wrong or unsafe; nothing was sent",
+                "the configuration is wrong or unsafe, or the server wants a client certificate; nothing was done",
                 "correct the key that the message names; `qs-api-call check` shows the whole picture",
             ),
             Exit::Unknown => (
@@ -110,6 +112,9 @@ impl Exit {
                 "the request was sent and no whole answer came back: it may or may not have been done",
                 "look at the server before repeating it; an idempotent call may carry --idempotent",
             ),
+            Exit::HungUp => {
+                (129, "stopped by SIGHUP: the terminal or the session is gone", "run it again, with nohup")
+            }
             Exit::Interrupted => (130, "stopped by SIGINT", "run it again"),
             Exit::Terminated => (143, "stopped by SIGTERM", "run it again"),
         };
@@ -149,6 +154,7 @@ mod tests {
                 (77, "auth"),
                 (78, "config"),
                 (124, "unknown"),
+                (129, "hung_up"),
                 (130, "interrupted"),
                 (143, "terminated"),
             ]

@@ -1,11 +1,13 @@
 //! L0 · Pure nouns and functions: no async, no I/O, no clock reads. Imports nothing of ours.
 
+pub mod code;
 pub mod cron;
 pub mod digest;
 pub mod duration;
 #[cfg(feature = "server")]
 pub mod entry;
 pub mod exit;
+pub mod expectation;
 pub mod hex;
 pub mod host;
 pub mod id;
@@ -13,6 +15,7 @@ pub mod id;
 pub mod invalid;
 #[cfg(feature = "server")]
 pub mod lease;
+pub mod media_type;
 pub mod nearest;
 pub mod outcome;
 pub mod overlap;
@@ -30,5 +33,6 @@ pub mod size;
 pub mod statistics;
 #[cfg(feature = "server")]
 pub mod sync_run;
+pub mod target;
 pub mod trace;
 pub mod word;

@@ -1,6 +1,7 @@
 //! What a call came to: its outcome, with one exit code and one word each, and the report that its log line, record,
 //! metrics and output are made of.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::exit::Exit;
@@ -17,7 +18,7 @@ pub enum CallOutcome {
     Skipped,
     /// The server's answer is no.
     Failed,
-    /// Nothing was done; later it may work.
+    /// Later it may work; it was not done, unless it is a repeatable call whose answer was lost.
     TryLater,
     /// The answer is not what the protocol promises.
     Protocol,
@@ -31,10 +32,14 @@ pub enum CallOutcome {
     Misconfigured,
     /// A file that must be there is not; nothing was sent.
     NoInput,
+    /// A file that the call would write cannot be created; nothing was sent.
+    CannotCreate,
     /// Reading or writing failed; nothing was sent.
     Io,
     /// A defect of this program; nothing was sent.
     Internal,
+    /// Stopped by SIGHUP: what was under way may have been done.
+    HungUp,
     /// Stopped by SIGINT: what was under way may have been done.
     Interrupted,
     /// Stopped by SIGTERM: what was under way may have been done.
@@ -54,8 +59,10 @@ impl CallOutcome {
             Self::Usage => Exit::Usage,
             Self::Misconfigured => Exit::Config,
             Self::NoInput => Exit::NoInput,
+            Self::CannotCreate => Exit::CannotCreate,
             Self::Io => Exit::Io,
             Self::Internal => Exit::Internal,
+            Self::HungUp => Exit::HungUp,
             Self::Interrupted => Exit::Interrupted,
             Self::Terminated => Exit::Terminated,
         }
@@ -67,7 +74,7 @@ impl CallOutcome {
             Self::Success => CallStatus::Success,
             Self::Accepted => CallStatus::Accepted,
             Self::Skipped => CallStatus::Skipped,
-            Self::Unknown | Self::Interrupted | Self::Terminated => CallStatus::Unknown,
+            Self::Unknown | Self::HungUp | Self::Interrupted | Self::Terminated => CallStatus::Unknown,
             _ => CallStatus::Failed,
         }
     }
@@ -99,6 +106,16 @@ words! {
     }
 }
 
+/// Bytes as a server sent them. They may repeat a secret, so they show nothing of themselves.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Received(pub Vec<u8>);
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{} bytes]", self.0.len())
+    }
+}
+
 /// What a call came to, and how.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CallReport {
@@ -116,8 +133,12 @@ pub struct CallReport {
     pub token_source: Option<TokenSource>,
     /// Body of the last response, without secrets.
     pub body: Option<String>,
+    /// Body of the last response byte for byte, where the caller wants it for a file.
+    pub received: Option<Received>,
     /// Where the last response points to.
     pub location: Option<String>,
+    /// How long the server asks to wait before the next request.
+    pub retry_after: Option<Duration>,
     /// How long it took, without jitter.
     pub duration: Duration,
 }
@@ -133,7 +154,9 @@ impl CallReport {
             attempts: 0,
             token_source: None,
             body: None,
+            received: None,
             location: None,
+            retry_after: None,
             duration: Duration::ZERO,
         }
     }

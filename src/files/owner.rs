@@ -52,9 +52,13 @@ pub(super) fn inherit_dir(made: &Path) -> io::Result<()> {
     if !super::is_root() {
         return Ok(());
     }
+    inherit(&open_dir(made)?, super::parent(made))
+}
+
+/// Opens a directory that is no link to another one.
+pub(super) fn open_dir(path: &Path) -> io::Result<File> {
     let itself = (OFlags::DIRECTORY | OFlags::NOFOLLOW).bits().cast_signed();
-    let dir = OpenOptions::new().read(true).custom_flags(itself).open(made)?;
-    inherit(&dir, super::parent(made))
+    OpenOptions::new().read(true).custom_flags(itself).open(path)
 }
 
 /// Gives a file to a user and a group, as far as this process may: whose it is decides who comes next, and is no reason

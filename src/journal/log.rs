@@ -2,10 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,15 +12,16 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use serde_json::Value;
 use tracing::span::{Attributes, Id};
-use tracing::{Event, Level, Span, Subscriber};
+use tracing::{Event, Level, Span, Subscriber, info};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::line::Line;
-use super::rotation::{LOG_MODE, Rotation, Trouble};
+use super::rotation::{Rotation, Trouble};
+use super::sink::{LogPlace, Sink};
 use crate::clock::{SharedClock, local_zone};
 use crate::config::call::LogFormat;
-use crate::files::{self, FileLock};
+use crate::files;
 
 pub use super::events::Events;
 
@@ -32,9 +32,8 @@ const LONGEST_FIRST_LINE: u64 = 64 * 1024;
 
 /// A log that several processes append to.
 pub struct LogFile {
-    path: PathBuf,
+    sink: Sink,
     rotation: Rotation,
-    file: File,
     begun: Option<Timestamp>,
     /// Lines that were not written because another process held the lock.
     pending: String,
@@ -45,106 +44,103 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// Opens the log, creating it and its directory, and finds out whether its lock is to be had. A link is followed:
-    /// the log, what is rotated and the lock are where it leads.
+    /// Opens the log, creating it and the last directory of its path, and finds out whether its lock is to be had. A
+    /// link is followed: the log, what is rotated and the lock are where it leads.
+    ///
+    /// # Errors
+    /// The system's, and `TimedOut` for a lock that another process keeps.
     pub fn open(path: &Path, rotation: Rotation) -> io::Result<Self> {
         Self::open_within(path, rotation, files::LOCK_WAIT)
     }
 
     /// The same, waiting no longer than this for whoever has the lock; so do the last lines.
+    ///
+    /// # Errors
+    /// As [`LogFile::open`].
     pub fn open_within(path: &Path, rotation: Rotation, lock_wait: Duration) -> io::Result<Self> {
-        files::create_dir(files::parent(path), 0o750)?;
-        let path = files::resolve(path)?;
-        let (file, begun) = append_to(&path, &rotation)?;
-        let log = Self { path, rotation, file, begun, pending: String::new(), lock_wait, failure: None };
-        drop(log.lock(lock_wait)?);
-        Ok(log)
+        let sink = Sink::open(path, lock_wait)?;
+        let begun = match &sink {
+            Sink::File(place) => begun(place, &rotation),
+            Sink::Stream(_) => None,
+        };
+        Ok(Self { sink, rotation, begun, pending: String::new(), lock_wait, failure: None })
     }
 
-    /// Appends one line in one write, rotating first when it is due. The lock keeps a line from being written to a
-    /// file that another process is just moving away. A line that would have to wait for it is written with a later one.
+    /// Makes sure of room for the lines of a call. False where that cannot be known without writing one.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn has_room(&self) -> io::Result<bool> {
+        self.sink.has_room()
+    }
+
+    /// Appends one line in one write, rotating first when it is due. A line that would have to wait for the lock is
+    /// written with a later one.
+    ///
+    /// # Errors
+    /// The system's.
     pub fn append(&mut self, line: &str, now: Timestamp) -> io::Result<Option<Trouble>> {
         self.pending.push_str(line);
         match self.write_pending(LINE_WAIT, now) {
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::TimedOut && !self.pending.is_empty() => Ok(None),
             written => written,
         }
     }
 
-    /// Writes the lines that wait for the lock.
+    /// Writes the lines that wait. A file is locked for that, so that no line is written to one that another process is
+    /// just moving away.
     fn write_pending(&mut self, lock_wait: Duration, now: Timestamp) -> io::Result<Option<Trouble>> {
         if self.pending.is_empty() {
             return Ok(None);
         }
-        let lock = self.lock(lock_wait)?;
-        let lines = std::mem::take(&mut self.pending);
-        let length = self.follow_name()?;
-        let due = self.rotation.is_due(length, self.begun, now, lines.len() as u64);
-        let rotated = if due { self.rotate(&lock, now) } else { Ok(()) };
-        // What a killed process began stays readable, on a line of its own.
-        let torn = !(due && rotated.is_ok()) && files::ends_torn(&self.file, length)?;
-        let line_break = if torn { "\n" } else { "" };
-        self.file.write_all(format!("{line_break}{lines}").as_bytes())?;
-        drop(lock);
-        if let Err(error) = rotated {
-            // It is tried and told once a run.
-            self.rotation = Rotation { size: 0, age: Duration::ZERO, ..self.rotation };
-            return Ok(Some(Trouble::NotRotated(error)));
+        let place = match &mut self.sink {
+            Sink::Stream(stream) => {
+                return stream.write_all(std::mem::take(&mut self.pending).as_bytes()).map(|()| None);
+            }
+            Sink::File(place) => place,
+        };
+        place.lock(lock_wait)?;
+        let written = write(place, &std::mem::take(&mut self.pending), now, &self.rotation, &mut self.begun);
+        place.unlock()?;
+        match written? {
+            None => Ok(None),
+            Some(Ok(())) => Ok(self.rotation.tidy(place.path()).err().map(Trouble::NotTidied)),
+            Some(Err(error)) => {
+                // It is tried and told once a run.
+                self.rotation = Rotation { size: 0, age: Duration::ZERO, ..self.rotation };
+                Ok(Some(Trouble::NotRotated(error)))
+            }
         }
-        Ok(if due { self.rotation.tidy(&self.path).err().map(Trouble::NotTidied) } else { None })
-    }
-
-    /// The lock; the error inside says why there can be none, for example in a directory where this user may write to
-    /// the log alone. Lines are whole without it, but nothing may be moved away.
-    fn lock(&self, lock_wait: Duration) -> io::Result<Result<FileLock, io::Error>> {
-        let path = self.lock_path();
-        if !path.exists() {
-            // For everybody who may write to the log. One that cannot be made is told by the attempt to take it.
-            drop(files::create_like(OpenOptions::new().write(true), &path, &self.file.metadata()?));
-        }
-        match FileLock::take_within(&path, lock_wait) {
-            Err(error) if is_forbidden(&error) => Ok(Err(error)),
-            taken => taken.map(Ok),
-        }
-    }
-
-    fn lock_path(&self) -> PathBuf {
-        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
-        files::parent(&self.path).join(format!(".{name}.lock"))
-    }
-
-    /// Moves the log away and begins one of the same owner, group and mode.
-    fn rotate(&mut self, lock: &Result<FileLock, io::Error>, now: Timestamp) -> io::Result<()> {
-        if let Err(error) = lock {
-            return Err(io::Error::new(error.kind(), format!("{}: {error}", self.lock_path().display())));
-        }
-        let old = self.file.metadata()?;
-        Rotation::rotate(&self.path, now)?;
-        self.file = files::create_like(OpenOptions::new().read(true).append(true), &self.path, &old)?;
-        self.begun = Some(now);
-        Ok(())
-    }
-
-    /// Follows the name: another process, or logrotate, may have moved the file that is open. Returns its length.
-    fn follow_name(&mut self) -> io::Result<u64> {
-        let mine = self.file.metadata()?;
-        let named = std::fs::metadata(&self.path);
-        if named.is_ok_and(|named| (named.dev(), named.ino()) == (mine.dev(), mine.ino())) {
-            return Ok(mine.len());
-        }
-        (self.file, self.begun) = append_to(&self.path, &self.rotation)?;
-        Ok(self.file.metadata()?.len())
     }
 }
 
-fn is_forbidden(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+/// Writes lines to the log that has the name, as the holder of its lock. Returns what rotating it came to, if that was
+/// due; the lines are written either way.
+fn write(
+    place: &mut LogPlace,
+    lines: &str,
+    now: Timestamp,
+    rotation: &Rotation,
+    since: &mut Option<Timestamp>,
+) -> io::Result<Option<io::Result<()>>> {
+    if place.follow_name()? {
+        *since = begun(place, rotation);
+    }
+    let mut rotated = None;
+    if rotation.is_due(place.length()?, *since, now, lines.len() as u64) {
+        let result = place.rotate(now);
+        if result.is_ok() {
+            *since = Some(now);
+        }
+        rotated = Some(result);
+    }
+    place.append(lines)?;
+    Ok(rotated)
 }
 
-/// Opens a log, and tells when it was begun where its age counts.
-fn append_to(path: &Path, rotation: &Rotation) -> io::Result<(File, Option<Timestamp>)> {
-    let file = files::open_or_create(OpenOptions::new().read(true).append(true), path, LOG_MODE)?;
-    Ok((file, if rotation.age.is_zero() { None } else { begun_at(path) }))
+/// When a log was begun, where its age counts.
+fn begun(place: &LogPlace, rotation: &Rotation) -> Option<Timestamp> {
+    if rotation.age.is_zero() { None } else { begun_at(place.path()) }
 }
 
 /// When the log's first line was written, as the line itself says.
@@ -189,6 +185,18 @@ impl RunLog {
             }
         });
         span
+    }
+
+    /// Makes sure that the lines of a call can be written, by writing one where nothing else tells.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub fn begin(&self) -> io::Result<()> {
+        let has_room = self.0.file.lock().unwrap_or_else(PoisonError::into_inner).has_room()?;
+        if !has_room {
+            info!(event = "started", "The call begins");
+        }
+        self.failure().map_or(Ok(()), Err)
     }
 
     /// The first line that could not be written, if any: an event cannot return its error itself. Lines that wait for
@@ -289,7 +297,8 @@ impl<S: Subscriber> Layer<S> for LogLayer {
 mod tests {
     use super::*;
     use crate::clock::Simulated;
-    use std::time::Duration;
+    use crate::files::FileLock;
+    use std::os::unix::fs::MetadataExt;
     use tracing_subscriber::prelude::*;
 
     const NEVER: Rotation = Rotation { size: 0, age: Duration::ZERO, keep: 3, compress: false };
@@ -301,7 +310,7 @@ mod tests {
     #[test]
     fn events_become_lines_with_context_and_foreign_ones_do_not() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("deep/er/a.log");
+        let path = dir.path().join("deep/a.log");
         let context = vec![("task".to_owned(), "sync-daily".into())];
         let file = LogFile::open(&path, NEVER).unwrap();
         let log = RunLog::new(file, LogFormat::Text, context, Simulated::new(now()));
@@ -442,12 +451,70 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_file_that_was_removed_keeps_nobody_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, lock) = (dir.path().join("a.log"), dir.path().join(".a.log.lock"));
+        let mut log = LogFile::open(&path, NEVER).unwrap();
+        std::fs::remove_file(&lock).unwrap();
+        let held = FileLock::take(&lock).unwrap();
+        log.append("waiting\n", now()).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "", "others lock its successor");
+        drop(held);
+        log.append("written\n", now()).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "waiting\nwritten\n");
+    }
+
+    #[test]
     fn a_torn_line_does_not_swallow_the_next() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.log");
         std::fs::write(&path, "[2026-11-20 22:00:00] torn").unwrap();
         LogFile::open(&path, NEVER).unwrap().append("whole\n", now()).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "[2026-11-20 22:00:00] torn\nwhole\n");
+    }
+
+    #[test]
+    fn a_mistyped_path_makes_no_tree() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = LogFile::open(&dir.path().join("mis/typed/a.log"), NEVER).err().unwrap().to_string();
+        assert!(error.contains("there is no directory") && error.ends_with("/mis"), "{error}");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        let error = LogFile::open(dir.path(), NEVER).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+    }
+
+    #[test]
+    fn a_stream_gets_its_lines_and_no_file_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        let error = LogFile::open(&path, NEVER).err().unwrap().to_string();
+        assert_eq!(error, "a pipe that nobody reads");
+        let reading = path.clone();
+        let reader = std::thread::spawn(move || std::fs::read_to_string(reading).unwrap());
+        // The reader is there when its side is open, which nothing but an attempt tells.
+        let mut log = std::iter::repeat_with(|| LogFile::open(&path, NEVER)).find_map(Result::ok).unwrap();
+        assert!(!log.has_room().unwrap());
+        log.append("one\n", now()).unwrap();
+        log.append("two\n", now()).unwrap();
+        drop(log);
+        assert_eq!(reader.join().unwrap(), "one\ntwo\n");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_log_without_a_place_for_its_lock_is_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.log");
+        let each = Rotation { size: 1, ..NEVER };
+        let mut log = LogFile::open(&path, each).unwrap();
+        let Sink::File(place) = &mut log.sink else { panic!("a regular file") };
+        place.lose_lock_file(io::ErrorKind::PermissionDenied.into());
+        assert!(log.append("one\n", now()).unwrap().is_none());
+        assert!(matches!(log.append("two\n", now()).unwrap(), Some(Trouble::NotRotated(_))));
+        assert!(log.append("three\n", now()).unwrap().is_none(), "it is told once");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one\ntwo\nthree\n", "nothing is rotated");
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub mod overlap;
 pub mod record;
 pub mod rotation;
 mod run;
+mod sink;
 pub mod textfile;
 
 pub use run::{CannotCreate, ExecutionInfo, Journal, JournalSettings};

@@ -2,18 +2,22 @@
 
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::crontab::CallIdentity;
 use crate::domain::outcome::{CallOutcome, CallReport};
 use crate::domain::overlap::Overlap;
 use crate::files::FileLock;
 
 /// Most bytes of a lock file that are read or written over.
 const LONGEST: usize = 4096;
+/// How often a lock is asked for again whose file does not yet say who holds it, and the pause between.
+const UNSIGNED: (u32, Duration) = (10, Duration::from_millis(5));
 
 /// Who holds the lock of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +28,9 @@ pub struct Holder {
     pub pid: u32,
     /// Since when.
     pub since: Timestamp,
+    /// Which line it is of; not known when an earlier version wrote it.
+    #[serde(flatten, default)]
+    pub identity: CallIdentity,
 }
 
 /// What asking for the lock came to.
@@ -36,8 +43,17 @@ pub enum Claim {
 }
 
 impl Claim {
-    /// What a run comes to that finds the previous one still going.
-    pub fn busy(policy: Overlap, who: Option<&Holder>) -> CallReport {
+    /// What a run of the line `mine` comes to that finds another one still going. A run of another line under the same
+    /// name is no reason to leave this one out: its own call would never be made, and nobody would hear of it.
+    pub fn busy(policy: Overlap, mine: &CallIdentity, who: Option<&Holder>) -> CallReport {
+        if let Some(other) = who.filter(|who| who.identity.differs(mine)) {
+            let call = &other.identity.call;
+            let message = format!(
+                "not called: another line of the same task name holds its lock: {call} (run {}, process {}, since {}); give one of the two lines a name of its own with --task",
+                other.run_id, other.pid, other.since
+            );
+            return CallReport::without_reply(CallOutcome::TryLater, message);
+        }
         let who = who.map_or_else(String::new, |who| {
             format!(" (run {}, process {}, since {})", who.run_id, who.pid, who.since)
         });
@@ -58,20 +74,37 @@ pub async fn claim(
     holder: &Holder,
     deadline: Instant,
 ) -> io::Result<Claim> {
-    let path = dir.join(format!("{task}.lock"));
+    let path = path(dir, task);
     let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-    let lock = match policy {
-        Overlap::Parallel => return Ok(Claim::Mine(None)),
-        Overlap::Skip | Overlap::Fail => FileLock::try_take(&path).map_err(named)?,
-        Overlap::Sequential => FileLock::take_before(&path, deadline).await.map_err(named)?,
-    };
-    match lock {
-        Some(lock) => {
+    let (asks, pause) = UNSIGNED;
+    for ask in 1.. {
+        let lock = match policy {
+            Overlap::Parallel => return Ok(Claim::Mine(None)),
+            Overlap::Skip | Overlap::Fail => FileLock::try_take(&path).map_err(named)?,
+            Overlap::Sequential => FileLock::take_before(&path, deadline).await.map_err(named)?,
+        };
+        if let Some(lock) = lock {
             note(&lock, holder)?;
-            Ok(Claim::Mine(Some(lock)))
+            return Ok(Claim::Mine(Some(lock)));
         }
-        None => Ok(Claim::Busy(read(&path))),
+        let who = read(&path);
+        // Between taking the lock and writing its name a holder is a stranger: the file tells of the last one.
+        if ask >= asks || who.as_ref().is_some_and(lives) {
+            return Ok(Claim::Busy(who));
+        }
+        tokio::time::sleep(pause).await;
     }
+    Ok(Claim::Busy(None))
+}
+
+/// The lock file of a task.
+pub fn path(dir: &Path, task: &str) -> PathBuf {
+    dir.join(format!("{task}.lock"))
+}
+
+/// Whether the process of a holder is there, as far as this one can see.
+fn lives(holder: &Holder) -> bool {
+    Path::new("/proc").join(holder.pid.to_string()).exists()
 }
 
 /// Writes who holds the lock into the locked file, over the last holder: spaces cover what is left of it. Emptying the
@@ -93,10 +126,39 @@ fn read(path: &Path) -> Option<Holder> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn holder(run_id: &str) -> Holder {
-        Holder { run_id: run_id.to_owned(), pid: 7, since: Timestamp::UNIX_EPOCH }
+        let identity =
+            CallIdentity { digest: "0123456789abcdef".to_owned(), call: "POST http://a/x".to_owned() };
+        Holder { run_id: run_id.to_owned(), pid: std::process::id(), since: Timestamp::UNIX_EPOCH, identity }
+    }
+
+    #[test]
+    fn a_run_is_left_out_for_one_of_its_own_line_alone() {
+        let who = holder("first");
+        let mine = who.identity.clone();
+        let other = CallIdentity { digest: "f".to_owned(), call: "POST http://a/y".to_owned() };
+        let unknown = CallIdentity::default();
+        for (policy, mine, outcome) in [
+            (Overlap::Skip, &mine, CallOutcome::Skipped),
+            (Overlap::Skip, &unknown, CallOutcome::Skipped),
+            (Overlap::Skip, &other, CallOutcome::TryLater),
+            (Overlap::Fail, &mine, CallOutcome::TryLater),
+            (Overlap::Sequential, &other, CallOutcome::TryLater),
+        ] {
+            let report = Claim::busy(policy, mine, Some(&who));
+            assert_eq!(report.outcome, outcome, "{policy} {mine:?}");
+            let named = report.message.contains("POST http://a/x") && report.message.contains("--task");
+            assert_eq!(named, *mine == other, "{}", report.message);
+        }
+        assert_eq!(Claim::busy(Overlap::Skip, &other, None).outcome, CallOutcome::Skipped);
+    }
+
+    #[test]
+    fn a_holder_of_an_earlier_version_can_be_read() {
+        let old: Holder =
+            serde_json::from_str(r#"{"run_id":"a","pid":7,"since":"1970-01-01T00:00:00Z"}"#).unwrap();
+        assert_eq!(old.identity, CallIdentity::default());
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 //! The run record: every run of a task as one line of its history, with the sum of the runs up to it. One append a run
 //! thus keeps both, and no process can be killed between the two.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,11 +11,15 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::history::{End, last_lines};
+use crate::crontab::CallIdentity;
 use crate::domain::outcome::{CallStatus, TokenSource};
 use crate::files::{self, Durability, FileLock, PRIVATE};
 
 /// What the name of a history ends with.
 const HISTORY: &str = ".history.jsonl";
+/// The same of the runs by hand, which are a history of their own: neither do they make a task, nor do they hide that
+/// its schedule is dead.
+const BY_HAND: &str = ".manual.jsonl";
 
 /// One run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +30,15 @@ pub struct RunEntry {
     pub run_id: String,
     /// What was called.
     pub endpoint: String,
+    /// The target that was called, if it is not the unnamed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// Which line it was of; not known when an earlier version wrote it.
+    #[serde(flatten, default)]
+    pub identity: CallIdentity,
+    /// Whether a person made it, not a schedule.
+    #[serde(default)]
+    pub manual: bool,
     /// When it began.
     pub started_at: Timestamp,
     /// How long it took, without jitter, in milliseconds.
@@ -123,7 +137,18 @@ impl TaskRecord {
     }
 }
 
-/// The records in a directory: `<task>.history.jsonl`.
+/// A run that has been added.
+#[derive(Debug)]
+pub struct Added {
+    /// The sum with this run.
+    pub record: TaskRecord,
+    /// The run before it, if that was one of another line: two lines share the name, and their history is neither's.
+    pub other_line: Option<RunEntry>,
+    /// No other run of the task is added before it is dropped.
+    pub lock: FileLock,
+}
+
+/// The records in a directory: `<task>.history.jsonl`, and `<task>.manual.jsonl` for the runs by hand.
 #[derive(Clone, Debug)]
 pub struct Records {
     dir: PathBuf,
@@ -135,7 +160,7 @@ impl Records {
     /// The records in `dir`, which is created when missing; `keep` runs of each task are kept.
     pub fn open(dir: impl Into<PathBuf>, keep: u64) -> io::Result<Self> {
         let records = Self::at(dir, keep);
-        files::create_dir(&records.dir, 0o750)?;
+        files::create_last_dir(&records.dir, 0o700)?;
         Ok(records)
     }
 
@@ -151,20 +176,21 @@ impl Records {
     }
 
     /// What must be writable for a run of this task to be added.
-    pub fn places(&self, task: &str) -> [PathBuf; 3] {
-        [self.dir.clone(), self.dir.join(format!(".{task}.lock")), self.history_path(task)]
+    pub fn places(&self, task: &str, manual: bool) -> [PathBuf; 3] {
+        [self.dir.clone(), self.lock_path(task), self.path(task, manual)]
     }
 
     /// Adds a run, in one append. What a killed process left of its own line is removed: that run was never recorded.
-    /// Returns the sum with this run; no other run of the task is added before the lock is dropped.
-    pub fn add(&self, entry: &RunEntry) -> io::Result<(TaskRecord, FileLock)> {
-        let lock = FileLock::take_within(&self.dir.join(format!(".{}.lock", entry.task)), self.lock_wait)?;
-        let path = self.history_path(&entry.task);
+    pub fn add(&self, entry: &RunEntry) -> io::Result<Added> {
+        let lock = FileLock::take_within(&self.lock_path(&entry.task), self.lock_wait)?;
+        let path = self.path(&entry.task, entry.manual);
         let mut file = files::open_or_create(OpenOptions::new().read(true).append(true), &path, PRIVATE)?;
-        let last = End::of(&file)?;
+        let last = End::<TaskRecord>::of(&file)?;
         if last.torn {
             file.set_len(last.whole)?;
         }
+        let other_line = last.last.as_ref().map(|record| &record.last);
+        let other_line = other_line.filter(|run| run.identity.differs(&entry.identity)).cloned();
         let mut record = TaskRecord::after(last.last, entry);
         let is_long = record.history_lines >= self.keep.saturating_mul(2);
         if is_long {
@@ -176,32 +202,58 @@ impl Records {
         if is_long {
             self.trim(&path)?;
         }
-        Ok((record, lock))
+        Ok(Added { record, other_line, lock })
     }
 
-    /// The sum of a task; `None` before its first run.
+    /// The sum of a task's scheduled runs; `None` before the first.
     pub fn read(&self, task: &str) -> io::Result<Option<TaskRecord>> {
-        let Some(file) = files::if_there(File::open(self.history_path(task)))? else { return Ok(None) };
+        self.sum(task, false)
+    }
+
+    /// The sum of a task's runs by hand; `None` before the first.
+    pub fn read_manual(&self, task: &str) -> io::Result<Option<TaskRecord>> {
+        self.sum(task, true)
+    }
+
+    fn sum(&self, task: &str, manual: bool) -> io::Result<Option<TaskRecord>> {
+        let Some(file) = files::if_there(File::open(self.path(task, manual)))? else { return Ok(None) };
         Ok(End::of(&file)?.last)
     }
 
-    /// Every task with a record, in order of name.
+    /// Every task with a run, scheduled or by hand, in order of name.
     pub fn tasks(&self) -> io::Result<Vec<String>> {
-        let mut tasks = Vec::new();
+        let mut tasks = BTreeSet::new();
         for entry in files::if_there(std::fs::read_dir(&self.dir))?.into_iter().flatten() {
             let name = entry?.file_name().to_string_lossy().into_owned();
-            if let Some(task) = name.strip_suffix(HISTORY).filter(|task| !task.starts_with('.')) {
-                tasks.push(task.to_owned());
-            }
+            let task = name.strip_suffix(HISTORY).or_else(|| name.strip_suffix(BY_HAND));
+            tasks.extend(task.filter(|task| !task.starts_with('.')).map(str::to_owned));
         }
-        tasks.sort();
-        Ok(tasks)
+        Ok(tasks.into_iter().collect())
     }
 
-    /// The last `n` runs of a task, oldest first. Lines that cannot be read are left out and counted.
+    /// Removes everything about a task. Whoever adds a run meanwhile waits, and then begins a new record.
+    pub fn forget(&self, task: &str) -> io::Result<()> {
+        if !self.dir.is_dir() {
+            return Ok(());
+        }
+        let _lock = FileLock::take(&self.lock_path(task))?;
+        files::remove(&self.path(task, false))?;
+        files::remove(&self.path(task, true))?;
+        files::remove(&self.lock_path(task)).map(drop)
+    }
+
+    /// The last `n` runs of a task, by schedule or by hand, oldest first. Lines that cannot be read are left out and
+    /// counted.
     pub fn history(&self, task: &str, n: usize) -> io::Result<(Vec<RunEntry>, usize)> {
-        let text = files::if_there(std::fs::read(self.history_path(task)))?.unwrap_or_default();
-        Ok(last_lines(&text, n))
+        let (mut entries, mut broken) = (Vec::new(), 0);
+        for manual in [false, true] {
+            let text = files::if_there(std::fs::read(self.path(task, manual)))?.unwrap_or_default();
+            let (read, unread) = last_lines::<RunEntry>(&text, n);
+            entries.extend(read);
+            broken += unread;
+        }
+        entries.sort_by_key(|run| run.started_at);
+        Ok((entries.split_off(entries.len().saturating_sub(n)), broken))
     }
 
     /// Keeps the last lines of a history.
@@ -213,8 +265,12 @@ impl Records {
         files::replace(history, &last.concat(), PRIVATE, Durability::Rename)
     }
 
-    fn history_path(&self, task: &str) -> PathBuf {
-        self.dir.join(format!("{task}{HISTORY}"))
+    fn path(&self, task: &str, manual: bool) -> PathBuf {
+        self.dir.join(format!("{task}{}", if manual { BY_HAND } else { HISTORY }))
+    }
+
+    fn lock_path(&self, task: &str) -> PathBuf {
+        self.dir.join(format!(".{task}.lock"))
     }
 }
 
@@ -224,6 +280,9 @@ pub(super) fn sample(task: &str, second: i64, status: CallStatus) -> RunEntry {
         task: task.to_owned(),
         run_id: format!("run-{second}"),
         endpoint: "/api/v1/x".to_owned(),
+        target: None,
+        identity: CallIdentity::default(),
+        manual: false,
         started_at: Timestamp::from_second(second).unwrap(),
         duration_ms: 12,
         status,
@@ -255,7 +314,7 @@ mod tests {
         assert_eq!(record.last_success_at, Some(Timestamp::UNIX_EPOCH));
         assert_eq!(record.totals.success_rate(), Some(25.0));
         assert_eq!(record.last.run_id, "run-4");
-        let record = records.add(&sample("a", 9, Accepted)).unwrap().0;
+        let record = records.add(&sample("a", 9, Accepted)).unwrap().record;
         assert_eq!((record.consecutive_failures, record.totals.accepted), (0, 1));
         assert_eq!(records.tasks().unwrap(), ["a"]);
         assert_eq!(Totals::default().success_rate(), None);
@@ -289,7 +348,7 @@ mod tests {
         let whole = std::fs::read_to_string(&history).unwrap();
         std::fs::write(&history, format!("{whole}{}", &whole[..40])).unwrap();
         assert_eq!(records.read("a").unwrap().unwrap().totals.success, 1);
-        assert_eq!(records.add(&sample("a", 2, Success)).unwrap().0.totals.success, 2);
+        assert_eq!(records.add(&sample("a", 2, Success)).unwrap().record.totals.success, 2);
         let (runs, broken) = records.history("a", 9).unwrap();
         assert_eq!((runs.len(), broken), (2, 0));
     }
@@ -306,7 +365,7 @@ mod tests {
         assert_eq!(records.read("a").unwrap().unwrap().consecutive_failures, 3);
         std::fs::write(dir.path().join("a.history.jsonl"), "torn").unwrap();
         assert_eq!(records.read("a").unwrap(), None);
-        assert_eq!(records.add(&sample("a", 9, Success)).unwrap().0.totals.success, 1);
+        assert_eq!(records.add(&sample("a", 9, Success)).unwrap().record.totals.success, 1);
         assert_eq!(records.history("a", 9).unwrap().0.len(), 1);
     }
 
@@ -320,7 +379,7 @@ mod tests {
         let whole = std::fs::read(&history).unwrap();
         std::fs::write(&history, [&whole[..], b"{\"task\": \"\xff\0\0\n", b"\n"].concat()).unwrap();
         assert_eq!(records.read("a").unwrap().unwrap().consecutive_failures, 1);
-        let record = records.add(&sample("a", 3, Failed)).unwrap().0;
+        let record = records.add(&sample("a", 3, Failed)).unwrap().record;
         assert_eq!((record.totals.success, record.consecutive_failures), (1, 2));
         assert_eq!(record.last_success_at, Some(Timestamp::from_second(1).unwrap()));
         let (runs, broken) = records.history("a", 9).unwrap();
@@ -331,11 +390,53 @@ mod tests {
     fn a_record_whose_lock_is_held_is_given_up_in_time() {
         let dir = tempfile::tempdir().unwrap();
         let records = Records::open(dir.path(), 5).unwrap().waiting(Duration::from_millis(5));
-        let (_, held) = records.add(&sample("a", 1, Success)).unwrap();
+        let held = records.add(&sample("a", 1, Success)).unwrap().lock;
         assert_eq!(records.add(&sample("a", 2, Success)).unwrap_err().kind(), io::ErrorKind::TimedOut);
         records.add(&sample("b", 2, Success)).unwrap();
         drop(held);
         records.add(&sample("a", 3, Success)).unwrap();
+    }
+
+    #[test]
+    fn runs_by_hand_are_a_history_of_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records::open(dir.path(), 5).unwrap();
+        records.add(&sample("a", 1, Failed)).unwrap();
+        let before = records.read("a").unwrap();
+        for (task, second) in [("a", 2), ("b", 3)] {
+            records.add(&RunEntry { manual: true, ..sample(task, second, Success) }).unwrap();
+        }
+        records.add(&sample("a", 4, Failed)).unwrap();
+        assert_eq!(before.unwrap().last_success_at, None);
+        let record = records.read("a").unwrap().unwrap();
+        assert_eq!(
+            (record.consecutive_failures, record.totals.success, record.last_success_at),
+            (2, 0, None)
+        );
+        assert_eq!(records.read_manual("a").unwrap().unwrap().totals.success, 1);
+        assert_eq!(records.read("b").unwrap(), None);
+        assert_eq!(records.tasks().unwrap(), ["a", "b"]);
+        let by_hand: Vec<bool> = records.history("a", 2).unwrap().0.iter().map(|run| run.manual).collect();
+        assert_eq!(by_hand, [true, false]);
+        records.forget("a").unwrap();
+        assert_eq!(records.tasks().unwrap(), ["b"]);
+        let left = std::fs::read_dir(dir.path()).unwrap();
+        assert!(left.flatten().all(|file| !file.file_name().to_string_lossy().contains("a.h")));
+    }
+
+    #[test]
+    fn a_run_of_another_line_under_the_same_name_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records::open(dir.path(), 5).unwrap();
+        let of = |second, digest: &str| {
+            let identity = CallIdentity { digest: digest.to_owned(), call: format!("POST {digest}") };
+            let run = RunEntry { identity, ..sample("a", second, Success) };
+            records.add(&run).unwrap().other_line.map(|run| run.identity.call)
+        };
+        assert_eq!(of(1, ""), None, "an earlier version wrote no identity");
+        assert_eq!(of(2, "one"), None);
+        assert_eq!(of(3, "one"), None);
+        assert_eq!(of(4, "two"), Some("POST one".to_owned()));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use super::rotation::Rotation;
 use super::textfile;
 use crate::clock::SharedClock;
 use crate::config::call::LogFormat;
+use crate::crontab::CallIdentity;
 use crate::domain::duration::millis;
 use crate::domain::exit::Exit;
 use crate::domain::id::ExecutionId;
@@ -38,6 +39,12 @@ pub struct ExecutionInfo {
     pub run_id: ExecutionId,
     /// What is called.
     pub endpoint: String,
+    /// The target that is called, if it is not the unnamed one.
+    pub target: Option<String>,
+    /// Which line it is of.
+    pub identity: CallIdentity,
+    /// Whether a person makes it, not a schedule: it is recorded apart, and the metrics are not of it.
+    pub manual: bool,
     /// When it began.
     pub started_at: Timestamp,
 }
@@ -53,6 +60,9 @@ pub struct JournalSettings {
     pub format: LogFormat,
     /// Most bytes of a reply in a line.
     pub body_limit: u64,
+    /// Default directories of state and log, which are made with all that is above them; of a directory that is set the
+    /// one above it must be there.
+    pub default_dirs: Vec<PathBuf>,
     /// Directory of the run records.
     pub records_dir: PathBuf,
     /// Runs kept of each task.
@@ -65,6 +75,21 @@ pub struct JournalSettings {
     pub lock_wait: Duration,
 }
 
+impl JournalSettings {
+    /// Makes the default directories and the state directory.
+    ///
+    /// # Errors
+    /// The place that cannot be created.
+    pub fn make_dirs(&self) -> Result<(), CannotCreate> {
+        for dir in &self.default_dirs {
+            files::create_dir(files::parent(dir), 0o711).map_err(CannotCreate::at(dir))?;
+        }
+        // Others may enter it, since the metrics in it are for everybody, and list nothing.
+        let state = files::parent(&self.records_dir);
+        files::create_exact_dir(state, 0o711).map_err(CannotCreate::at(state))
+    }
+}
+
 /// A place that cannot be created: a call that could not be recorded is not made.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}", path.display())]
@@ -73,6 +98,13 @@ pub struct CannotCreate {
     pub path: PathBuf,
     /// Why.
     pub source: io::Error,
+}
+
+impl CannotCreate {
+    fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        |source| Self { path, source }
+    }
 }
 
 /// The journal of one run.
@@ -120,19 +152,16 @@ impl Journal {
         settings: JournalSettings,
         clock: SharedClock,
     ) -> Result<Self, CannotCreate> {
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            |source| CannotCreate { path, source }
-        };
-        let (log_path, lock_wait) = (&settings.log_path, settings.lock_wait);
-        let file = LogFile::open_within(log_path, settings.rotation, lock_wait).map_err(at(log_path))?;
-        let records =
-            Records::open(&settings.records_dir, settings.history).map_err(at(&settings.records_dir))?;
-        files::create_dir(&settings.locks_dir, 0o700).map_err(at(&settings.locks_dir))?;
-        files::create_dir(&settings.metrics_dir, 0o755).map_err(at(&settings.metrics_dir))?;
-        let dirs = [settings.locks_dir.clone(), settings.metrics_dir.clone()];
-        for path in dirs.into_iter().chain(records.places(&execution.task)) {
-            files::check_writable(&path).map_err(at(&path))?;
+        settings.make_dirs()?;
+        let (log, records, locks) = (&settings.log_path, &settings.records_dir, &settings.locks_dir);
+        let (metrics, lock_wait) = (&settings.metrics_dir, settings.lock_wait);
+        files::create_exact_dir(metrics, 0o755).map_err(CannotCreate::at(metrics))?;
+        let file = LogFile::open_within(log, settings.rotation, lock_wait).map_err(CannotCreate::at(log))?;
+        let records = Records::open(records, settings.history).map_err(CannotCreate::at(records))?;
+        files::create_last_dir(locks, 0o700).map_err(CannotCreate::at(locks))?;
+        let dirs = [locks.clone(), metrics.clone()];
+        for path in dirs.into_iter().chain(records.places(&execution.task, execution.manual)) {
+            files::check_writable(&path).map_err(CannotCreate::at(&path))?;
         }
         let context = vec![
             ("task".to_owned(), execution.task.as_str().into()),
@@ -140,6 +169,14 @@ impl Journal {
         ];
         let log = RunLog::new(file, settings.format, context, clock.clone());
         Ok(Self { execution, settings, log, records, clock })
+    }
+
+    /// Makes sure that the lines of the run can be written. To be called in the run's span, before anything is sent.
+    ///
+    /// # Errors
+    /// The log, when they cannot.
+    pub fn begin(&self) -> Result<(), CannotCreate> {
+        self.log.begin().map_err(CannotCreate::at(&self.settings.log_path))
     }
 
     /// The span whose events are the lines of this run's log.
@@ -156,6 +193,7 @@ impl Journal {
             run_id: self.execution.run_id.to_string(),
             pid: std::process::id(),
             since: self.clock.now(),
+            identity: self.execution.identity.clone(),
         };
         overlap::claim(&self.settings.locks_dir, &self.execution.task, policy, &holder, deadline).await
     }
@@ -199,6 +237,9 @@ impl Journal {
             task: self.execution.task.clone(),
             run_id: self.execution.run_id.to_string(),
             endpoint: self.execution.endpoint.clone(),
+            target: self.execution.target.clone(),
+            identity: self.execution.identity.clone(),
+            manual: self.execution.manual,
             started_at: self.execution.started_at,
             duration_ms: millis(report.duration),
             status: report.outcome.status(),
@@ -212,13 +253,23 @@ impl Journal {
         }
     }
 
-    /// The record, then the metrics under its lock: the last run's are the last to be written.
+    /// The record, then the metrics under its lock: the last run's are the last to be written. They are of the scheduled
+    /// runs alone, so that nothing done by hand hides that a schedule is dead.
     fn record(&self, entry: &RunEntry, lock_wait: Duration) -> Result<(), String> {
         let (records, metrics) = (&self.settings.records_dir, &self.settings.metrics_dir);
         let added = self.records.clone().waiting(lock_wait).add(entry);
-        let (record, _lock) =
-            added.map_err(|error| format!("run record in {}: {error}", records.display()))?;
-        textfile::write(metrics, &record)
+        let added = added.map_err(|error| format!("run record in {}: {error}", records.display()))?;
+        if let Some(other) = &added.other_line {
+            let (task, call, mine) = (&entry.task, &other.identity.call, &entry.identity.call);
+            warn!(
+                event = "another_line",
+                "The last run of the task {task} was another call, {call}, and this one is {mine}: their history and metrics are neither's; if they are two lines, give one a name of its own with --task"
+            );
+        }
+        if entry.manual {
+            return Ok(());
+        }
+        textfile::write(metrics, &added.record)
             .map_err(|error| format!("metrics in {}: {error}", metrics.display()))
     }
 }

@@ -16,6 +16,29 @@ use crate::secret::Secret;
 /// Attempts of one ping.
 const ATTEMPTS: u32 = 3;
 
+/// What stands for the name of the task in the URL of a check.
+const TASK: &str = "{task}";
+
+/// The URL of a task's own check: `{task}` is replaced by its name, which has no letter that a URL would change.
+pub fn of_task(url: &Secret, task: &str) -> Secret {
+    Secret::new(url.expose().replace(TASK, task))
+}
+
+/// Whether the URL could be pinged for some task.
+///
+/// # Errors
+/// What is wrong with it, without the URL.
+pub fn check_url(url: &Secret) -> Result<(), &'static str> {
+    let text = of_task(url, "task");
+    if text.expose().contains(['{', '}']) {
+        return Err("expected {task} and no other name in braces");
+    }
+    match Url::parse(text.expose()) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(()),
+        _ => Err("expected an http or https URL"),
+    }
+}
+
 /// Pings one check. Its URL is a secret: whoever knows it can ping.
 pub struct Ping {
     client: Client,
@@ -85,6 +108,28 @@ fn kind(error: &reqwest::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_setting_serves_every_task() {
+        let run = ExecutionId::new(jiff::Timestamp::UNIX_EPOCH, [0; 10]);
+        for (url, expected) in [
+            ("https://hc.example/key/{task}", "https://hc.example/key/sync_daily.a-1/0?rid="),
+            (
+                "https://hc.example/key/qs-{task}?create=1",
+                "https://hc.example/key/qs-sync_daily.a-1/0?create=1&rid=",
+            ),
+            ("https://hc.example/uuid", "https://hc.example/uuid/0?rid="),
+        ] {
+            assert_eq!(check_url(&Secret::new(url)), Ok(()));
+            let own = of_task(&Secret::new(url), "sync_daily.a-1");
+            assert_eq!(address(&own, "0", run).unwrap().as_str(), format!("{expected}{run}"));
+        }
+        for url in
+            ["https://hc.example/{name}", "https://hc.example/{task", "hc.example/{task}", "ftp://hc/{task}"]
+        {
+            assert!(check_url(&Secret::new(url)).is_err(), "{url}");
+        }
+    }
 
     #[test]
     fn a_signal_is_appended_to_the_path() {

@@ -76,8 +76,8 @@ impl SecretFiles {
         }
     }
 
-    /// The text of such a file, without the newline that editors and `echo` add; any other newline belongs to the
-    /// secret.
+    /// The text of such a file, without the newline that editors and `echo` add and the byte order mark that some
+    /// editors begin with; any other newline or blank belongs to the secret.
     ///
     /// # Errors
     /// [`SecretFileError`]; an empty file holds no secret.
@@ -118,7 +118,8 @@ fn read_text(file: File) -> io::Result<String> {
         return Err(invalid(format!("longer than {LONGEST} bytes")));
     }
     let text = String::from_utf8(bytes).map_err(|_| invalid("expected UTF-8 text".to_owned()))?;
-    let secret = text.strip_suffix('\n').map_or(&*text, |text| text.strip_suffix('\r').unwrap_or(text));
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let secret = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
     if secret.is_empty() {
         return Err(invalid("the file is empty".to_owned()));
     }
@@ -155,10 +156,14 @@ mod tests {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
             SecretFiles::default().read(&path)
         };
-        for (content, secret) in [("s", "s"), (" s \r\n", " s "), ("s\n\n", "s\n"), ("秘密\n", "秘密")] {
+        for (content, secret) in
+            [("s", "s"), (" s \r\n", " s "), ("s\n\n", "s\n"), ("秘密\n", "秘密"), ("\u{feff}s\n", "s")]
+        {
             assert_eq!(read(content.as_bytes()).unwrap().expose(), secret, "{content:?}");
         }
-        for content in [&b""[..], b"\n", b"\r\n", b"\xff", &vec![b'a'; 16 * 1024 + 1]] {
+        for content in
+            [&b""[..], b"\n", b"\r\n", b"\xff", b"\xff\xfes\0", b"\xef\xbb\xbf\n", &vec![b'a'; 16 * 1024 + 1]]
+        {
             let error = read(content).unwrap_err();
             assert!(error.is_invalid() && !error.is_missing(), "{error}");
         }

@@ -173,7 +173,9 @@ fn a_killed_run_frees_its_task() {
 
 #[test]
 fn a_signal_ends_the_run_at_once_and_says_so() {
-    for (signal, code, name) in [("TERM", 143, "terminated"), ("INT", 130, "interrupted")] {
+    for (signal, code, name) in
+        [("TERM", 143, "terminated"), ("INT", 130, "interrupted"), ("HUP", 129, "hung_up")]
+    {
         let (arrived, waiting) = mpsc::channel();
         let arrived = Mutex::new(arrived);
         let server = FakeServer::start(move |_| {
@@ -232,6 +234,39 @@ fn pings_frame_the_call_and_cannot_change_it() {
 }
 
 #[test]
+fn a_silent_monitor_neither_holds_the_next_run_nor_changes_this_one() {
+    let (heard, hears) = mpsc::channel();
+    let heard = Mutex::new(heard);
+    let monitor = FakeServer::start(move |request| {
+        if request.path.starts_with("/x/0") {
+            heard.lock().unwrap().send(()).unwrap();
+        }
+        Answer::SlowHeaders
+    });
+    let server = FakeServer::start(|_| success());
+    let world = World::with_token(&server).set("QS_PING__URL", format!("{}/x", monitor.url()));
+    for signal in ["TERM", "KILL"] {
+        let child = world.spawn(&["--json", ENDPOINT]);
+        hears.recv().unwrap();
+        // The lock of the task is free: the next run is made.
+        let next = world.run(&["--json", "--ping-url", "not a url", ENDPOINT]);
+        assert_eq!((next.code, next.json()["status"].as_str()), (0, Some("success")), "{next:?}");
+        let pid = child.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        let ran = Ran::of(&child.wait_with_output().unwrap());
+        if signal == "TERM" {
+            assert_eq!((ran.code, ran.json()["status"].as_str()), (0, Some("success")), "{ran:?}");
+        }
+        let runs = world.run(&["history", "--json"]).json();
+        for run in runs.as_array().unwrap() {
+            assert_eq!(run["status"], "success", "{runs}");
+            assert!(run["duration_ms"].as_u64().unwrap() < 2_000, "{runs}");
+        }
+        std::fs::remove_dir_all(world.path("state")).unwrap();
+    }
+}
+
+#[test]
 fn plain_http_to_a_public_host_is_refused_before_anything_is_sent() {
     let world = World::new().set("API_BASE_URL", "http://api.example.com");
     world.write_secret("token", "cached-token");
@@ -249,7 +284,10 @@ fn proxies_of_the_environment_are_used_but_never_for_this_machine() {
     world.run(&[ENDPOINT]).assert_silent_success();
     assert_eq!(proxy.requests()[0].path, format!("http://qs-apiserver:8080{ENDPOINT}"));
     let direct = FakeServer::start(|_| success());
-    world.set("API_BASE_URL", direct.url()).run(&[ENDPOINT]).assert_silent_success();
+    let world = world.set("API_BASE_URL", direct.url());
+    assert_eq!(world.run(&["token", "clear"]).code, 0);
+    world.write_secret("token", "token-of-this-server");
+    world.run(&[ENDPOINT]).assert_silent_success();
     assert_eq!((proxy.requests().len(), direct.requests().len()), (1, 1));
 }
 
@@ -318,7 +356,7 @@ fn the_log_is_where_it_is_asked_for_and_one_line_an_event() {
     let server =
         FakeServer::start(|_| Answer::typed(200, "text/plain", "done\n[2026-11-20 23:00:00] ERROR: forged"));
     let world = World::with_token(&server);
-    let log = world.path("deep/down/sync-daily.log");
+    let log = world.path("down/sync-daily.log");
     world.run(&[ENDPOINT, log.to_str().unwrap()]).assert_silent_success();
     let text = std::fs::read_to_string(&log).unwrap();
     assert_eq!(text.lines().count(), 2, "{text}");

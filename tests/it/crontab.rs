@@ -147,7 +147,7 @@ fn zones_are_for_qs_scheduler_or_stated() {
 
 #[test]
 fn the_next_runs_are_one_array_with_what_the_clocks_do() {
-    let lines = "30 2 * * * root /bin/qs-api-call /a\n0 3 * * * root /bin/b\n@reboot root /bin/c\n";
+    let lines = "30 2 * * * root /bin/qs-api-call /api/v1/a\n0 3 * * * root /bin/b\n@reboot root /bin/c\n";
     let args =
         ["next", "--json", "-n", "2", "--zone", "America/New_York", "--from", "2026-03-08T07:00:00Z", "-"];
     let at = |ran: &Ran| {
@@ -219,6 +219,33 @@ fn two_schedulers_must_not_have_one_task() {
     let (one, two) = (file(&dir, "one", GOOD), file(&dir, "two", GOOD));
     let ran = crontab(&["check", "--json", "--other", &two, &one], "");
     assert_eq!((ran.code, rules(&ran)), (78, vec!["two-owners".to_owned()]));
+    // Another call under the name: a warning in one file and across files, unless the users, whose records are apart, differ.
+    let named = |user: &str, call: &str| {
+        format!(
+            "MAILTO=root\n30 * * * * {user} /usr/local/bin/qs-api-call --idempotent --task a {call} /var/log/b.log\n"
+        )
+    };
+    for (other, found) in [
+        (named("root", "/api/v1/b"), vec!["same-task"]),
+        (named("root", "-H 'X-Org: 1' /api/v1/a"), vec!["same-task"]),
+        (named("daemon", "/api/v1/b"), vec![]),
+        (named("daemon", "/api/v1/a"), vec!["two-owners"]),
+        (named("root", "--state-dir /var/lib/b /api/v1/b"), vec![]),
+        (format!("API_BASE_URL=https://b.example\n{}", named("root", "/api/v1/a")), vec!["same-task"]),
+    ] {
+        let path = file(&dir, "other", &other);
+        let ran = crontab(&["check", "--json", "--other", &path, &one], "");
+        assert_eq!(rules(&ran), found, "{other}");
+        assert_eq!(ran.code, if found == ["two-owners"] { 78 } else { 0 });
+        let in_one = other.lines().rfind(|line| line.starts_with("30")).unwrap();
+        if !other.contains("API_BASE_URL") {
+            let ran = crontab(&["check", "--json", "-"], &format!("{GOOD}{in_one}\n"));
+            let expected = if found.is_empty() { vec![] } else { vec!["same-task"] };
+            assert_eq!(rules(&ran), expected, "{other}");
+        }
+    }
+    let by_hand = GOOD.replace("--idempotent", "--manual");
+    assert_eq!(rules(&crontab(&["check", "--json", "-"], &by_hand)), ["call-arguments"]);
     let twice =
         format!("{GOOD}5 * * * * root /usr/local/bin/qs-api-call --idempotent /api/v1/a /var/log/a.log\n");
     assert_eq!(rules(&crontab(&["check", "--json", "-"], &twice)), ["same-task"]);
@@ -324,6 +351,8 @@ fn a_secret_is_found_wherever_it_stands_and_shown_nowhere() {
         "0 3 * * * root /usr/local/bin/qs-api-call '/x?access_token=hunter22' /l",
         "0 3 * * * root /usr/local/bin/qs-api-call -H 'X-Auth-Token: hunter22' /x /l",
         "0 3 * * * root /usr/local/bin/qs-api-call -d '{\"a\":{\"password\":\"hunter22\"}}' /x /l",
+        "0 3 * * * root /usr/local/bin/qs-api-call --content-type text/x-form -d 'a=1&password=hunter22' /x /l",
+        "QS_TARGETS__EU__IAM__PASSWORD=hunter22",
         "0 3 * * * root curl -u admin:hunter22 https://h/\\%41x",
         "0 3 * * * root /bin/x --password hunter22",
         "0 3 * * root curl -u admin:hunter22 https://h/x",
@@ -405,4 +434,23 @@ fn a_verdict_stands_when_nobody_reads_it() {
 fn a_terminal_output_has_no_colours_where_none_are_wanted() {
     let ran = crontab(&["check", "-"], "61 * * * * root x\n");
     assert!(!ran.stdout.contains('\u{1b}') && !ran.stderr.contains('\u{1b}'));
+}
+
+#[test]
+fn a_claim_keeps_what_a_pod_leaves_behind() {
+    let render = |args: &[&str]| crontab(&[&["render"], args, &["-"]].concat(), GOOD);
+    let plain = render(&["kubernetes"]);
+    assert!(plain.stdout.contains("medium: Memory") && !plain.stdout.contains("claimName"), "{plain:?}");
+    let kept = render(&["kubernetes", "--state-claim", "qs-state"]);
+    assert!(
+        kept.stdout.contains("              persistentVolumeClaim:\n                claimName: qs-state\n"),
+        "{kept:?}"
+    );
+    assert!(
+        kept.stdout.contains(" --state-claim qs-state ") && !kept.stdout.contains("medium: Memory"),
+        "{kept:?}"
+    );
+    for (target, claim) in [("systemd", "qs-state"), ("kubernetes", "a b"), ("kubernetes", "-x\n")] {
+        assert_eq!(render(&[target, &format!("--state-claim={claim}")]).code, 64, "{target} {claim:?}");
+    }
 }

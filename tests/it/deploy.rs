@@ -197,17 +197,46 @@ fn a_first_install_whose_canary_fails_leaves_nothing() {
     assert!(ran.stdout.contains("is not there"), "{ran:?}");
 }
 
-#[test]
-fn the_canary_asks_a_real_server_as_cron_would() {
-    let server = FakeServer::start(|request| match request.path.as_str() {
-        "/health" | "/api/v1/good" => Answer::status(204),
-        _ => Answer::status(404),
-    });
-    let host = Scratch::with_cron(Says::Reload);
+/// The program under test in the place of the one that only pretends.
+fn real_program(host: &Scratch) {
     fs::remove_file(host.path(BINARY)).unwrap();
     fs::hard_link(env!("CARGO_BIN_EXE_qs-api-call"), host.path(BINARY))
         .or_else(|_| fs::copy(env!("CARGO_BIN_EXE_qs-api-call"), host.path(BINARY)).map(drop))
         .unwrap();
+}
+
+#[test]
+fn the_canary_tries_the_first_call_of_each_target() {
+    let (unnamed, eu) =
+        (FakeServer::start(|_| Answer::status(204)), FakeServer::start(|_| Answer::status(404)));
+    let host = Scratch::with_cron(Says::Reload);
+    real_program(&host);
+    let place = |name: &str| host.world.path(name).display().to_string();
+    let line = |options: &str| {
+        let (state, log) = (place("state"), place("log/call.log"));
+        format!("0 * * * * root /{BINARY} --no-auth {options}--state-dir {state} /api/v1/x {log}\n")
+    };
+    let release = |lines: &str| {
+        let targets = format!("QS_TARGETS__EU__API__BASE_URL={}\n", eu.url());
+        host.release_with(&format!("API_BASE_URL={}\n{targets}{lines}", unnamed.url()))
+    };
+    let good = host.run("install", &[&release(&line(""))]);
+    assert_eq!(good.code, 0, "{good:?}");
+    let bad = host.run("install", &[&release(&(line("") + &line("--target eu ")))]);
+    assert_eq!(bad.code, 1, "{bad:?}");
+    assert!(bad.stderr.contains("/api/v1/x: target eu: ") && bad.stderr.contains("HTTP 404"), "{bad:?}");
+}
+
+#[test]
+fn the_canary_asks_a_real_server_as_cron_would() {
+    let server = FakeServer::start(|request| match request.path.as_str() {
+        "/health" | "/api/v1/good" => Answer::status(204),
+        // Nobody says with which password the token in the file was got.
+        "/authn/login" => Answer::json(200, &json!({"access_token": "CANARY-new-token", "expires_in": 900})),
+        _ => Answer::status(404),
+    });
+    let host = Scratch::with_cron(Says::Reload);
+    real_program(&host);
     let token = host.world.write_secret("token", "CANARY-token");
     let password = host.world.write_secret("password", "CANARY-password");
     let place = |name: &str| host.world.path(name).display().to_string();
@@ -243,7 +272,10 @@ fn the_canary_asks_a_real_server_as_cron_would() {
         host.run("install", &["--canary", "/api/v1/good", &host.release_with("0 * * * * root /bin/true\n")]);
     assert_eq!(none.code, 1, "{none:?}");
     assert!(none.stderr.contains("nothing was changed"), "{none:?}");
-    assert!(server.requests().iter().all(|request| request.method != "POST"), "nothing is called");
+    let posted =
+        |request: &crate::support::fake::Received| request.method == "POST" && request.path != "/authn/login";
+    assert!(!server.requests().iter().any(posted), "nothing is called");
+    assert_eq!(server.count("/authn/login"), 1, "then it is the token's");
     assert!(!format!("{ran:?}{bad:?}{other:?}").contains("CANARY"));
 }
 

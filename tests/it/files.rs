@@ -36,7 +36,9 @@ fn run_as(world: &World, user: u32, before: &str, args: &[&str]) -> Ran {
     let program = world.path("qs-api-call");
     if !program.exists() {
         fs::set_permissions(world.dir(), fs::Permissions::from_mode(0o755)).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_qs-api-call"), &program).unwrap();
+        // By another process: a child of another test would keep this one's copy open for writing, and thus busy.
+        let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_qs-api-call")).arg(&program).status();
+        assert!(copied.unwrap().success());
     }
     let script = format!(
         "cd \"$0\"; {before}; user=$1; shift; exec setpriv --reuid=$user --regid=$user --clear-groups \"$0/qs-api-call\" \"$@\""

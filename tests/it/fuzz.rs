@@ -136,7 +136,13 @@ fn check(source: &[u8], dialect: CronDialect, user_column: bool) -> Result<(), T
     let again = Crontab::parse(printed.as_bytes(), format.clone());
     prop_assert_eq!(&again.texts, &crontab.texts);
     prop_assert_eq!(again.entries().count(), crontab.entries().count());
-    let options = Options { source: "x".to_owned(), command: "y".to_owned(), zone: None };
+    let options = Options {
+        source: "x".to_owned(),
+        command: "y".to_owned(),
+        zone: None,
+        credentials: None,
+        state_claim: None,
+    };
     for files in
         [render::systemd(&crontab, &options), render::kubernetes(&crontab, &options)].into_iter().flatten()
     {

@@ -12,8 +12,10 @@ mod support;
 
 #[cfg(feature = "server")]
 mod apiserver;
+mod bodies;
 mod call;
 mod canary;
+mod clocks;
 #[cfg(feature = "server")]
 mod completions;
 #[cfg(feature = "server")]
@@ -40,6 +42,7 @@ mod docs;
 mod due_tasks;
 #[cfg(feature = "server")]
 mod edge;
+mod envelopes;
 #[cfg(feature = "server")]
 mod faults;
 #[cfg(feature = "server")]
@@ -52,6 +55,7 @@ mod housekeeping;
 #[cfg(feature = "server")]
 mod identity;
 mod layers;
+mod login_hold;
 mod many_calls;
 mod matrix;
 #[cfg(feature = "server")]
@@ -69,4 +73,8 @@ mod statistics_defects;
 mod sync_runs;
 #[cfg(feature = "server")]
 mod system_configuration;
+mod targets;
+mod tasks;
 mod token;
+mod token_identity;
+mod wire;

@@ -9,6 +9,7 @@ use qs_scheduler::client::{Client, ClientSettings};
 use qs_scheduler::clock::{Clock, SharedClock, SystemClock};
 use qs_scheduler::config::call::{CallConfig, LogFormat};
 use qs_scheduler::config::{Env, SecretText, UrlText};
+use qs_scheduler::crontab::CallIdentity;
 use qs_scheduler::crontab::invocation::Invocation;
 use qs_scheduler::domain::id::ExecutionId;
 use qs_scheduler::domain::outcome::{CallReport, CallStatus};
@@ -69,9 +70,13 @@ fn journal(number: usize, dir: &Path) -> Journal {
         task: task(number),
         run_id: ExecutionId::new(now, std::array::from_fn(|_| fastrand::u8(..))),
         endpoint: format!("/{}", task(number)),
+        target: None,
+        identity: CallIdentity::default(),
+        manual: false,
         started_at: now,
     };
     let settings = JournalSettings {
+        default_dirs: Vec::new(),
         log_path: dir.join(format!("{}.log", run.task)),
         rotation: Rotation { size: 0, age: Duration::ZERO, keep: 1, compress: false },
         format: LogFormat::Json,

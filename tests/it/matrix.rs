@@ -376,6 +376,52 @@ fn a_wait_follows_an_accepted_call_to_its_end() {
 }
 
 #[test]
+fn a_wait_asks_again_when_an_answer_says_nothing_about_the_work() {
+    let page = || Answer::typed(200, "text/html", "<html>maintenance</html>");
+    let cut = || Answer::Truncated { declared: 100, sent: b"{".to_vec() };
+    let cases: [(&str, Vec<Answer>); 6] = [
+        ("202 without a body", vec![Answer::status(202); 2]),
+        ("not there yet", vec![Answer::status(404); 2]),
+        ("a restart", vec![Answer::status(503); 7]),
+        ("a page", vec![page(), page()]),
+        ("a cut reply", vec![cut(), cut(), cut(), cut()]),
+        ("a reset", vec![Answer::Reset; 4]),
+    ];
+    for (what, answers) in cases {
+        let answers = std::sync::Mutex::new(answers);
+        let server = FakeServer::start(move |request| {
+            if request.method == "POST" {
+                return json(202, &json!({"code": 0, "run_id": "r-1"}));
+            }
+            let next = answers.lock().unwrap().pop();
+            next.unwrap_or_else(|| json(200, &json!({"code": 0, "data": {"status": "done"}})))
+        });
+        let world = World::with_token(&server).set("QS_CALL__WAIT_INTERVAL", "1ms");
+        let ran = world.run(&["--wait", "--timeout", "20s", ENDPOINT]);
+        assert_eq!(ran.code, 0, "{what}: {ran:?}");
+    }
+    let server = FakeServer::start(|request| match request.method.as_str() {
+        "POST" => json(202, &json!({"code": 0, "run_id": "gone"})),
+        _ => Answer::status(404),
+    });
+    let world = World::with_token(&server).set("QS_CALL__WAIT_INTERVAL", "1ms");
+    world.run(&["--wait", ENDPOINT]).assert_failure(124);
+    assert_eq!(server.count("/api/v1/statistics/runs/gone"), 4, "a run that never appears is given up");
+}
+
+#[test]
+fn a_wait_obeys_the_pause_that_the_server_asks_for() {
+    let server = FakeServer::start(|request| match request.method.as_str() {
+        "POST" => json(202, &json!({"code": 0, "run_id": "r-1"})),
+        _ => json(200, &json!({"code": 0, "data": {"status": "running"}})).with("Retry-After", "60"),
+    });
+    let world = World::with_token(&server).set("QS_CALL__WAIT_INTERVAL", "1ms");
+    let ran = world.run(&["--wait", "--timeout", "30s", ENDPOINT]);
+    ran.assert_failure(124);
+    assert_eq!(server.count("/api/v1/statistics/runs/r-1"), 1, "the next question would be past the budget");
+}
+
+#[test]
 fn a_wait_does_not_take_the_token_to_another_host_and_an_open_end_is_unknown() {
     for (accepted, says) in [
         (json(202, &json!({"code": 0})).with("Location", "http://127.0.0.1:1/runs/1"), "on another host"),
@@ -425,7 +471,8 @@ fn a_client_certificate_is_shown_to_a_server_that_asks() {
     let identity = ["--cacert", &path(&ca), "--cert", &path(&cert), "--key", &path(&key), ENDPOINT];
     world.run(&identity).assert_silent_success();
     let without = world.run(&["--cacert", &path(&ca), ENDPOINT]);
-    assert!(matches!(without.code, 75 | 124), "{without:?}");
+    without.assert_failure(78);
+    assert!(without.stderr.contains("it wants a client certificate"), "{without:?}");
 
     std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
     let open = world.run(&identity);

@@ -44,12 +44,32 @@ impl Etc {
         self.root.path().join("etc/qs-server")
     }
 
+    /// The world with its places where a user without rights may write.
+    fn home_of_nobody(&self, world: World) -> World {
+        let mine = self.root.path().join("home");
+        let token = mine.join("token");
+        fs::copy(world.path("token"), &token).unwrap();
+        std::os::unix::fs::chown(&token, Some(NOBODY), Some(NOBODY)).unwrap();
+        let place = |name: &str| mine.join(name).display().to_string();
+        world
+            .set("TOKEN_FILE", place("token"))
+            .set("LOG_FILE", place("call.log"))
+            .set("HOME", place(""))
+            .set("QS_STATE__DIR", place("state"))
+    }
+
     /// Runs the program with this `/etc` and the environment of `world`, as a user with this id.
     fn run(&self, world: &World, uid: u32, args: &[&str]) -> Ran {
-        let inside = "mount --bind \"$0/etc\" /etc; uid=$1; shift; \
+        self.run_after(":", world, uid, args)
+    }
+
+    /// The same, after a command of the shell.
+    fn run_after(&self, first: &str, world: &World, uid: u32, args: &[&str]) -> Ran {
+        let inside = "mount --bind \"$0/etc\" /etc; uid=$1; shift; eval \"$1\"; shift; \
                       exec setpriv --reuid=$uid --regid=$uid --clear-groups \"$0/qs-api-call\" \"$@\"";
         let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", inside]).arg(self.root.path()).arg(uid.to_string()).args(args);
+        command.args(["--mount", "sh", "-c", inside]).arg(self.root.path());
+        command.arg(uid.to_string()).arg(first).args(args);
         let environment = world.command(&[]);
         command.env_clear().envs(environment.get_envs().filter_map(|(name, value)| Some((name, value?))));
         command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
@@ -81,17 +101,8 @@ fn a_system_file_that_cannot_be_seen_is_a_warning_when_the_users_own_settings_su
     let world = World::with_token(&server);
     fs::create_dir(etc.path()).unwrap();
     fs::set_permissions(etc.path(), fs::Permissions::from_mode(0o700)).unwrap();
-    let mine = etc.root.path().join("home");
-    let log = mine.join("call.log");
-    let token = mine.join("token");
-    fs::copy(world.path("token"), &token).unwrap();
-    std::os::unix::fs::chown(&token, Some(NOBODY), Some(NOBODY)).unwrap();
-    let state = mine.join("state");
-    let world = world
-        .set("TOKEN_FILE", token.to_str().unwrap())
-        .set("LOG_FILE", log.to_str().unwrap())
-        .set("HOME", mine.to_str().unwrap())
-        .set("QS_STATE__DIR", state.to_str().unwrap());
+    let world = etc.home_of_nobody(world);
+    let log = etc.root.path().join("home/call.log");
     etc.run(&world, NOBODY, &["/api/v1/x"]).assert_silent_success();
     let said = fs::read_to_string(&log).unwrap();
     assert!(said.contains("The system's configuration cannot be seen"), "{said}");
@@ -106,4 +117,18 @@ fn a_system_file_that_cannot_be_seen_is_a_warning_when_the_users_own_settings_su
     refused.assert_failure(78);
     assert!(refused.stderr.contains("make it readable for this user"), "{refused:?}");
     assert_eq!(server.count("/api/v1/x"), 1);
+}
+
+#[test]
+fn a_name_that_no_thread_can_look_up_was_never_sent() {
+    let Some(etc) = Etc::new("a user who may start no thread") else { return };
+    let server = FakeServer::start(|_| success()).unused();
+    let url = server.url().replace("127.0.0.1", "localhost");
+    let world = etc.home_of_nobody(World::with_token(&server)).set("API_BASE_URL", url);
+    let ran = etc.run_after("prlimit --pid $$ --nproc=1", &world, NOBODY, &["/api/v1/x"]);
+    ran.assert_failure(75);
+    assert!(ran.stderr.contains("no thread for the lookup"), "{ran:?}");
+    let log = fs::read_to_string(etc.root.path().join("home/call.log")).unwrap();
+    assert!(log.contains("exit_name=try_later"), "{log}");
+    assert_eq!(server.requests().len(), 0);
 }

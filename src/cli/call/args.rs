@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::crontab::CrontabCommand;
+use super::crontab::args::ReadingArgs;
 use crate::crontab::call_line::{COMMANDS, CallLine, CallOptions, Common};
 use crate::crontab::invocation::Invocation;
 use crate::domain::exit::Exit;
@@ -37,6 +38,22 @@ pub struct Cli {
 }
 
 impl Cli {
+    /// What is called, with the target that the command names: an option counts wherever it stands.
+    pub(super) fn aimed(&self) -> Invocation {
+        let of_command = match &self.command {
+            Some(Command::Token(args)) => args.target.as_ref(),
+            Some(Command::Check(args)) if args.all_targets => {
+                return Invocation { target: None, ..self.invocation.clone() };
+            }
+            Some(Command::Check(args)) => args.target.as_ref(),
+            Some(Command::Config(ConfigCommand::Show(args))) => args.target.as_ref(),
+            _ => None,
+        };
+        let mut invocation = self.invocation.clone();
+        invocation.target = of_command.cloned().or(invocation.target);
+        invocation
+    }
+
     /// Reads a command line, with as little of a parser as it needs: to build the whole of it takes longer than to make
     /// the connection. A path and a log file, which is what most crontab lines are, need none; a line that names no
     /// command is read without the commands; whatever is not a plain call is then read in full.
@@ -75,21 +92,25 @@ fn plain(args: &[OsString]) -> Option<Invocation> {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Look at, renew, remove or print the cached token
-    #[command(subcommand)]
-    Token(TokenCommand),
+    Token(TokenArgs),
     /// Check configuration, file modes, names, TLS, login and endpoint, without showing a secret
     #[command(
-        after_help = "Examples:\n  qs-api-call check\n  qs-api-call check /api/v1/statistics/sync/daily\n  qs-api-call check --json"
+        after_help = "Examples:\n  qs-api-call check\n  qs-api-call check /api/v1/statistics/sync/daily\n  qs-api-call check --target prod\n  qs-api-call check --all-targets\n  qs-api-call check --json"
     )]
     Check(CheckArgs),
     /// One row per task: last run, outcome, duration, success rate
-    #[command(after_help = "Examples:\n  qs-api-call status\n  qs-api-call status --json")]
-    Status(JsonArgs),
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(StatusArgs),
     /// The last runs of a task, or of all
     #[command(
         after_help = "Examples:\n  qs-api-call history\n  qs-api-call history statistics-sync-daily -n 50\n  qs-api-call history --json"
     )]
     History(HistoryArgs),
+    /// Remove the records, locks and metrics of tasks that are no more
+    #[command(
+        after_help = "Examples:\n  qs-api-call forget statistics-sync-weekly\n  qs-api-call forget --not-in /etc/cron.d/qs-scheduler\n  qs-api-call forget --json statistics-sync-weekly\n\nExit code 66 when there is no such task, 75 when a run of it is under way."
+    )]
+    Forget(ForgetArgs),
     /// What an exit code means and what to do about it
     #[command(
         after_help = "Examples:\n  qs-api-call explain 124\n  qs-api-call explain try_later\n  qs-api-call explain"
@@ -113,6 +134,17 @@ pub enum Command {
 }
 
 /// `token …`
+#[derive(Args, Debug)]
+pub struct TokenArgs {
+    /// The token of this target instead of the unnamed one's
+    #[arg(long, value_name = "NAME", global = true)]
+    pub target: Option<String>,
+    /// What to do with it.
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+/// What can be done with a token.
 #[derive(Debug, Subcommand)]
 pub enum TokenCommand {
     /// Where the token is, how old it is and when it ends; never the token itself
@@ -136,7 +168,7 @@ pub enum TokenCommand {
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// The settings in force and where each comes from; secrets are hidden
-    Show(JsonArgs),
+    Show(ShowArgs),
     /// The commented default file
     Default,
 }
@@ -146,8 +178,25 @@ pub enum ConfigCommand {
 pub struct CheckArgs {
     /// Also ask whether this endpoint exists; it is not called
     #[arg(value_name = "ENDPOINT")]
+    pub endpoint: Option<String>,
+    /// Check this target of the configuration instead of the unnamed one
+    #[arg(long, value_name = "NAME")]
     pub target: Option<String>,
-    /// As one JSON object
+    /// Check the unnamed target and every other one, in turn
+    #[arg(long, conflicts_with = "target")]
+    pub all_targets: bool,
+    /// As one JSON array
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `config show …`
+#[derive(Args, Clone, Debug)]
+pub struct ShowArgs {
+    /// The settings of this target
+    #[arg(long, value_name = "NAME")]
+    pub target: Option<String>,
+    /// As JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -156,6 +205,37 @@ pub struct CheckArgs {
 #[derive(Args, Clone, Copy, Debug)]
 pub struct JsonArgs {
     /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `status …`
+#[derive(Args, Clone, Debug)]
+pub struct StatusArgs {
+    /// Compare with this crontab: what never ran, what is overdue, what failed; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub crontab: Vec<PathBuf>,
+    /// How those are read.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `forget …`
+#[derive(Args, Clone, Debug)]
+pub struct ForgetArgs {
+    /// The tasks
+    #[arg(value_name = "TASK", required_unless_present = "not_in")]
+    pub names: Vec<String>,
+    /// Every task that is in none of these crontabs; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub not_in: Vec<PathBuf>,
+    /// How those are read.
+    #[command(flatten)]
+    pub reading: ReadingArgs,
+    /// As a JSON array of the tasks that were removed
     #[arg(long)]
     pub json: bool,
 }
@@ -183,6 +263,16 @@ pub struct ExplainArgs {
     pub json: bool,
 }
 
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  qs-api-call status
+  qs-api-call status --json
+  sudo qs-api-call status --crontab /etc/cron.d/qs-scheduler
+  qs-api-call status --crontab tasks --user-crontab --json | jq '.[] | select(.wrong)'
+
+With --crontab the exit code is 1 when a task of the crontab never ran although it was due, is overdue, or failed last.
+A start counts as missed when the task's jitter, its timeout and one minute are over and no run of it is recorded.";
+
 const SHORT: &str = "Exit codes, environment and examples: qs-api-call --help";
 
 /// Examples, exit codes and environment, below the options.
@@ -205,8 +295,9 @@ Exit codes:
 Environment:
   API_BASE_URL, IAM_BASE_URL, IAM_LOGIN_URL, IAM_USERNAME, IAM_PASSWORD, DEVICE_ID, TOKEN_FILE, LOG_FILE, TIMEOUT
   as in the scripts; IAM_PASSWORD_FILE and $CREDENTIALS_DIRECTORY/iam-password keep the password out of the
-  environment. Every key of the configuration is also QS_<SECTION>__<KEY>. TRACEPARENT is continued, NO_COLOR and
-  HTTPS_PROXY, http_proxy, NO_PROXY and SSL_CERT_FILE are obeyed."
+  environment. Every key of the configuration is also QS_<SECTION>__<KEY>, and of a target
+  QS_TARGETS__<NAME>__<SECTION>__<KEY>. TRACEPARENT is continued, NO_COLOR and HTTPS_PROXY, http_proxy, NO_PROXY and
+  SSL_CERT_FILE are obeyed."
     )
 }
 

@@ -1,8 +1,10 @@
 //! `check`: the whole picture before cron tries it, without showing a secret and without calling the endpoint.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
@@ -12,16 +14,20 @@ use url::Url;
 use super::args::CheckArgs;
 use super::settings::Settings;
 use crate::cli::output::{Failure, Output};
+use crate::client::clock_difference::clock_difference;
+use crate::client::in_file::InFile;
 use crate::client::keeper::TokenKeeper;
+use crate::client::proof::Proof;
 use crate::client::request::authorize;
 use crate::client::token::Token;
 use crate::client::token_file::Stored;
-use crate::client::transport::{Outgoing, SendStep};
+use crate::client::transport::{Nature, Outgoing, SendStep};
 use crate::client::{Client, address};
-use crate::clock::SharedClock;
+use crate::clock::{Clock, SharedClock};
 use crate::domain::exit::Exit;
-use crate::domain::outcome::TokenSource;
 use crate::files;
+use crate::journal::log::LogFile;
+use crate::notify::ping;
 
 /// Longest deadline of one question to a server.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -32,6 +38,16 @@ enum Mark {
     Good,
     Warning,
     Bad(Exit),
+}
+
+impl Mark {
+    fn word(self) -> &'static str {
+        match self {
+            Mark::Good => "ok",
+            Mark::Warning => "warning",
+            Mark::Bad(_) => "bad",
+        }
+    }
 }
 
 /// The items found so far.
@@ -55,32 +71,74 @@ impl Checks {
     }
 }
 
-/// Checks everything that a call needs; the exit code is that of the first item that is bad.
+impl Checks {
+    /// How the program ends when this is all: as the first bad item says.
+    fn verdict(&self, target: Option<&str>) -> Option<Failure> {
+        let bad: Vec<_> = self
+            .items
+            .iter()
+            .filter_map(|(what, mark, text)| match mark {
+                Mark::Bad(exit) => Some((what, *exit, text)),
+                Mark::Good | Mark::Warning => None,
+            })
+            .collect();
+        let (what, exit, text) = bad.first()?;
+        let several = match bad.len() {
+            1 => String::new(),
+            count => format!("{count} items are bad, the first is "),
+        };
+        let target = target.map(|name| format!("target {name}: ")).unwrap_or_default();
+        Some(Failure::new(*exit, format!("check: {target}{several}{what}: {text}")))
+    }
+}
+
+/// Checks everything that a call to each target needs; the exit code is that of the first item that is bad, of several
+/// targets the highest.
 pub(super) async fn run(
     args: &CheckArgs,
-    settings: &Settings,
+    targets: &[Settings],
     output: Output,
     clock: SharedClock,
 ) -> Result<(), Failure> {
-    let client = settings.client(false, clock);
+    let mut found = Vec::new();
+    for settings in targets {
+        found.push((settings.target(), of_target(args, settings, clock.clone()).await));
+    }
+    report(&found, args.json, output)
+}
+
+/// Checks one target.
+async fn of_target(args: &CheckArgs, settings: &Settings, clock: SharedClock) -> Checks {
+    let client = settings.client(false, clock.clone());
     let mut checks = Checks { items: Vec::new() };
     configuration(&mut checks, settings);
-    places(&mut checks, settings, &client.tokens);
+    places(&mut checks, settings, &client.tokens, &*clock);
+    ping_url(&mut checks, settings);
     let config = settings.config();
     let api = address::base(&config.api.base_url.0, config.call.allow_plaintext);
     match &api {
-        Ok(url) => reach(&mut checks, "api", url, &client, settings).await,
+        Ok(url) => reach(&mut checks, "api", url, &client, settings, &*clock).await,
         Err(error) => checks.add("api", Mark::Bad(Exit::Config), format!("api.base_url: {error}")),
     }
+    let no_auth = config.call.no_auth;
     match client.tokens.login_settings() {
-        Ok(login) => reach(&mut checks, "iam", &login.url, &client, settings).await,
+        _ if no_auth => {}
+        Ok(login) => reach(&mut checks, "iam", &login.url, &client, settings, &*clock).await,
         Err(error) => checks.of("iam", Err(error.into())),
     }
-    let token = login(&mut checks, settings, &client.tokens).await;
-    if let (Some(endpoint), Ok(base), Some(token)) = (&args.target, &api, &token) {
-        checks.of("endpoint", endpoint_exists(base, endpoint, token, &client, settings).await);
+    let token = if no_auth {
+        let origin = settings.loaded.origin("call.no_auth");
+        checks.add("login", Mark::Good, format!("none: calls carry no credential (call.no_auth, {origin})"));
+        None
+    } else {
+        login(&mut checks, settings, &client.tokens).await
+    };
+    if let (Some(endpoint), Ok(base)) = (&args.endpoint, &api)
+        && (no_auth || token.is_some())
+    {
+        checks.of("endpoint", endpoint_exists(base, endpoint, token.as_ref(), &client, settings).await);
     }
-    report(&checks, args.json, output)
+    checks
 }
 
 /// No question takes longer than an attempt of a call may.
@@ -91,7 +149,8 @@ fn patience(settings: &Settings) -> Duration {
 fn configuration(checks: &mut Checks, settings: &Settings) {
     let files: Vec<String> = settings.files.iter().map(|path| path.display().to_string()).collect();
     let from = if files.is_empty() { "defaults and environment alone".to_owned() } else { files.join(", ") };
-    checks.add("configuration", Mark::Good, from);
+    let target = settings.target().map(|name| format!("target {name} of ")).unwrap_or_default();
+    checks.add("configuration", Mark::Good, format!("{target}{from}"));
     let loaded = &settings.loaded;
     for (key, advice) in
         [("iam.password", "prefer iam.password_file"), ("iam.client_secret", "prefer iam.client_secret_file")]
@@ -102,17 +161,44 @@ fn configuration(checks: &mut Checks, settings: &Settings) {
     }
 }
 
-fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) {
-    for (what, path, mode) in [
-        ("log", files::parent(&settings.log_path).to_owned(), 0o750),
-        ("state", settings.records_dir(), 0o750),
-        ("locks", settings.locks_dir(), 0o700),
-        ("metrics", settings.metrics_dir(), 0o755),
-    ] {
-        place(checks, what, &path, files::create_dir(&path, mode));
+fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper, clock: &dyn Clock) {
+    let cannot = |path: &Path, error: &std::io::Error| {
+        Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display()))
+    };
+    let log = &settings.log_path;
+    let made = settings.journal().make_dirs();
+    checks.of("state", made.map(|()| settings.state_dir.display().to_string()).map_err(Failure::from));
+    let opened = LogFile::open(log, settings.rotation()).and_then(|file| file.has_room());
+    checks.of(
+        "log",
+        opened.map(|_| format!("{} is writable", log.display())).map_err(|error| cannot(log, &error)),
+    );
+    for (what, path, mode) in
+        [("records", settings.records_dir(), 0o700), ("locks", settings.locks_dir(), 0o700)]
+    {
+        place(checks, what, &path, files::create_last_dir(&path, mode));
+    }
+    let metrics = settings.metrics_dir();
+    place(checks, "metrics", &metrics, files::create_exact_dir(&metrics, 0o755));
+    // The two directories that a call makes; what is above them is nobody's business here.
+    for (path, needed) in [(files::parent(&metrics), 0o001), (&*metrics, 0o005)] {
+        let mode = std::fs::metadata(path).map_or(needed, |found| found.mode());
+        if mode & needed != needed {
+            let text = format!(
+                "{} has mode {:04o}: Prometheus cannot read the metrics (hint: chmod {} {})",
+                path.display(),
+                mode & 0o7777,
+                if needed == 0o001 { "o+x" } else { "o+rx" },
+                path.display()
+            );
+            checks.add("metrics", Mark::Warning, text);
+        }
+    }
+    if settings.config().call.no_auth {
+        return;
     }
     place(checks, "token", files::parent(&settings.token_path), tokens.file.create_directory());
-    match tokens.file.read() {
+    match tokens.file.read(clock.now()) {
         Ok(Stored::Broken(reason)) => {
             checks.add("token", Mark::Warning, format!("{}: {reason}", settings.token_path.display()));
         }
@@ -128,6 +214,14 @@ fn place(checks: &mut Checks, what: &'static str, path: &Path, made: std::io::Re
     checks.of(what, result.map_err(failure));
 }
 
+fn ping_url(checks: &mut Checks, settings: &Settings) {
+    let Some(url) = &settings.config().ping.url else { return };
+    match ping::check_url(&url.0) {
+        Ok(()) => checks.add("ping", Mark::Good, "ping.url can be pinged; it was not".to_owned()),
+        Err(reason) => checks.add("ping", Mark::Bad(Exit::Config), format!("ping.url: {reason}")),
+    }
+}
+
 /// Whether a file can be made in `dir`.
 fn writable(dir: &Path) -> std::io::Result<()> {
     let probe = dir.join(format!(".check.{}", std::process::id()));
@@ -136,20 +230,32 @@ fn writable(dir: &Path) -> std::io::Result<()> {
 }
 
 /// Name, connection and certificate of a server: any HTTP answer proves all three.
-async fn reach(checks: &mut Checks, what: &'static str, url: &Url, client: &Client, settings: &Settings) {
+async fn reach(
+    checks: &mut Checks,
+    what: &'static str,
+    url: &Url,
+    client: &Client,
+    settings: &Settings,
+    clock: &dyn Clock,
+) {
     let host = url.host_str().unwrap_or_default().to_owned();
     let transport = &client.transport;
     if let Err(error) = transport.client(url).await {
         checks.of(what, Err(error.into()));
         return;
     }
-    let way = if transport.goes_direct(url) { "" } else { ", through the proxy" };
+    let way = transport.proxy(url).map(|proxy| format!(", through the proxy {proxy}")).unwrap_or_default();
     let mut origin = url.clone();
     origin.set_path("/health");
     origin.set_query(None);
     let outgoing = Outgoing { method: Method::GET, url: origin, headers: HeaderMap::new(), body: None };
+    let sent_at = clock.now();
     match transport.send(outgoing, Instant::now() + patience(settings)).await {
         Ok(reply) => {
+            if let Some(difference) = clock_difference(&reply, sent_at, clock.now()) {
+                let text = format!("the clock of this machine is {difference} that of {host}");
+                checks.add("clock", Mark::Warning, format!("{text} (hint: is NTP running, here and there?)"));
+            }
             let secure = if url.scheme() == "https" {
                 "name, connection and certificate"
             } else {
@@ -163,25 +269,33 @@ async fn reach(checks: &mut Checks, what: &'static str, url: &Url, client: &Clie
                 SendStep::Tls => " (hint: a private CA is given with --cacert or tls.cacert)",
                 _ => "",
             };
-            checks.add(what, Mark::Bad(Exit::TryLater), format!("{host}{way}: {failure}{hint}"));
+            let exit = match failure.nature() {
+                Nature::Setting => Exit::Config,
+                Nature::Protocol => Exit::Protocol,
+                Nature::NeverSent | Nature::Unanswered => Exit::TryLater,
+            };
+            checks.add(what, Mark::Bad(exit), format!("{host}: {failure}{hint}"));
         }
     }
 }
 
-/// Gets a token as a call would.
+/// Gets a token, and sees that the credential is good: a token that is still valid would hide a wrong password.
 async fn login(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) -> Option<Token> {
     let deadline = Instant::now() + settings.config().iam.timeout;
-    match tokens.current(deadline).await {
-        Ok((token, source)) => {
-            let how = match source {
-                TokenSource::File => "from the token file",
-                TokenSource::Login => "by a login just now",
+    if let Ok(InFile::Foreign(difference)) = tokens.in_file() {
+        checks.add("token", Mark::Warning, format!("the token in the file is not used: {difference}"));
+    }
+    match tokens.proven(deadline).await {
+        Ok((token, proof)) => {
+            let how = match proof {
+                Proof::Login => "by a login just now".to_owned(),
+                Proof::Known(since) => {
+                    format!("from the token file, got with this very credential at {}", second(since))
+                }
+                Proof::None => "from the token file; no login was tried".to_owned(),
             };
-            checks.add(
-                "login",
-                Mark::Good,
-                format!("a token {how}, good until {}", token.ends_at(&tokens.policy)),
-            );
+            let end = second(token.ends_at(&tokens.policy));
+            checks.add("login", Mark::Good, format!("a token {how}, good until {end}"));
             Some(token)
         }
         Err(error) => {
@@ -191,18 +305,24 @@ async fn login(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper) -
     }
 }
 
+fn second(at: Timestamp) -> impl std::fmt::Display {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ")
+}
+
 /// Asks with OPTIONS, which is safe by definition: a server that knows the path answers anything but 404.
 async fn endpoint_exists(
     base: &Url,
     endpoint: &str,
-    token: &Token,
+    token: Option<&Token>,
     client: &Client,
     settings: &Settings,
 ) -> Result<String, Failure> {
     let url =
         address::join(base, endpoint, &[]).map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let mut headers = HeaderMap::new();
-    authorize(&mut headers, &token.secret);
+    if let Some(token) = token {
+        authorize(&mut headers, &token.secret);
+    }
     let outgoing = Outgoing { method: Method::OPTIONS, url, headers, body: None };
     let reply = client
         .transport
@@ -212,6 +332,9 @@ async fn endpoint_exists(
     let status = reply.status;
     let (exit, reason) = match status {
         404 | 410 => (Exit::Failed, format!("the server does not know it (HTTP {status})")),
+        401 | 403 if token.is_none() => {
+            (Exit::Auth, format!("the server wants a credential (HTTP {status}), and call.no_auth is set"))
+        }
         401 | 403 => (Exit::Auth, format!("the server refuses the token (HTTP {status})")),
         300..=399 => (Exit::Protocol, format!("redirects are not followed (HTTP {status})")),
         500.. => (Exit::TryLater, format!("HTTP {status}")),
@@ -223,34 +346,26 @@ async fn endpoint_exists(
     Err(Failure::new(exit, format!("{endpoint}: {reason}")))
 }
 
-fn report(checks: &Checks, as_json: bool, output: Output) -> Result<(), Failure> {
-    let word = |mark: &Mark| match mark {
-        Mark::Good => "ok",
-        Mark::Warning => "warning",
-        Mark::Bad(_) => "bad",
-    };
+/// Shows the items of each target, and ends as the worst of them says.
+fn report(targets: &[(Option<&str>, Checks)], as_json: bool, output: Output) -> Result<(), Failure> {
     if as_json {
-        let items: Vec<Value> = checks
-            .items
-            .iter()
-            .map(|(what, mark, text)| json!({"check": what, "result": word(mark), "message": text}))
-            .collect();
-        output.json(&items.into())?;
+        let items = targets.iter().flat_map(|(target, checks)| {
+            let of_item = |(what, mark, text): &(&str, Mark, String)| json!({"target": target, "check": what, "result": mark.word(), "message": text});
+            checks.items.iter().map(of_item).collect::<Vec<Value>>()
+        });
+        output.json(&items.collect())?;
     } else {
-        output.table(&[], checks.items.iter().map(|(what, mark, text)| [*what, word(mark), text]))?;
+        for (target, checks) in targets {
+            if targets.len() > 1 {
+                output.data(&format!("target {}:", target.unwrap_or("(unnamed)")))?;
+            }
+            output.table(&[], checks.items.iter().map(|(what, mark, text)| [*what, mark.word(), text]))?;
+        }
     }
-    let bad: Vec<_> = checks
-        .items
-        .iter()
-        .filter_map(|(what, mark, text)| match mark {
-            Mark::Bad(exit) => Some((what, *exit, text)),
-            Mark::Good | Mark::Warning => None,
-        })
-        .collect();
-    let Some((what, exit, text)) = bad.first() else { return Ok(()) };
-    let several = match bad.len() {
-        1 => String::new(),
-        count => format!("{count} items are bad, the first is "),
-    };
-    Err(Failure::new(*exit, format!("check: {several}{what}: {text}")))
+    // The first of those with the highest code.
+    let worst = targets.iter().filter_map(|(target, checks)| checks.verdict(*target));
+    match worst.rev().max_by_key(|failure| failure.exit.code()) {
+        None => Ok(()),
+        Some(failure) => Err(failure),
+    }
 }

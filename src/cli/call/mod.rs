@@ -5,15 +5,22 @@ mod check;
 mod completions;
 mod config;
 mod crontab;
+mod expected;
 mod explain;
 mod failure;
+mod forget;
+mod monitor;
 mod options;
+mod preview;
 mod progress;
+mod reply_file;
 mod run;
 mod script;
 mod settings;
+mod shown;
 mod status;
 mod token;
+mod token_place;
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -24,9 +31,11 @@ pub use args::Cli;
 
 use self::args::{Command, ConfigCommand};
 use self::settings::Settings;
+use super::defect;
 use super::output::{Failure, Output, usage};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Env;
+use crate::crontab::invocation::Invocation;
 use crate::domain::exit::Exit;
 
 /// The program's name, in usage and errors.
@@ -34,8 +43,14 @@ const PROGRAM: &str = "qs-api-call";
 
 /// Runs the program with `args`, whose first is the name it was called by.
 pub fn main(args: impl IntoIterator<Item = OsString>, env: &Env) -> Exit {
+    defect::install_hook();
     let args: Vec<OsString> = args.into_iter().collect();
     let output = Output::of_process(PROGRAM, env.get("NO_COLOR"));
+    defect::caught(|| run_to_end(&args, env, output))
+        .unwrap_or_else(|defect| output.finish(Err(Failure::new(Exit::Internal, defect))))
+}
+
+fn run_to_end(args: &[OsString], env: &Env, output: Output) -> Exit {
     // One thread is enough for one call, and starts faster than two.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -44,12 +59,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: &Env) -> Exit {
             return output.finish(Err(failure));
         }
     };
-    let script = script::called_as(&args);
+    let script = script::called_as(args);
     let result = runtime.block_on(async {
         if let Some(script) = script {
-            return script::run(script, &args, env, output).await;
+            return script::run(script, args, env, output).await;
         }
-        match Cli::read(&args) {
+        match Cli::read(args) {
             Ok(cli) => dispatch(&cli, env, output).await,
             Err(error) => usage(&error, output),
         }
@@ -67,7 +82,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, env: &Env) -> Exit {
 async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
     let clock: SharedClock = Arc::new(SystemClock);
     let settings = || -> Result<Settings, Failure> {
-        let settings = Settings::resolve(env, &cli.invocation, &cli.common)?;
+        let settings = Settings::resolve(env, &cli.aimed(), &cli.common)?;
         // A call says it in its log, so that cron does not mail it every time.
         if let (Some(reason), Some(_)) = (&settings.unseen, &cli.command) {
             output.note(&format!("warning: {reason}; your own settings are used"));
@@ -76,12 +91,29 @@ async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
     };
     match &cli.command {
         None => run::run(&cli.invocation, &cli.call, &settings()?, output, clock).await,
-        Some(Command::Token(command)) => token::run(command, &settings()?, output, clock).await,
-        Some(Command::Check(args)) => check::run(args, &settings()?, output, clock).await,
-        Some(Command::Status(args)) => status::status(args.json, &settings()?, output, &*clock),
+        Some(Command::Token(args)) => token::run(&args.command, &settings()?, output, clock).await,
+        Some(Command::Check(args)) => {
+            let first = settings()?;
+            let mut all = vec![];
+            if args.all_targets {
+                for name in &first.targets {
+                    let invocation = Invocation { target: Some(name.clone()), ..cli.invocation.clone() };
+                    all.push(Settings::resolve(env, &invocation, &cli.common)?);
+                }
+            }
+            all.insert(0, first);
+            check::run(args, &all, output, clock).await
+        }
+        Some(Command::Status(args)) if !args.crontab.is_empty() => {
+            expected::run(args, &settings()?, output, &*clock)
+        }
+        Some(Command::Status(args)) => status::status(args, &settings()?, output, &*clock),
+        Some(Command::Forget(args)) => forget::run(args, &settings()?, output),
         Some(Command::History(args)) => status::history(args, &settings()?, output, &*clock),
         Some(Command::Explain(args)) => explain::run(args, output),
-        Some(Command::Crontab(command)) => crontab::run(command, env, output, &*clock).await,
+        Some(Command::Crontab(command)) => {
+            crontab::run(command, cli.common.config.as_deref(), env, output, &*clock).await
+        }
         Some(Command::Config(ConfigCommand::Default)) => config::default(output),
         Some(Command::Config(command)) => config::show(command, &settings()?, output),
         Some(Command::Completions { shell }) => output.data(&completions::script(*shell, PROGRAM)),
@@ -93,23 +125,4 @@ async fn dispatch(cli: &Cli, env: &Env, output: Output) -> Result<(), Failure> {
             output.data(&String::from_utf8_lossy(&text))
         }
     }
-}
-
-/// Ends with 70 and one line when the program itself is wrong. The place of the defect is shown, never its data.
-pub fn install_panic_hook() {
-    std::panic::set_hook(Box::new(|panic| {
-        let place =
-            panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
-        let output = Output::of_process(PROGRAM, Some("1"));
-        output.failure(&Failure::new(
-            Exit::Internal,
-            format!("a defect of this program{place}; please report it"),
-        ));
-        #[expect(
-            clippy::exit,
-            clippy::disallowed_methods,
-            reason = "a panic has no caller to return an exit code to"
-        )]
-        std::process::exit(Exit::Internal.code().into());
-    }));
 }

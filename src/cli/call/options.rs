@@ -8,10 +8,11 @@ use crate::secret::Secret;
 
 /// Options win over every other layer.
 pub(super) fn apply(loaded: &mut Loaded<CallConfig>, invocation: &Invocation, common: &Common) {
-    let Loaded { config, origins } = loaded;
+    let Loaded { config, origins, own, .. } = loaded;
     let mut set = |given: bool, key: &'static str, option: &'static str| {
         if given {
             origins.insert(key, Origin::Flag(option));
+            own.remove(key);
         }
     };
     macro_rules! option {
@@ -35,6 +36,7 @@ pub(super) fn apply(loaded: &mut Loaded<CallConfig>, invocation: &Invocation, co
     option!(invocation.max_body.map(Bytes), call.max_body, "--max-body");
     option!(flag(invocation.allow_plaintext), call.allow_plaintext, "--allow-plaintext");
     option!(flag(invocation.no_proxy), call.no_proxy, "--no-proxy");
+    option!(flag(invocation.no_auth), call.no_auth, "--no-auth");
     option!(invocation.cacert.clone(), tls.cacert, "--cacert");
     option!(invocation.cert.clone(), tls.cert, "--cert");
     option!(invocation.key.clone(), tls.key, "--key");
@@ -47,6 +49,11 @@ pub(super) fn apply(loaded: &mut Loaded<CallConfig>, invocation: &Invocation, co
     option!(invocation.ping_url.clone().map(|url| SecretText(Secret::new(url))), ping.url, "--ping-url");
     let codes = (!invocation.success_code.is_empty()).then(|| invocation.success_code.clone());
     option!(codes, call.success_codes, "--success-code");
+    // The line says one of the two, and whatever a weaker layer says about the other is over.
+    if invocation.ignore_body || !invocation.expect.is_empty() {
+        option!(Some(invocation.expect.clone()), call.expect, "--expect");
+        option!(Some(invocation.ignore_body), call.ignore_body, "--ignore-body");
+    }
     let format = invocation.log_format.as_ref().and_then(|word| word.parse::<LogFormat>().ok());
     option!(format, log.format, "--log-format");
 }

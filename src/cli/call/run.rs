@@ -1,21 +1,27 @@
-//! The call itself: jitter, overlap lock, ping, signals, and what is shown. The request and its outcome are `client`'s,
+//! The call itself: jitter, overlap lock, signals, and what is shown. The request and its outcome are `client`'s,
 //! what is written down is `journal`'s.
 
 use std::convert::Infallible;
+use std::io::IsTerminal;
 use std::time::Duration;
 
-use serde_json::{Value, json};
 use tokio::time::Instant;
 use tracing::{Instrument, debug, info, warn};
 use tracing_subscriber::prelude::*;
 
+use super::monitor::Monitor;
+use super::preview;
 use super::progress::Progress;
+use super::reply_file::{self, Place};
 use super::settings::Settings;
+use super::shown::Shown;
+use crate::cli::defect::caught_in;
 use crate::cli::output::{Failure, Output};
-use crate::cli::signal::{Stop, stopped};
+use crate::cli::signal::{Signals, Stop};
 use crate::client::{Client, Request};
 use crate::clock::SharedClock;
 use crate::config::call;
+use crate::crontab::CallIdentity;
 use crate::crontab::call_line::CallOptions;
 use crate::crontab::invocation::{Invocation, check_task_name};
 use crate::domain::digest::fnv64;
@@ -28,7 +34,6 @@ use crate::journal::log::{Events, LogLayer};
 use crate::journal::overlap::Claim;
 use crate::journal::record::RunEntry;
 use crate::journal::{ExecutionInfo, Journal};
-use crate::notify::ping::Ping;
 
 /// How long the final ping of an interrupted run may take: the process must be gone within a second.
 const LAST_PING: Duration = Duration::from_millis(500);
@@ -50,73 +55,128 @@ pub(super) async fn run(
     let task = invocation.task_name();
     check_task_name(&task)
         .map_err(|reason| Failure::new(Exit::Usage, format!("--task {task:?}: {reason}")))?;
+    if options.json && invocation.output.as_deref().is_some_and(reply_file::is_stdout) {
+        let failure = Failure::new(Exit::Usage, "--json and --output - both write to standard output");
+        return Err(failure.with_hint("the reply is in the object of --json, or name a file"));
+    }
     let started_at = clock.now();
     let run_id = ExecutionId::new(started_at, std::array::from_fn(|_| fastrand::u8(..)));
+    let settings = &settings.of_task(&task);
     let client = settings.client(options.force_login, clock.clone());
     let request = match client.request(invocation, run_id, settings.traceparent.as_deref()) {
-        Ok(request) if options.dry_run => return show(&request, settings, output),
+        Ok(request) if options.dry_run => return preview::show(&request, settings, options.json, output),
         // A mistyped command line is no run of a task.
         Err(error) if options.dry_run || error.outcome() == CallOutcome::Usage => return Err(error.into()),
         request => request,
     };
     let endpoint = invocation.endpoint.clone().unwrap_or_default();
-    let execution = ExecutionInfo { task, run_id, endpoint, started_at };
+    let (reply_file, no_place) = match reply_file::open(invocation.output.as_deref()) {
+        Ok(reply_file) => (reply_file, None),
+        Err(reason) => (None, Some(reason)),
+    };
+    let target = settings.target().map(str::to_owned);
+    let manual = options.manual || is_watched(output);
+    let identity = identity(invocation, settings.config());
+    let execution = ExecutionInfo { task, run_id, endpoint, target, identity, manual, started_at };
+    let mut signals = Signals::listen();
     let journal = Journal::open(execution, settings.journal(), clock.clone())?;
     let progress = Progress::new(output, options.verbose, clock);
     Events::default().with(LogLayer::default()).with(progress).init();
     let span = journal.span();
+    span.in_scope(|| journal.begin())?;
     let call = async {
         debug!(files = ?settings.files, log = %settings.log_path.display(), state = %settings.state_dir.display(), "Settings read");
         if let Some(reason) = &settings.unseen {
             warn!(event = "configuration_unseen", reason, "The system's configuration cannot be seen");
         }
-        let request = match request {
-            Ok(request) => request,
-            Err(error) => return CallReport::without_reply(error.outcome(), error.to_string()),
+        let unheard = |outcome, reason| Ended::unheard(CallReport::without_reply(outcome, reason));
+        let request = match (request, no_place) {
+            (Ok(request), None) => request,
+            (Ok(_), Some(reason)) => return unheard(CallOutcome::CannotCreate, reason),
+            (Err(error), _) => return unheard(error.outcome(), error.to_string()),
         };
         let began = Instant::now();
         tokio::select! {
-            report = under_lock(&client, &request, &journal, settings.config()) => report,
-            stop = stopped() => interrupted(stop, began, &client, run_id, &settings.config().ping).await,
+            ended = under_lock(&client, &request, &journal, settings.config()) => ended,
+            stop = signals.stopped() => interrupted(stop, began, &client, &journal, &settings.config().ping).await,
             never = signs_of_life(began, options, output) => match never {},
         }
     };
-    let report = call.instrument(span.clone()).await;
-    span.in_scope(|| finish(&journal, &report, options, output))
+    let ended = caught_in(call)
+        .instrument(span.clone())
+        .await
+        .unwrap_or_else(|defect| Ended::unheard(CallReport::without_reply(CallOutcome::Internal, defect)));
+    let result = span.in_scope(|| finish(&journal, &ended.report, reply_file, options, output));
+    // Everything is written: whatever the monitor does, the run is what it was.
+    if let Some(monitor) = ended.monitor {
+        let exit = result.as_ref().map_or_else(|failure| failure.exit, |()| Exit::Ok);
+        monitor.end(exit, &ended.report.message, ended.last_ping, &mut signals).instrument(span).await;
+    }
+    result
 }
 
-/// The call after its jitter, under the overlap lock and between two pings; these run beside it, so that a slow monitor
-/// costs no time.
+/// A call that is over.
+struct Ended {
+    report: CallReport,
+    /// Who is still to be told.
+    monitor: Option<Monitor>,
+    /// How long that may take; unset is as long as a ping may.
+    last_ping: Option<Duration>,
+}
+
+impl Ended {
+    /// One that no monitor hears of.
+    fn unheard(report: CallReport) -> Self {
+        Self { report, monitor: None, last_ping: None }
+    }
+}
+
+/// Whether a person started it: what a schedule starts has no terminal.
+fn is_watched(output: Output) -> bool {
+    output.stdout_is_terminal || output.stderr_is_terminal || std::io::stdin().is_terminal()
+}
+
+/// What tells this line from another one that has the same task name.
+fn identity(invocation: &Invocation, config: &call::CallConfig) -> CallIdentity {
+    let iam = &config.iam;
+    let tenant = iam.tenant_id.map(|tenant| tenant.to_string());
+    let known = [("tenant", &tenant), ("username", &iam.username), ("client", &iam.client_id)];
+    let account: Vec<(&str, &str)> =
+        known.into_iter().filter_map(|(what, value)| Some((what, value.as_deref()?))).collect();
+    invocation.identity(&config.api.base_url.0, &account)
+}
+
+/// The call after its jitter, under the overlap lock. The monitor hears of its begin beside it, so that a slow one costs
+/// no time.
 async fn under_lock(
     client: &Client,
     request: &Request,
     journal: &Journal,
     config: &call::CallConfig,
-) -> CallReport {
+) -> Ended {
     let call = &config.call;
     wait_jitter(call, &journal.execution.task).await;
     let began = Instant::now();
     let deadline = began + call.timeout;
-    let mut report = match journal.claim(call.overlap, deadline).await {
+    let mut ended = match journal.claim(call.overlap, deadline).await {
         Ok(Claim::Mine(lock)) => {
-            let ping = ping(client, &config.ping, request.run_id).await;
-            let start = async {
-                if let Some(ping) = &ping {
-                    ping.start().await;
-                }
-            };
-            let (report, ()) = tokio::join!(client.perform(request, deadline), start);
-            if let Some(ping) = &ping {
-                ping.end(report.outcome.exit(), &report.message).await;
+            let mut monitor = Monitor::of(client, &config.ping, journal).await;
+            if let Some(monitor) = &mut monitor {
+                monitor.start();
             }
+            let report = client.perform(request, deadline).await;
             drop(lock);
-            report
+            Ended { report, monitor, last_ping: None }
         }
-        Ok(Claim::Busy(who)) => Claim::busy(call.overlap, who.as_ref()),
-        Err(error) => CallReport::without_reply(CallOutcome::Io, format!("overlap lock: {error}")),
+        Ok(Claim::Busy(who)) => {
+            Ended::unheard(Claim::busy(call.overlap, &journal.execution.identity, who.as_ref()))
+        }
+        Err(error) => {
+            Ended::unheard(CallReport::without_reply(CallOutcome::Io, format!("overlap lock: {error}")))
+        }
     };
-    report.duration = began.elapsed();
-    report
+    ended.report.duration = began.elapsed();
+    ended
 }
 
 async fn wait_jitter(call: &call::Call, task: &str) {
@@ -134,21 +194,6 @@ async fn wait_jitter(call: &call::Call, task: &str) {
     tokio::time::sleep(wait).await;
 }
 
-async fn ping(client: &Client, ping: &call::Ping, run_id: ExecutionId) -> Option<Ping> {
-    let secret = &ping.url.as_ref()?.0;
-    let connection = match url::Url::parse(secret.expose()) {
-        Ok(url) => client.transport.client(&url).await.map_err(|error| error.to_string()),
-        Err(_) => Err("ping.url is no URL".to_owned()),
-    };
-    match connection {
-        Ok(connection) => Some(Ping::new(connection.clone(), secret.clone(), ping.timeout, run_id)),
-        Err(reason) => {
-            warn!(event = "ping_failed", reason, "Ping not sent; the outcome of the call stands");
-            None
-        }
-    }
-}
-
 /// Tells a person who watches that a long call is still under way.
 async fn signs_of_life(began: Instant, options: &CallOptions, output: Output) -> Infallible {
     if options.verbose == 0 && !output.stderr_is_terminal {
@@ -164,29 +209,30 @@ async fn interrupted(
     stop: Stop,
     began: Instant,
     client: &Client,
-    run_id: ExecutionId,
+    journal: &Journal,
     config: &call::Ping,
-) -> CallReport {
+) -> Ended {
     let message = format!("stopped by {}; a request that was under way may have been done", stop.name());
     let mut report = CallReport::without_reply(stop.outcome(), message);
-    if let Some(ping) = ping(client, config, run_id).await {
-        // A ping that takes longer is given up: the promise is to be gone within a second.
-        drop(tokio::time::timeout(LAST_PING, ping.end(stop.exit(), &report.message)).await);
-    }
     report.duration = began.elapsed();
-    report
+    Ended { report, monitor: Monitor::of(client, config, journal).await, last_ping: Some(LAST_PING) }
 }
 
 /// Everything that the run leaves behind, on disk and on standard output, and how the program ends.
 fn finish(
     journal: &Journal,
     report: &CallReport,
+    reply_file: Place,
     options: &CallOptions,
     output: Output,
 ) -> Result<(), Failure> {
     let (entry, mut trouble) = journal.leave_behind(report);
+    let is_kept = reply_file.is_some();
+    if let Some((path, file)) = reply_file {
+        trouble.extend(file.write(&path, report).err());
+    }
     // No trouble with the output changes what the call came to.
-    trouble.extend(print(report, &entry, options, output).err().map(|failure| failure.message));
+    trouble.extend(print(report, &entry, is_kept, options, output).err().map(|failure| failure.message));
     let (exit, trouble, task) = (report.outcome.exit(), trouble.join("; "), &entry.task);
     let line = format!("{task}: {} [{} {}]", report.message, exit.code(), exit.as_str());
     match (exit, trouble.is_empty()) {
@@ -206,52 +252,16 @@ fn finish(
 fn print(
     report: &CallReport,
     entry: &RunEntry,
+    is_kept: bool,
     options: &CallOptions,
     output: Output,
 ) -> Result<(), Failure> {
     if options.json {
-        return output.json(&object(report, entry));
+        return output.serialized(&Shown::new(report, entry));
     }
     let shown = options.verbose > 0 || output.stdout_is_terminal;
     match &report.body {
-        Some(body) if shown => output.data(body),
+        Some(body) if shown && !is_kept => output.data(body),
         _ => Ok(()),
     }
-}
-
-/// The object of `--json`.
-fn object(report: &CallReport, entry: &RunEntry) -> Value {
-    let of_text = |body: &String| serde_json::from_str(body).unwrap_or_else(|_| Value::String(body.clone()));
-    // A number stays a number, as the server sent it.
-    let of_code = |code: &String| code.parse::<i64>().map_or_else(|_| json!(code), Value::from);
-    json!({
-        "status": entry.status,
-        "exit_name": entry.exit_name,
-        "exit_code": entry.exit_code,
-        "http_status": entry.http_status,
-        "code": entry.code.as_ref().map(of_code),
-        "message": report.message,
-        "attempts": entry.attempts,
-        "duration_ms": entry.duration_ms,
-        "task": entry.task,
-        "run_id": entry.run_id,
-        "token_source": entry.token_source,
-        "body": report.body.as_ref().map(of_text),
-    })
-}
-
-/// `--dry-run`: what would be sent.
-fn show(request: &Request, settings: &Settings, output: Output) -> Result<(), Failure> {
-    let mut lines = vec![format!("{} {}", request.method, request.url)];
-    lines.push(format!("Idempotency-Key: \"{}\"", request.run_id));
-    lines.push(format!("traceparent: {}", request.traceparent));
-    lines.push(format!("Authorization: Bearer [token of {}]", settings.token_path.display()));
-    for (name, value) in &request.headers {
-        lines.push(format!("{name}: {}", String::from_utf8_lossy(value.as_bytes())));
-    }
-    if let Some(body) = &request.body {
-        lines.push(String::new());
-        lines.push(String::from_utf8_lossy(body).into_owned());
-    }
-    output.data(&lines.join("\n"))
 }

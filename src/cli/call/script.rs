@@ -71,8 +71,9 @@ async fn refresh_token(env: &Env) -> Result<(), Failure> {
         None => settings.log_path.with_file_name("refresh-token.log"),
     };
     let clock: SharedClock = Arc::new(SystemClock);
-    let file = LogFile::open(&log_path, settings.rotation())
-        .map_err(|error| Failure::new(Exit::CannotCreate, format!("{}: {error}", log_path.display())))?;
+    let cannot = |error| Failure::new(Exit::CannotCreate, format!("{}: {error}", log_path.display()));
+    settings.journal().make_dirs()?;
+    let file = LogFile::open(&log_path, settings.rotation()).map_err(cannot)?;
     let log = RunLog::new(file, settings.config().log.format, Vec::new(), clock.clone());
     Events::default().with(LogLayer::default()).init();
     let refresh = async {

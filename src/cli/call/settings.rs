@@ -4,20 +4,21 @@ use std::path::{Path, PathBuf};
 
 use directories::ProjectDirs;
 
-use super::options;
+use super::{options, token_place};
 use crate::cli::config_files::{self, Found};
 use crate::cli::output::Failure;
 use crate::client::transport::{Transport, TransportOptions};
 use crate::client::{Client, ClientSettings};
 use crate::clock::SharedClock;
-use crate::config::call::{CallConfig, SETTINGS};
-use crate::config::{Env, Loaded, Origin, load};
+use crate::config::call::{CallConfig, CallTargets, SETTINGS};
+use crate::config::{Env, Loaded, Origin, SecretText};
 use crate::crontab::call_line::Common;
 use crate::crontab::invocation::{Invocation, default_log};
 use crate::domain::exit::Exit;
 use crate::files;
 use crate::journal::JournalSettings;
 use crate::journal::rotation::Rotation;
+use crate::notify::ping;
 
 /// File name of the configuration.
 const FILE: &str = "qs-api-call.yaml";
@@ -29,6 +30,8 @@ const SYSTEM_LOG: &str = "/var/log/qs-scheduler";
 pub(super) struct Settings {
     /// The values and their origins.
     pub loaded: Loaded<CallConfig>,
+    /// The names of every target.
+    pub targets: Vec<String>,
     /// Configuration files that were read, weakest first.
     pub files: Vec<PathBuf>,
     /// Why the system's configuration file could not be seen, if it is there; the user's own settings suffice.
@@ -52,7 +55,13 @@ impl Settings {
     pub(super) fn resolve(env: &Env, invocation: &Invocation, common: &Common) -> Result<Self, Failure> {
         let user = ProjectDirs::from("", "", "qs-scheduler");
         let Found { files, unseen } = config_files::read(common.config.as_deref(), FILE)?;
-        let mut loaded = load(&SETTINGS, &files, env)?;
+        let targets = CallTargets::read(&files, env)?;
+        let all: Vec<Loaded<CallConfig>> = if targets.named.is_empty() {
+            Vec::new()
+        } else {
+            std::iter::once(&targets.unnamed).chain(targets.named.values()).cloned().collect()
+        };
+        let mut loaded = targets.choose(invocation.target.as_deref())?;
         // Without the system's file a call could go to the default server; with the user's own it goes where they said.
         let unseen = match unseen {
             Some(failure) if loaded.origin("api.base_url") == Origin::Default => return Err(failure),
@@ -60,7 +69,9 @@ impl Settings {
         };
         options::apply(&mut loaded, invocation, common);
         if !loaded.config.token.allow_insecure_permissions {
-            config_files::check_modes(&SETTINGS, &loaded, env)?;
+            for loaded in std::iter::once(&loaded).chain(&all) {
+                config_files::check_modes(&SETTINGS, loaded, env)?;
+            }
         }
         let config = &loaded.config;
         let root = files::is_root();
@@ -73,11 +84,9 @@ impl Settings {
                     .with_hint("set state.dir or --state-dir"));
             }
         };
-        let token_path = match &config.token.file {
-            Some(path) => path.clone(),
-            None if root => Path::new(config_files::SYSTEM).join("internal-token"),
-            None => state_dir.join("internal-token"),
-        };
+        let token_dir = if root { Path::new(config_files::SYSTEM) } else { state_dir.as_path() };
+        token_place::check(&all, token_dir)?;
+        let token_path = token_place::of(&loaded, token_dir);
         let log_dir = config
             .log
             .dir
@@ -92,8 +101,24 @@ impl Settings {
             log_path,
             transport: TransportOptions::new(config, env),
             traceparent: env.get("TRACEPARENT").map(str::to_owned),
+            targets: all.iter().filter_map(|loaded| loaded.target.clone()).collect(),
             loaded,
         })
+    }
+
+    /// The target, if it is not the unnamed one.
+    pub(super) fn target(&self) -> Option<&str> {
+        self.loaded.target.as_deref()
+    }
+
+    /// The same for one task: its name is put into `ping.url`. Made before anything else, so that what is redacted is the
+    /// URL that is used.
+    pub(super) fn of_task(&self, task: &str) -> Self {
+        let mut own = self.clone();
+        if let Some(SecretText(url)) = &mut own.loaded.config.ping.url {
+            *url = ping::of_task(url, task);
+        }
+        own
     }
 
     /// The values.
@@ -108,7 +133,12 @@ impl Settings {
 
     /// Directory of the run records.
     pub(super) fn records_dir(&self) -> PathBuf {
-        self.state_dir.join("tasks")
+        Self::records_in(&self.state_dir)
+    }
+
+    /// The same in another state directory.
+    pub(super) fn records_in(state_dir: &Path) -> PathBuf {
+        state_dir.join("tasks")
     }
 
     /// Directory of the overlap locks.
@@ -143,6 +173,14 @@ impl Settings {
         Transport::new(self.transport.clone())
     }
 
+    /// The directories that nobody has set.
+    fn default_dirs(&self) -> Vec<PathBuf> {
+        let config = self.config();
+        let state = config.state.dir.is_none().then(|| self.state_dir.clone());
+        let log = config.log.file.is_none() && config.log.dir.is_none();
+        state.into_iter().chain(log.then(|| files::parent(&self.log_path).to_owned())).collect()
+    }
+
     /// Where and how runs are written down.
     pub(super) fn journal(&self) -> JournalSettings {
         let config = self.config();
@@ -151,6 +189,7 @@ impl Settings {
             rotation: self.rotation(),
             format: config.log.format,
             body_limit: config.log.body_limit.0,
+            default_dirs: self.default_dirs(),
             records_dir: self.records_dir(),
             history: config.state.history.into(),
             metrics_dir: self.metrics_dir(),

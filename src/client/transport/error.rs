@@ -2,9 +2,14 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use rustls::AlertDescription;
 
 use crate::domain::outcome::CallOutcome;
+
+/// Most lines that the head of a response may have; a response with more is no answer.
+pub(super) const MOST_HEADERS: usize = 256;
 
 /// A file or proxy setting that connections cannot be made with. Nothing has been sent.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +39,26 @@ pub enum TransportError {
     Proxy {
         /// The variable.
         variable: &'static str,
+    },
+    /// A kind of proxy that there is not here.
+    #[error(
+        "{variable}: {scheme}:// proxies are not supported, expected http:// or https:// (hint: --no-proxy goes without)"
+    )]
+    ProxyKind {
+        /// The variable.
+        variable: &'static str,
+        /// The scheme of the proxy's URL.
+        scheme: String,
+    },
+    /// An entry of the list of what is reached without a proxy.
+    #[error(
+        "{variable}: {entry:?} is not understood, expected a name, an address or a network such as 10.0.0.0/8, perhaps with a port"
+    )]
+    NoProxy {
+        /// The variable.
+        variable: &'static str,
+        /// The entry.
+        entry: String,
     },
     /// The HTTP client cannot be built.
     #[error("the HTTP client cannot be built: {0}")]
@@ -67,24 +92,51 @@ pub struct SendFailure {
 /// The step of a request that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendStep {
+    /// A setting does not allow a connection.
+    Setting,
     /// The name was not found.
     Dns,
     /// No connection.
     Connect,
     /// No secure connection.
     Tls,
+    /// The server wants a client certificate, or another one.
+    Identity,
+    /// What answers does not speak TLS, or not HTTP/1.1.
+    Language,
+    /// The proxy refuses to go on.
+    Proxy,
+    /// The proxy refuses whoever asks.
+    ProxyIdentity,
     /// The deadline ended first.
     Deadline,
     /// The connection ended before an answer.
     Exchange,
 }
 
+/// What a failure to send means for the call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nature {
+    /// Nothing was processed, and nothing will be before a setting changes.
+    Setting,
+    /// Whoever answers is not the server that was meant.
+    Protocol,
+    /// Nothing was processed; later it may be.
+    NeverSent,
+    /// It may or may not have been processed.
+    Unanswered,
+}
+
 impl fmt::Display for SendFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match (self.step, self.sent) {
+            (SendStep::Setting, _) => "no connection is possible",
             (SendStep::Dns, _) => "name not found",
             (SendStep::Connect, _) => "no connection",
             (SendStep::Tls, _) => "no secure connection",
+            (SendStep::Identity, _) => "the server refuses the connection",
+            (SendStep::Language, _) => "not the answer of an HTTP server",
+            (SendStep::Proxy | SendStep::ProxyIdentity, _) => "the proxy refuses",
             (SendStep::Deadline, false) => "deadline before the request was sent",
             (SendStep::Deadline, true) => "no answer before the deadline",
             (SendStep::Exchange, false) => "connection lost before the request was sent",
@@ -96,34 +148,140 @@ impl fmt::Display for SendFailure {
 }
 
 impl SendFailure {
-    /// Tells at which step the exchange failed.
-    pub(super) fn of(error: &reqwest::Error, sent: bool) -> Self {
-        let (connecting, tls) = (error.is_connect(), tls_cause(error));
-        let step = if error.is_dns() {
-            SendStep::Dns
-        } else if connecting && tls.is_some() {
-            SendStep::Tls
-        } else if connecting {
-            SendStep::Connect
-        } else if error.is_timeout() {
-            SendStep::Deadline
-        } else {
-            SendStep::Exchange
-        };
-        Self { step, sent: sent && !connecting, detail: tls.unwrap_or_else(|| root_cause(error)) }
+    /// Tells at which step the exchange failed. `asked` is whether the server wanted a client certificate, `own` the one
+    /// that it was offered.
+    pub(super) fn of(error: &reqwest::Error, sent: bool, asked: bool, own: Option<&Path>) -> Self {
+        let connecting = error.is_connect();
+        let never = |step, detail| Self { step, sent: false, detail };
+        if let Some(tls) = tls_cause(error) {
+            return match tls {
+                rustls::Error::AlertReceived(alert) if asked && refuses(*alert) => {
+                    never(SendStep::Identity, identity(*alert, own))
+                }
+                rustls::Error::AlertReceived(alert) if refuses(*alert) => {
+                    never(SendStep::Tls, tls.to_string())
+                }
+                rustls::Error::InvalidMessage(_) if connecting => never(
+                    SendStep::Language,
+                    format!("it does not speak TLS: {tls} (hint: http instead of https?)"),
+                ),
+                _ if connecting => never(SendStep::Tls, tls.to_string()),
+                _ => Self { step: SendStep::Exchange, sent, detail: tls.to_string() },
+            };
+        }
+        if connecting {
+            let step = if error.is_dns() { SendStep::Dns } else { SendStep::Connect };
+            return tunnel_cause(error).unwrap_or_else(|| never(step, root_cause(error)));
+        }
+        if let Some(flaw) = language_cause(error) {
+            return Self { step: SendStep::Language, sent, detail: flaw };
+        }
+        let step = if error.is_timeout() { SendStep::Deadline } else { SendStep::Exchange };
+        Self { step, sent, detail: root_cause(error) }
+    }
+
+    /// What a proxy says to the request itself.
+    pub(super) fn by_proxy(detail: &str) -> Self {
+        Self { step: SendStep::ProxyIdentity, sent: false, detail: detail.to_owned() }
+    }
+
+    /// The same with the name of the proxy that was in between.
+    pub(super) fn through(mut self, proxy: Option<&str>) -> Self {
+        if let Some(proxy) = proxy {
+            let colon = if self.detail.is_empty() { "" } else { ": " };
+            self.detail = format!("proxy {proxy}{colon}{}", self.detail);
+        }
+        self
+    }
+
+    /// What it means for the call.
+    pub fn nature(&self) -> Nature {
+        match self.step {
+            SendStep::Setting | SendStep::Identity | SendStep::ProxyIdentity => Nature::Setting,
+            SendStep::Language => Nature::Protocol,
+            _ if self.sent => Nature::Unanswered,
+            _ => Nature::NeverSent,
+        }
+    }
+}
+
+/// Alerts by which a server ends a handshake. With TLS 1.3 it may do so when the client thinks that the handshake is over
+/// and has sent its request, which then nobody has read.
+fn refuses(alert: AlertDescription) -> bool {
+    use AlertDescription as Alert;
+    matches!(
+        alert,
+        Alert::CertificateRequired
+            | Alert::NoCertificate
+            | Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::HandshakeFailure
+            | Alert::DecryptError
+            | Alert::IllegalParameter
+            | Alert::MissingExtension
+            | Alert::ProtocolVersion
+            | Alert::InsufficientSecurity
+            | Alert::UnrecognisedName
+            | Alert::NoApplicationProtocol
+    )
+}
+
+fn identity(alert: AlertDescription, own: Option<&Path>) -> String {
+    match own {
+        None => format!(
+            "it wants a client certificate ({alert:?}) (hint: tls.cert and tls.key, or --cert and --key)"
+        ),
+        Some(path) => format!("it does not accept the client certificate {} ({alert:?})", path.display()),
     }
 }
 
 /// The TLS library's own words, which say which certificate was refused and why.
-fn tls_cause(error: &reqwest::Error) -> Option<String> {
+fn tls_cause(error: &reqwest::Error) -> Option<&rustls::Error> {
     causes(error).find_map(|cause| {
         let mut inner: &(dyn StdError + 'static) = cause;
         // An I/O error hides what it wraps from `source`, and is itself wrapped more than once.
         while let Some(io) = inner.downcast_ref::<std::io::Error>() {
             inner = io.get_ref()?;
         }
-        inner.downcast_ref::<rustls::Error>().map(ToString::to_string)
+        inner.downcast_ref::<rustls::Error>()
     })
+}
+
+/// What the parser of HTTP says of bytes that are no response.
+fn language_cause(error: &reqwest::Error) -> Option<String> {
+    let hyper = causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>())?;
+    if hyper.is_parse_too_large() {
+        return Some(format!("its head has more than {MOST_HEADERS} lines or is too long"));
+    }
+    let words = causes(error).last().map(ToString::to_string)?;
+    // The error for bytes that come before the request has no other mark than its words.
+    let early = words.contains("unexpected message");
+    (hyper.is_parse() || early).then(|| {
+        let early = if early { "it spoke before it was asked" } else { &words };
+        format!("{early} (hint: is it the right port, and http where it must be https?)")
+    })
+}
+
+/// What a proxy says instead of opening a tunnel.
+fn tunnel_cause(error: &reqwest::Error) -> Option<SendFailure> {
+    let words = causes(error).map(ToString::to_string).find(|words| words.starts_with("tunnel error: "))?;
+    let said = words.trim_start_matches("tunnel error: ");
+    let step = match said {
+        "proxy authorization required" => SendStep::ProxyIdentity,
+        "unsuccessful" => SendStep::Proxy,
+        _ => return None,
+    };
+    let said = if step == SendStep::Proxy {
+        "it opens no tunnel to the server"
+    } else {
+        "HTTP 407, it wants another user or password"
+    };
+    Some(SendFailure { step, sent: false, detail: said.to_owned() })
 }
 
 /// The last cause in the chain: the system's or the peer's own words, without the URL.

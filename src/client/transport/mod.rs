@@ -1,6 +1,8 @@
 //! One request on the wire: who is trusted, through which proxy, until when, and whether a byte of it has left.
 
 mod error;
+mod proxy;
+mod resolve;
 mod tls;
 
 use std::path::PathBuf;
@@ -12,19 +14,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Frame;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER};
-use reqwest::{Client, Method, NoProxy, Proxy};
+use reqwest::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+};
+use reqwest::{Client, Method, Proxy, StatusCode};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tracing::debug;
 use url::Url;
 
-use self::error::root_cause;
-pub use self::error::{SendFailure, SendStep, TransportError};
+use self::error::{MOST_HEADERS, root_cause};
+pub use self::error::{Nature, SendFailure, SendStep, TransportError};
+pub use self::proxy::Proxies;
+use self::resolve::SystemResolver;
+use super::decode::{self, Body, Written};
 use super::reply::{BodyEnd, Reply};
 use crate::config::Env;
 use crate::config::call::CallConfig;
-use crate::domain::host::is_loopback;
 
 /// How connections are made.
 #[derive(Clone, Debug, Default)]
@@ -39,12 +45,8 @@ pub struct TransportOptions {
     pub ssl_cert_file: Option<PathBuf>,
     /// Client certificate chain and key.
     pub identity: Option<(PathBuf, PathBuf)>,
-    /// Proxy for https targets.
-    pub https_proxy: Option<String>,
-    /// Proxy for http targets.
-    pub http_proxy: Option<String>,
-    /// Hosts, suffixes and networks that are reached directly.
-    pub no_proxy: Option<String>,
+    /// Proxies, and what is reached without one.
+    pub proxies: Proxies,
     /// Accept a client key that others may read.
     pub allow_insecure_permissions: bool,
     /// `$CREDENTIALS_DIRECTORY`: a client key in it may be shown as readable by a group.
@@ -54,7 +56,7 @@ pub struct TransportOptions {
 impl TransportOptions {
     /// What the settings say, and the environment where they say nothing.
     pub fn new(config: &CallConfig, env: &Env) -> Self {
-        let options = Self {
+        Self {
             connect_timeout: config.call.connect_timeout,
             max_body: config.call.max_body.0,
             cacert: config.tls.cacert.clone(),
@@ -62,21 +64,7 @@ impl TransportOptions {
             identity: config.tls.cert.clone().zip(config.tls.key.clone()),
             allow_insecure_permissions: config.token.allow_insecure_permissions,
             credentials_directory: env.get("CREDENTIALS_DIRECTORY").map(PathBuf::from),
-            ..Self::default()
-        };
-        if config.call.no_proxy { options } else { options.with_proxies(env) }
-    }
-
-    /// Proxy settings as curl reads them: `HTTPS_PROXY` or `https_proxy` for https; only the lower-case `http_proxy`
-    /// for http, because a CGI program can be made to see `HTTP_PROXY`.
-    fn with_proxies(self, env: &Env) -> Self {
-        let either = |lower: &str, upper: &str| env.get(lower).or_else(|| env.get(upper)).map(str::to_owned);
-        let all = either("all_proxy", "ALL_PROXY");
-        Self {
-            https_proxy: either("https_proxy", "HTTPS_PROXY").or_else(|| all.clone()),
-            http_proxy: env.get("http_proxy").map(str::to_owned).or(all),
-            no_proxy: either("no_proxy", "NO_PROXY"),
-            ..self
+            proxies: if config.call.no_proxy { Proxies::default() } else { Proxies::of(env) },
         }
     }
 }
@@ -100,19 +88,18 @@ pub struct Transport {
     options: TransportOptions,
     plain: OnceCell<Client>,
     secure: OnceCell<Client>,
+    asked: tls::Asked,
 }
 
 impl Transport {
     /// A transport that connects as `options` say.
     pub fn new(options: TransportOptions) -> Self {
-        Self { options, plain: OnceCell::new(), secure: OnceCell::new() }
+        Self { options, plain: OnceCell::new(), secure: OnceCell::new(), asked: tls::Asked::default() }
     }
 
-    /// Whether `url` is reached without a proxy.
-    pub fn goes_direct(&self, url: &Url) -> bool {
-        let secure = url.scheme() == "https";
-        let proxy = if secure { &self.options.https_proxy } else { &self.options.http_proxy };
-        proxy.is_none() || url.host_str().is_some_and(is_loopback)
+    /// The proxy that `url` is reached through, without its password.
+    pub fn proxy(&self, url: &Url) -> Option<String> {
+        self.options.proxies.of_url(url).ok().flatten().as_ref().map(proxy::show)
     }
 
     /// Builds the client that `url` needs, so that a wrong certificate file or proxy is found before anything is sent.
@@ -120,7 +107,9 @@ impl Transport {
     /// # Errors
     /// The file or setting that is wrong.
     pub async fn client(&self, url: &Url) -> Result<&Client, TransportError> {
-        let secure = url.scheme() == "https";
+        let through = self.options.proxies.of_url(url)?;
+        // A proxy that is itself reached by TLS needs what https needs.
+        let secure = url.scheme() == "https" || through.is_some_and(|proxy| proxy.scheme() == "https");
         let cell = if secure { &self.secure } else { &self.plain };
         cell.get_or_try_init(|| async { self.build(secure) }).await
     }
@@ -131,10 +120,12 @@ impl Transport {
     /// Why there is no response at all; a response whose body was cut is a [`Reply`].
     pub async fn send(&self, outgoing: Outgoing, deadline: Instant) -> Result<Reply, SendFailure> {
         let client = self.client(&outgoing.url).await.map_err(|error| SendFailure {
-            step: SendStep::Connect,
+            step: SendStep::Setting,
             sent: false,
             detail: error.to_string(),
         })?;
+        let proxy = self.proxy(&outgoing.url);
+        let through = |failure: SendFailure| failure.through(proxy.as_deref());
         let has_body = outgoing.body.is_some();
         // A request without a body has no moment at which its sending can be seen: caution calls it sent.
         let sent = Arc::new(AtomicBool::new(!has_body));
@@ -144,26 +135,38 @@ impl Transport {
                 request.body(reqwest::Body::wrap(Tracked { data: Some(data), sent: Arc::clone(&sent) }));
         }
         match tokio::time::timeout_at(deadline, request.send()).await {
+            // Only a proxy asks for this, and what it asks it for has gone no further.
+            Ok(Ok(response)) if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED => {
+                Err(through(SendFailure::by_proxy("HTTP 407, it wants another user or password")))
+            }
             Ok(Ok(response)) => {
                 let reply = self.read(response, deadline).await;
                 let (status, content_type) = (u64::from(reply.status), reply.content_type.as_deref());
                 debug!(status, content_type, bytes = reply.body.len(), end = ?reply.end, "Reply received");
                 Ok(reply)
             }
-            Ok(Err(error)) => Err(SendFailure::of(&error, sent.load(Ordering::SeqCst))),
-            Err(_) => Err(SendFailure {
+            Ok(Err(error)) => {
+                let own = self.options.identity.as_ref().map(|(certificate, _)| certificate.as_path());
+                Err(through(SendFailure::of(&error, sent.load(Ordering::SeqCst), self.asked.ever(), own)))
+            }
+            Err(_) => Err(through(SendFailure {
                 step: SendStep::Deadline,
                 sent: sent.load(Ordering::SeqCst),
                 detail: String::new(),
-            }),
+            })),
         }
     }
 
     async fn read(&self, mut response: reqwest::Response, deadline: Instant) -> Reply {
         let text = |name: HeaderName| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
-        let content_type = text(CONTENT_TYPE)
-            .map(|value: String| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-        let (location, retry_after) = (text(LOCATION), text(RETRY_AFTER));
+        let declared: Option<String> = text(CONTENT_TYPE);
+        let mut parts = declared.as_deref().unwrap_or_default().split(';').map(str::trim);
+        let content_type = parts.next().filter(|_| declared.is_some()).map(str::to_ascii_lowercase);
+        let charset = parts.find_map(charset).map(str::to_owned);
+        let (location, retry_after, date) = (text(LOCATION), text(RETRY_AFTER), text(DATE));
+        let encoding = text(CONTENT_ENCODING);
+        let authenticate = response.headers().get_all(WWW_AUTHENTICATE).into_iter();
+        let authenticate = authenticate.filter_map(|value| value.to_str().ok().map(str::to_owned)).collect();
         let mut body = Vec::new();
         let end = loop {
             match tokio::time::timeout_at(deadline, response.chunk()).await {
@@ -179,10 +182,27 @@ impl Transport {
                 Err(_) => break BodyEnd::Cut("deadline".to_owned()),
             }
         };
-        Reply { status: response.status().as_u16(), content_type, location, retry_after, body, end }
+        let written = Written { encoding: encoding.as_deref(), charset: charset.as_deref() };
+        let (body, end) = decode::decode(body, end, written, self.options.max_body);
+        let unknown_charset = charset.filter(|name| !decode::is_known(name));
+        let status = response.status().as_u16();
+        let Body { text: body, as_sent } = body;
+        Reply {
+            status,
+            content_type,
+            location,
+            retry_after,
+            date,
+            authenticate,
+            unknown_charset,
+            body,
+            as_sent,
+            end,
+        }
     }
 
     fn build(&self, secure: bool) -> Result<Client, TransportError> {
+        let tls = if secure { tls::secure(&self.options, &self.asked)? } else { tls::none()? };
         let mut builder = Client::builder()
             .user_agent(concat!("qs-api-call/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
@@ -192,26 +212,23 @@ impl Transport {
             // Every exchange has its own deadline: the kernel need not watch the connection as well.
             .tcp_keepalive(None)
             .http1_only()
+            .dns_resolver(SystemResolver)
+            .http1_max_headers(MOST_HEADERS)
             .no_proxy()
-            .tls_backend_preconfigured(if secure { tls::secure(&self.options)? } else { tls::none()? });
-        if let Some(proxy) = self.proxy(secure)? {
-            builder = builder.proxy(proxy);
+            .tls_backend_preconfigured(tls);
+        let proxies = self.options.proxies.clone();
+        if proxies != Proxies::default() {
+            builder = builder.proxy(Proxy::custom(move |url| proxies.of_url(url).ok().flatten()));
         }
         builder.build().map_err(TransportError::Client)
     }
+}
 
-    fn proxy(&self, secure: bool) -> Result<Option<Proxy>, TransportError> {
-        let (url, variable) = if secure {
-            (&self.options.https_proxy, "HTTPS_PROXY")
-        } else {
-            (&self.options.http_proxy, "http_proxy")
-        };
-        let Some(url) = url else { return Ok(None) };
-        let proxy = if secure { Proxy::https(url) } else { Proxy::http(url) };
-        let direct = self.options.no_proxy.clone().unwrap_or_default();
-        let direct = NoProxy::from_string(&format!("localhost,127.0.0.0/8,::1,{direct}"));
-        proxy.map(|proxy| Some(proxy.no_proxy(direct))).map_err(|_| TransportError::Proxy { variable })
-    }
+/// The charset in a parameter of a `Content-Type`.
+fn charset(parameter: &str) -> Option<&str> {
+    let (name, value) = parameter.split_once('=')?;
+    let value = value.trim().trim_matches(['"', '\'']);
+    (name.trim().eq_ignore_ascii_case("charset") && !value.is_empty()).then_some(value)
 }
 
 /// A request body that notes when the connection asks for it: until then no byte of the request has left.

@@ -3,10 +3,13 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustls::client::ResolvesClientCert;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 use tracing::debug;
 
 use super::{TransportError, TransportOptions};
@@ -23,17 +26,55 @@ const BUNDLES: [&str; 6] = [
 ];
 
 /// What https needs: trusted CAs, and the client's certificate if there is one.
-pub(super) fn secure(options: &TransportOptions) -> Result<ClientConfig, TransportError> {
+pub(super) fn secure(options: &TransportOptions, asked: &Asked) -> Result<ClientConfig, TransportError> {
     let builder = versions()?.with_root_certificates(roots(options)?);
-    let Some((cert, key)) = &options.identity else {
-        return Ok(builder.with_no_client_auth());
+    let mut config = match &options.identity {
+        None => builder.with_no_client_auth(),
+        Some((cert, key)) => {
+            let chain = certificates("client certificate", cert)?;
+            let der = PrivateKeyDer::from_pem_slice(&apart(&read_key(key, options)?))
+                .map_err(|_| invalid("client key", key, "no PEM private key in it"))?;
+            builder.with_client_auth_cert(chain, der).map_err(|error| {
+                invalid(
+                    "client key",
+                    key,
+                    format!("does not fit the certificate {}: {error}", cert.display()),
+                )
+            })?
+        }
     };
-    let chain = certificates("client certificate", cert)?;
-    let der = PrivateKeyDer::from_pem_slice(&read_key(key, options)?)
-        .map_err(|_| invalid("client key", key, "no PEM private key in it"))?;
-    builder.with_client_auth_cert(chain, der).map_err(|error| {
-        invalid("client key", key, format!("does not fit the certificate {}: {error}", cert.display()))
-    })
+    let own = Arc::clone(&config.client_auth_cert_resolver);
+    config.client_auth_cert_resolver = Arc::new(Asking { own, asked: asked.clone() });
+    Ok(config)
+}
+
+/// Whether a server has asked for a client certificate: then a handshake that it refuses is refused for that.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Asked(Arc<AtomicBool>);
+
+impl Asked {
+    /// Whether one has asked since this was made.
+    pub(super) fn ever(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Gives the client's certificate and notes that it was asked for.
+#[derive(Debug)]
+struct Asking {
+    own: Arc<dyn ResolvesClientCert>,
+    asked: Asked,
+}
+
+impl ResolvesClientCert for Asking {
+    fn resolve(&self, issuers: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.asked.0.store(true, Ordering::SeqCst);
+        self.own.resolve(issuers, schemes)
+    }
+
+    fn has_certs(&self) -> bool {
+        self.own.has_certs()
+    }
 }
 
 /// No CA at all: a client for plain http never meets one.
@@ -82,12 +123,26 @@ fn read_key(path: &Path, options: &TransportOptions) -> Result<Vec<u8>, Transpor
 }
 
 fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TransportError> {
-    let pem = std::fs::read(path).map_err(|source| unreadable(what, path, source))?;
+    let pem = apart(&std::fs::read(path).map_err(|source| unreadable(what, path, source))?);
     match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
         Ok(chain) if chain.is_empty() => Err(invalid(what, path, "no PEM certificate in it")),
         Ok(chain) => Ok(chain),
         Err(_) => Err(invalid(what, path, "broken PEM")),
     }
+}
+
+/// PEM whose every part begins on a line of its own: files that were joined where the first had no newline at its end,
+/// and files that begin with a byte order mark, lose a part otherwise.
+fn apart(pem: &[u8]) -> Vec<u8> {
+    const BEGIN: &[u8] = b"-----BEGIN ";
+    let mut text = Vec::with_capacity(pem.len());
+    for (at, byte) in pem.iter().enumerate() {
+        if pem[at..].starts_with(BEGIN) && text.last().is_some_and(|last| *last != b'\n') {
+            text.push(b'\n');
+        }
+        text.push(*byte);
+    }
+    text
 }
 
 fn unreadable(what: &'static str, path: &Path, source: std::io::Error) -> TransportError {
@@ -96,4 +151,25 @@ fn unreadable(what: &'static str, path: &Path, source: std::io::Error) -> Transp
 
 fn invalid(what: &'static str, path: impl Into<PathBuf>, reason: impl Into<String>) -> TransportError {
     TransportError::Invalid { what, path: path.into(), reason: reason.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_a_pem_file_begins_a_line() {
+        let part = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----";
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("joined.pem");
+        for (text, parts) in [
+            (format!("{part}{part}"), 2),
+            (format!("{part}\n{part}\n"), 2),
+            (format!("\u{feff}{part}\r\n{part}"), 2),
+            (format!("subject=x {part} {part}{part}"), 3),
+        ] {
+            std::fs::write(&path, &text).unwrap();
+            assert_eq!(certificates("CA bundle", &path).unwrap().len(), parts, "{text:?}");
+        }
+    }
 }

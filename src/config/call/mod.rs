@@ -1,9 +1,11 @@
 //! The settings of `qs-api-call`.
 
 mod sections;
+mod targets;
 mod words;
 
 pub use self::sections::{Api, Call, Iam, Log, Ping, State, Tls, Token};
+pub use self::targets::CallTargets;
 pub use self::words::{ClientAuth, LogFormat, LoginDialect};
 use super::setting::{Setting, setting};
 
@@ -29,10 +31,12 @@ pub struct CallConfig {
     pub state: State,
     /// The outside monitor.
     pub ping: Ping,
+    /// The target whose own files of `$CREDENTIALS_DIRECTORY` count (`NAME.iam-password`); none is the ones without a name.
+    pub credentials_of: Option<String>,
 }
 
 /// Every setting, in the order of the default file.
-pub static SETTINGS: [Setting<CallConfig>; 54] = [
+pub static SETTINGS: [Setting<CallConfig>; 57] = [
     setting!(api.base_url, ["API_BASE_URL"]),
     setting!(iam.base_url, ["IAM_BASE_URL"]),
     setting!(iam.login_url, ["IAM_LOGIN_URL"]),
@@ -63,6 +67,8 @@ pub static SETTINGS: [Setting<CallConfig>; 54] = [
     setting!(call.retry_cap),
     setting!(call.idempotent),
     setting!(call.success_codes),
+    setting!(call.expect),
+    setting!(call.ignore_body),
     setting!(call.overlap),
     setting!(call.jitter),
     setting!(call.jitter_fixed),
@@ -71,6 +77,7 @@ pub static SETTINGS: [Setting<CallConfig>; 54] = [
     setting!(call.wait_path),
     setting!(call.wait_interval),
     setting!(call.no_proxy),
+    setting!(call.no_auth),
     setting!(tls.cacert),
     setting!(tls.cert),
     setting!(tls.key),

@@ -6,6 +6,8 @@ use std::time::Duration;
 use super::words::{ClientAuth, LogFormat, LoginDialect};
 use crate::config::field::{Bytes, SecretText, UrlText};
 use crate::config::section::section;
+use crate::domain::code::Code;
+use crate::domain::expectation::Expectation;
 use crate::domain::overlap::Overlap;
 
 section! {
@@ -88,7 +90,12 @@ section! {
         /// Repeating a request that may have arrived is harmless.
         pub idempotent: bool,
         /// Envelope codes that mean success.
-        pub success_codes: Vec<i64> = vec![0, 200],
+        pub success_codes: Vec<Code> =
+            vec![Code::Number(0), Code::Number(200), Code::Word("OK".to_owned()), Code::Word("SUCCESS".to_owned())],
+        /// What a reply must hold; not empty, it replaces the rules for envelopes.
+        pub expect: Vec<Expectation>,
+        /// Only the status of a reply counts.
+        pub ignore_body: bool,
         /// What happens when the last run is not over.
         pub overlap: Overlap = Overlap::Skip,
         /// Longest random delay before anything.
@@ -105,6 +112,8 @@ section! {
         pub wait_interval: Duration = Duration::from_secs(2),
         /// Proxy settings of the environment are ignored.
         pub no_proxy: bool,
+        /// Calls carry no credential: no token is read, obtained or sent.
+        pub no_auth: bool,
     }
 }
 
@@ -157,7 +166,7 @@ section! {
 section! {
     /// Section `ping`.
     pub struct Ping {
-        /// Check URL in the healthchecks protocol. Whoever knows it can ping, so it is treated as a secret.
+        /// Check URL in the healthchecks protocol, with `{task}` for the name of the task. Whoever knows it can ping, so it is treated as a secret.
         pub url: Option<SecretText>,
         /// Deadline of one ping.
         pub timeout: Duration = Duration::from_secs(5),

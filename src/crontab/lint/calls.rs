@@ -20,6 +20,10 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
                 program(entry, &call.program, facts.host, problems);
                 endpoint(entry, facts.endpoints, problems);
                 values(entry.line, invocation, problems);
+                if call.line.call.manual {
+                    let found = "--manual, with which no run of this line would count for its task";
+                    report(problems, Rule::CallArguments, entry.line, found).fix("leave it out");
+                }
                 if invocation.log_file.is_none() && entry.setting("LOG_FILE").is_none() {
                     let found = "a call without a log file writes to api-call.log of the log directory, like every other one";
                     report(problems, Rule::NoLog, entry.line, found)
@@ -68,8 +72,13 @@ fn values(line: usize, invocation: &Invocation, problems: &mut Vec<Problem>) {
         wrong("a query parameter without '='".to_owned(), "KEY=VALUE", "-q key=value");
     }
     let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).is_ok();
-    if invocation.data.as_deref().is_some_and(|data| !data.starts_with('@') && !json(data)) {
-        wrong("a body that is no JSON".to_owned(), "JSON, @FILE or @-", "--data '{\"key\": \"value\"}'");
+    let checked = invocation.data.as_deref().filter(|_| invocation.sends_json());
+    if checked.is_some_and(|data| !data.starts_with('@') && !json(data)) {
+        wrong(
+            "a body that is no JSON".to_owned(),
+            "JSON, @FILE or @-",
+            "--data '{\"key\": \"value\"}', or --content-type with its type",
+        );
     }
     if let Some(name) = &invocation.task
         && let Err(expected) = check_task_name(name)

@@ -7,7 +7,9 @@ mod days;
 mod files;
 mod owners;
 mod secrets;
+mod targets;
 mod timing;
+mod tokens;
 
 use std::collections::BTreeSet;
 
@@ -31,6 +33,10 @@ pub trait Host {
     fn file(&self, path: &str) -> Option<FileFacts>;
     /// The name of the machine's zone, if it has one.
     fn zone(&self) -> Option<String>;
+    /// The targets of the configuration that a call of `user` reads, or of the file `config`; none when that is not known.
+    fn targets(&self, _user: Option<&str>, _config: Option<&str>) -> Option<Vec<String>> {
+        None
+    }
 }
 
 /// An operation of a server.
@@ -53,6 +59,8 @@ pub struct Facts<'a> {
     pub host: Option<&'a dyn Host>,
     /// What the server offers.
     pub endpoints: Option<&'a [Endpoint]>,
+    /// The targets of the configuration that the calls will read, if one was named.
+    pub targets: Option<&'a [String]>,
     /// Tasks of other crontabs.
     pub others: &'a [Owner],
     /// From when on starts are compared.
@@ -64,8 +72,10 @@ pub fn lint(crontab: &Crontab, facts: &Facts<'_>) -> Vec<Problem> {
     let mut problems = crontab.problems.clone();
     files::check(crontab, facts, &mut problems);
     calls::check(crontab, facts, &mut problems);
+    targets::check(crontab, facts, &mut problems);
     secrets::check(crontab, facts, &mut problems);
     owners::check(crontab, facts, &mut problems);
+    tokens::check(crontab, &mut problems);
     days::check(crontab, &mut problems);
     timing::check(crontab, facts, &mut problems);
     hide_on(&of_secrets(&problems), &mut problems);

@@ -40,6 +40,8 @@ fn of_entry(entry: &CrontabEntry, facts: &Facts<'_>, problems: &mut Vec<Problem>
     let endpoint = invocation.endpoint.as_deref().unwrap_or_default();
     let query = endpoint.split_once('?').map(|(_, query)| query).unwrap_or_default();
     let body = invocation.data.as_deref().and_then(|data| serde_json::from_str(data).ok());
+    // A form is what is sent instead of JSON most often.
+    let form = invocation.data.as_deref().filter(|_| !invocation.sends_json()).unwrap_or_default();
     let header = |header: &String| {
         is_secret_header(header)
             || header.split_once(':').is_some_and(|(name, value)| is_secret(name, value.trim()))
@@ -52,7 +54,7 @@ fn of_entry(entry: &CrontabEntry, facts: &Facts<'_>, problems: &mut Vec<Problem>
         "a password in a URL"
     } else if invocation.query.iter().map(String::as_str).chain(query.split('&')).any(pair) {
         "a secret in the query"
-    } else if body.as_ref().is_some_and(holds_secret) {
+    } else if body.as_ref().is_some_and(holds_secret) || form.split(['&', '\n']).any(pair) {
         "a secret in the body"
     } else {
         if let Some(key) = &invocation.key {

@@ -12,6 +12,8 @@ use crate::domain::schedule::Schedule;
 const CRONJOB: &str = include_str!("templates/cronjob.yaml");
 const IDEMPOTENT_RULES: &str = include_str!("templates/rules-idempotent.yaml");
 const ONCE_RULES: &str = include_str!("templates/rules-once.yaml");
+const NO_STATE: &str = include_str!("templates/state-none.yaml");
+const STATE_CLAIM: &str = include_str!("templates/state-claim.yaml");
 /// Longest name of a `CronJob`: its Jobs append eleven characters.
 const LONGEST_NAME: usize = 52;
 /// What a pod may need to start.
@@ -51,6 +53,7 @@ pub fn kubernetes(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>,
             ("rules", rules.to_owned()),
             ("arguments", arguments(call)),
             ("environment", environment(entry, call, zone)),
+            ("state", state(options)),
         ];
         files.push(Rendered { name: format!("{name}.yaml"), content: fill(CRONJOB, &values) });
     }
@@ -149,6 +152,14 @@ fn environment(entry: &CrontabEntry, call: &Call, zone: Option<&str>) -> String 
     lines(all.map(|(name, value)| {
         format!("                - name: {name}\n                  value: {}", scalar(&literal(value)))
     }))
+}
+
+/// The volume of the state directory.
+fn state(options: &Options) -> String {
+    match &options.state_claim {
+        None => NO_STATE.to_owned(),
+        Some(claim) => fill(STATE_CLAIM, &[("claim", claim.clone())]),
+    }
 }
 
 /// `$(NAME)` is a variable to the kubelet, and `$$` a dollar.

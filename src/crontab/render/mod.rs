@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use super::call::Call;
 use super::file::{Crontab, CrontabEntry};
-use super::invocation::check_task_name;
+use super::invocation::{Invocation, check_task_name};
 
 /// How every rendered file begins.
 pub const MARK: &str = "# Rendered from ";
@@ -39,6 +39,25 @@ pub struct Options {
     pub command: String,
     /// The zone to write down; none leaves it to the runner.
     pub zone: Option<String>,
+    /// The files of credentials that each target needs, where the configuration is known.
+    pub credentials: Option<Credentials>,
+    /// The volume claim of Kubernetes that keeps token, records and metrics; without one they end with the pod.
+    pub state_claim: Option<String>,
+}
+
+/// Names of files of credentials, by target; the unnamed one has none.
+pub type Credentials = BTreeMap<Option<String>, Vec<String>>;
+
+/// The credentials that a call needs. Without the configuration, a target is one that logs in with a password of its own.
+fn credentials(call: &Call, options: &Options) -> Vec<String> {
+    let Invocation { target, no_auth, .. } = &call.line.invocation;
+    if *no_auth {
+        return Vec::new();
+    }
+    let known = options.credentials.as_ref().and_then(|known| known.get(target));
+    known.cloned().unwrap_or_else(|| {
+        vec![target.as_ref().map_or_else(|| PASSWORD.to_owned(), |name| format!("{name}.{PASSWORD}"))]
+    })
 }
 
 /// A line that has no counterpart in what is rendered.
@@ -50,6 +69,8 @@ pub struct Unrenderable {
     pub why: String,
 }
 
+/// The file of a password among the credentials.
+const PASSWORD: &str = "iam-password";
 /// Total budget of a call that names none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(330);
 /// Settings of cron itself, which mean nothing elsewhere.

@@ -1,6 +1,8 @@
 //! A timer and a service of systemd for each line (systemd.time(7), systemd.exec(5)).
 
-use super::{Names, Options, Rendered, Unrenderable, each, fill, lines, longest, mark, settings, zone};
+use super::{
+    Names, Options, Rendered, Unrenderable, credentials, each, fill, lines, longest, mark, settings, zone,
+};
 use crate::crontab::call::Call;
 use crate::crontab::file::{Crontab, CrontabEntry};
 use crate::domain::cron::{CronExpr, Field};
@@ -44,6 +46,7 @@ pub fn systemd(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>, Un
             ("command", command(call)),
             ("timeout", duration::show(longest(call))),
             ("limit", (longest(call).as_secs() + SPARE).to_string()),
+            ("credentials", load(&credentials(call, options))),
             ("environment", environment(entry, call)),
         ];
         files.push(Rendered { name: format!("{name}.service"), content: fill(SERVICE, &service) });
@@ -106,6 +109,11 @@ fn command(call: &Call) -> String {
     let words =
         std::iter::once(quote(program)).chain(config).chain(call.arguments.iter().map(|word| quote(word)));
     words.collect::<Vec<_>>().join(" ")
+}
+
+/// What root alone may read, by the name under which the call looks for it.
+fn load(credentials: &[String]) -> String {
+    lines(credentials.iter().map(|name| format!("LoadCredential={name}:/etc/qs-server/credentials/{name}")))
 }
 
 fn environment(entry: &CrontabEntry, call: &Call) -> String {

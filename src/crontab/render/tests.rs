@@ -20,7 +20,32 @@ fn options() -> Options {
         source: "crontab/x".to_owned(),
         command: "render".to_owned(),
         zone: Some("Asia/Shanghai".to_owned()),
+        credentials: None,
+        state_claim: None,
     }
+}
+
+#[test]
+fn a_unit_loads_the_secret_of_its_own_target_alone() {
+    let loaded = |arguments: &str, known: Option<&[(Option<&str>, &[&str])]>| {
+        let owned = |(target, names): &(Option<&str>, &[&str])| {
+            (target.map(str::to_owned), names.iter().map(|name| (*name).to_owned()).collect())
+        };
+        let credentials = known.map(|known| known.iter().map(owned).collect());
+        let crontab = crontab(&format!("0 * * * * root /usr/local/bin/qs-api-call {arguments}/x /l\n"));
+        let units = systemd(&crontab, &Options { credentials, ..options() }).unwrap();
+        let lines = units[0].content.lines().filter_map(|line| line.strip_prefix("LoadCredential="));
+        lines.skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let own = "eu.iam-password:/etc/qs-server/credentials/eu.iam-password";
+    let unnamed = "iam-password:/etc/qs-server/credentials/iam-password";
+    assert_eq!(loaded("", None), [unnamed]);
+    assert_eq!(loaded("--target eu ", None), [own]);
+    assert_eq!(loaded("--target eu --no-auth ", None), [""; 0]);
+    let known: &[(Option<&str>, &[&str])] =
+        &[(None, &["iam-password"]), (Some("eu"), &["iam-password"]), (Some("open"), &[])];
+    assert_eq!(loaded("--target eu ", Some(known)), [unnamed]);
+    assert_eq!(loaded("--target open ", Some(known)), [""; 0]);
 }
 
 #[test]
@@ -123,7 +148,7 @@ fn limits_follow_the_call() {
 fn long_names_stay_names() {
     let long = "a/".repeat(60);
     let crontab = crontab(&format!(
-        "0 * * * * root /usr/bin/qs-api-call /{long}b\n1 * * * * root /usr/bin/qs-api-call /{long}c\n2 * * * * root /usr/bin/qs-api-call /x\n3 * * * * root /usr/bin/qs-api-call /x\n"
+        "0 * * * * root /usr/bin/qs-api-call /api/v1/{long}b\n1 * * * * root /usr/bin/qs-api-call /api/v1/{long}c\n2 * * * * root /usr/bin/qs-api-call /api/v1/x\n3 * * * * root /usr/bin/qs-api-call /api/v1/x\n"
     ));
     let names: Vec<String> =
         super::kubernetes(&crontab, &options()).unwrap().into_iter().map(|file| file.name).collect();

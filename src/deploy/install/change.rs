@@ -4,10 +4,12 @@ use std::fs::File;
 
 use jiff::Timestamp;
 
+use crate::crontab::file::Crontab;
 use crate::deploy::canary::{Canary, Choice};
 use crate::deploy::cron;
 use crate::deploy::error::DeployError;
 use crate::deploy::history::{Backup, Before};
+use crate::deploy::host::User;
 use crate::deploy::legacy;
 use crate::deploy::place::{self, Placed};
 use crate::deploy::prove::{Proof, ProofKind, WantedProof};
@@ -55,7 +57,7 @@ impl Install<'_> {
         self.place(version, new_binary)?;
         self.stop.check().await?;
         let proof = self.prove(ready).await?;
-        let canary = self.try_canary(ready).await?;
+        let canary = self.try_canary(&ready.checked.crontab, &ready.users).await?;
         let path = self.host.crontab(&self.order.name);
         let crontab = Placed::at(&path)?.filter(|placed| placed.sha256 == version.crontab_sha256);
         let crontab = crontab.ok_or_else(|| {
@@ -142,14 +144,18 @@ impl Install<'_> {
         Ok(proof)
     }
 
-    pub(super) async fn try_canary(&mut self, ready: &Ready) -> Result<Option<String>, DeployError> {
-        let Some(canary) = Canary::choose(&ready.checked.crontab, &self.order.canary) else {
+    pub(super) async fn try_canary(
+        &mut self,
+        crontab: &Crontab,
+        users: &[User],
+    ) -> Result<Option<String>, DeployError> {
+        let Some(canary) = Canary::choose(crontab, &self.order.canary) else {
             let none = self.order.canary == Choice::None;
             let why = if none { "none was asked for" } else { "no line makes a call" };
             self.steps.skip("canary", why);
             return Ok(None);
         };
-        let good = canary.try_out(self.host, &ready.users, self.stop).await?;
+        let good = canary.try_out(self.host, users, self.stop).await?;
         self.steps.ok("canary", good);
         Ok(Some(canary.endpoint))
     }

@@ -131,6 +131,12 @@ impl Install<'_> {
         let unchanged = is_in_place(current.as_ref(), &version.crontab_sha256, CRONTAB_MODE) && !new_binary;
         if unchanged && !self.order.force {
             self.steps.ok("compare", "unchanged");
+            // What is around the file may have changed: the password, for one.
+            if self.order.dry_run {
+                self.steps.skip("canary", "nothing is tried in a dry run");
+            } else {
+                self.try_canary(&checked.crontab, &users).await?;
+            }
             self.purge_legacy(&version);
             return Ok(Outcome::Unchanged);
         }

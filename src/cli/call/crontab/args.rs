@@ -190,6 +190,10 @@ pub struct RenderArgs {
     #[arg(long, default_value = "root", help_heading = "Output")]
     pub user: String,
 
+    /// For kubernetes: the PersistentVolumeClaim that keeps token, records and metrics [default: they end with the pod]
+    #[arg(long, value_name = "NAME", help_heading = "Output")]
+    pub state_claim: Option<String>,
+
     /// What the file is called in the first line of each rendered one [default: its path]
     #[arg(long, value_name = "PATH", help_heading = "Output")]
     pub label: Option<String>,

@@ -17,6 +17,7 @@ use crate::domain::plural::plural;
 /// Checks a file; errors end with 78.
 pub(super) async fn run(
     args: &CheckArgs,
+    config: Option<&Path>,
     env: &Env,
     output: Output,
     clock: &dyn Clock,
@@ -47,11 +48,13 @@ pub(super) async fn run(
     };
     let others =
         owners(&other_paths, &crontab.format).map_err(|error| Failure::new(Exit::Io, error.to_string()))?;
+    let targets = config.map(source::targets).transpose()?;
     let facts = Facts {
         name,
         file: file.as_ref(),
         host: on_host.then_some(&asked as &dyn lint::Host),
         endpoints: endpoints.as_deref(),
+        targets: targets.as_deref(),
         others: &others,
         from: clock.now(),
     };

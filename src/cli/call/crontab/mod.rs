@@ -1,6 +1,6 @@
 //! `crontab …`: the file that says what is called, and when.
 
-mod args;
+pub(super) mod args;
 mod check;
 mod commands;
 mod deployment;
@@ -14,30 +14,33 @@ mod openapi;
 mod render;
 mod report;
 mod rollback;
-mod source;
+pub(super) mod source;
 mod timeline;
 mod verify;
 
 pub(super) use self::commands::CrontabCommand;
 
+use std::path::Path;
+
 use crate::cli::output::{Failure, Output};
 use crate::clock::Clock;
 use crate::config::Env;
 
-/// Runs one of the commands.
+/// Runs one of the commands; `config` is the configuration that is named for the calls of the crontab.
 pub(super) async fn run(
     command: &CrontabCommand,
+    config: Option<&Path>,
     env: &Env,
     output: Output,
     clock: &dyn Clock,
 ) -> Result<(), Failure> {
     match command {
-        CrontabCommand::Check(args) => check::run(args, env, output, clock).await,
+        CrontabCommand::Check(args) => check::run(args, config, env, output, clock).await,
         CrontabCommand::Explain(args) => explain::run(args, output, clock),
         CrontabCommand::Next(args) => next::run(args, output, clock),
         CrontabCommand::Timeline(args) => timeline::run(args, output, clock),
         CrontabCommand::Diff(args) => diff::run(args, output, clock),
-        CrontabCommand::Render(args) => render::run(args, output),
+        CrontabCommand::Render(args) => render::run(args, config, output),
         CrontabCommand::Import(args) => import::run(args, output),
         CrontabCommand::Install(args) => install::run(args, output, clock).await,
         CrontabCommand::Rollback(args) => rollback::run(args, output, clock).await,

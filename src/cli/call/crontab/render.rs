@@ -8,19 +8,37 @@ use clap::ValueEnum;
 use super::args::{RenderArgs, Target};
 use super::source;
 use crate::cli::output::{Failure, Output};
-use crate::crontab::file::{Crontab, is_user_name};
+use crate::config::call::CallTargets;
+use crate::config::{ConfigError, Env};
+use crate::crontab::file::{Crontab, CrontabEntry, is_user_name};
 use crate::crontab::lint::{Facts, lint};
 use crate::crontab::problem::{Problem, Rule};
-use crate::crontab::render::{self, MARK, Options, Rendered, Unrenderable};
+use crate::crontab::render::{self, Credentials, MARK, Options, Rendered, Unrenderable};
 use crate::domain::exit::Exit;
 use crate::files;
 
 /// Renders to standard output, into a directory, or against one.
-pub(super) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
+pub(super) fn run(args: &RenderArgs, config: Option<&Path>, output: Output) -> Result<(), Failure> {
     let crontab = source::read_sound(&args.source.file, &args.source.reading, output)?;
     let path = &args.source.file;
     if !is_user_name(&args.user) {
         return Err(Failure::new(Exit::Usage, format!("--user {:?}: expected a user's name", args.user)));
+    }
+    if let Some(claim) = &args.state_claim {
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+        let wrong = if args.target != Target::Kubernetes {
+            "only kubernetes has claims"
+        } else if claim.is_empty()
+            || !claim.chars().all(plain)
+            || !claim.starts_with(|c| c != '-' && c != '.')
+        {
+            "expected the name of a PersistentVolumeClaim: lower case, digits, '-' and '.'"
+        } else {
+            ""
+        };
+        if !wrong.is_empty() {
+            return Err(Failure::new(Exit::Usage, format!("--state-claim {claim:?}: {wrong}")));
+        }
     }
     // What is rendered is kept and committed, so it must hold no secret and every byte of the line.
     let problems = lint(&crontab, &Facts::default());
@@ -29,7 +47,8 @@ pub(super) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
         let message = format!("{}: {problem}", source::shown(path));
         return Err(Failure::new(Exit::Config, message).with_hint(problem.fix.clone()));
     }
-    let rendered = rendered(args, &crontab).map_err(|Unrenderable { line, why }| {
+    let credentials = config.map(|path| credentials(path, &crontab)).transpose()?;
+    let rendered = rendered(args, config, credentials, &crontab).map_err(|Unrenderable { line, why }| {
         Failure::new(Exit::Config, format!("{}, line {line}: {why}", source::shown(path)))
     })?;
     match &args.output {
@@ -39,7 +58,25 @@ pub(super) fn run(args: &RenderArgs, output: Output) -> Result<(), Failure> {
     }
 }
 
-fn rendered(args: &RenderArgs, crontab: &Crontab) -> Result<Vec<Rendered>, Unrenderable> {
+/// The credentials of every target of the configuration at `path`, in which each target that a line names must be.
+fn credentials(path: &Path, crontab: &Crontab) -> Result<Credentials, Failure> {
+    let targets = CallTargets::read(&[source::config(path)?], &Env::default())?;
+    let calls = crontab.entries().filter_map(CrontabEntry::call);
+    for name in calls.filter_map(|call| call.line.invocation.target.as_deref()) {
+        if !targets.named.contains_key(name) {
+            return Err(ConfigError { problems: vec![targets.unknown(name)] }.into());
+        }
+    }
+    let all = std::iter::once(&targets.unnamed).chain(targets.named.values());
+    Ok(all.map(|loaded| (loaded.target.clone(), loaded.config.credentials())).collect())
+}
+
+fn rendered(
+    args: &RenderArgs,
+    config: Option<&Path>,
+    credentials: Option<Credentials>,
+    crontab: &Crontab,
+) -> Result<Vec<Rendered>, Unrenderable> {
     let path = &args.source.file;
     let stated = crontab.stated_zone.as_ref().map(|(_, zone)| zone.clone());
     let source = args.label.clone().unwrap_or_else(|| path.display().to_string());
@@ -47,7 +84,8 @@ fn rendered(args: &RenderArgs, crontab: &Crontab) -> Result<Vec<Rendered>, Unren
         Some(_) => Some(crontab.format.zone.iana_name().unwrap_or("UTC").to_owned()),
         None => stated,
     };
-    let options = Options { command: command(args, &source), source, zone };
+    let state_claim = args.state_claim.clone();
+    let options = Options { command: command(args, config, &source), source, zone, credentials, state_claim };
     let name =
         path.file_name().and_then(|name| name.to_str()).filter(|name| *name != "-").unwrap_or("qs-scheduler");
     Ok(match args.target {
@@ -59,11 +97,13 @@ fn rendered(args: &RenderArgs, crontab: &Crontab) -> Result<Vec<Rendered>, Unren
 }
 
 /// The command line that renders the same files.
-fn command(args: &RenderArgs, source: &str) -> String {
+fn command(args: &RenderArgs, config: Option<&Path>, source: &str) -> String {
     let target = args.target.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
     let zone = args.source.reading.zone.as_ref().map(|zone| format!(" --zone {zone}")).unwrap_or_default();
     let output = args.output.as_ref().map(|dir| format!(" -o {}", dir.display())).unwrap_or_default();
-    format!("qs-api-call crontab render {target}{zone}{output} {source}")
+    let config = config.map(|path| format!(" --config {}", path.display())).unwrap_or_default();
+    let claim = args.state_claim.as_ref().map(|claim| format!(" --state-claim {claim}")).unwrap_or_default();
+    format!("qs-api-call crontab render {target}{config}{zone}{claim}{output} {source}")
 }
 
 /// All files as one text: manifests as documents of one stream, units behind their names.

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use super::args::ReadingArgs;
 use crate::cli::output::{Failure, Output};
 use crate::clock;
+use crate::config::{ConfigFile, target_names};
 use crate::crontab::file::{Crontab, Format};
 use crate::crontab::lint;
 use crate::crontab::problem;
@@ -17,12 +18,16 @@ use crate::domain::exit::Exit;
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Reads and parses a file; `-` is standard input.
-pub(super) fn read(path: &Path, reading: &ReadingArgs) -> Result<Crontab, Failure> {
+pub(in crate::cli::call) fn read(path: &Path, reading: &ReadingArgs) -> Result<Crontab, Failure> {
     Ok(Crontab::parse(&bytes(path)?, format(reading)?))
 }
 
 /// The same, and nothing in it may be an error: what follows would be about a file that does not run.
-pub(super) fn read_sound(path: &Path, reading: &ReadingArgs, output: Output) -> Result<Crontab, Failure> {
+pub(in crate::cli::call) fn read_sound(
+    path: &Path,
+    reading: &ReadingArgs,
+    output: Output,
+) -> Result<Crontab, Failure> {
     let crontab = read(path, reading)?;
     sound(&crontab, path, output)?;
     Ok(crontab)
@@ -59,8 +64,22 @@ pub(super) fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(content)
 }
 
+/// A configuration that is named for the calls of a crontab.
+pub(super) fn config(path: &Path) -> Result<ConfigFile, Failure> {
+    ConfigFile::read(path)
+        .map_err(|error| Failure::new(Exit::NoInput, format!("configuration {}: {error}", path.display())))
+}
+
+/// The names of its targets.
+pub(super) fn targets(path: &Path) -> Result<Vec<String>, Failure> {
+    target_names(&config(path)?).ok_or_else(|| {
+        Failure::new(Exit::Config, format!("configuration {}: it cannot be read", path.display()))
+            .with_hint(format!("see qs-api-call config show --config {}", path.display()))
+    })
+}
+
 /// How a file is called in messages.
-pub(super) fn shown(path: &Path) -> String {
+pub(in crate::cli::call) fn shown(path: &Path) -> String {
     if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }
 
