@@ -231,7 +231,8 @@ impl TokenFile {
 
     /// Removes token, sidecar and login memory. Returns whether there was a token.
     pub fn clear(&self) -> io::Result<bool> {
-        let existed = files::remove(&self.path)?;
+        // A link to the token is a decision about its place, and stays.
+        let existed = files::remove(&files::resolve(&self.path)?)?;
         files::remove(&self.meta_path())?;
         files::remove(&self.memory_path())?;
         Ok(existed)

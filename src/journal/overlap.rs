@@ -75,12 +75,13 @@ pub async fn claim(
     deadline: Instant,
 ) -> io::Result<Claim> {
     let path = path(dir, task);
+    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let (asks, pause) = UNSIGNED;
     for ask in 1.. {
         let lock = match policy {
             Overlap::Parallel => return Ok(Claim::Mine(None)),
-            Overlap::Skip | Overlap::Fail => FileLock::try_take(&path)?,
-            Overlap::Sequential => FileLock::take_before(&path, deadline).await?,
+            Overlap::Skip | Overlap::Fail => FileLock::try_take(&path).map_err(named)?,
+            Overlap::Sequential => FileLock::take_before(&path, deadline).await.map_err(named)?,
         };
         if let Some(lock) = lock {
             note(&lock, holder)?;

@@ -4,12 +4,13 @@
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::history::{End, last_lines};
 use crate::crontab::CallIdentity;
 use crate::domain::outcome::{CallStatus, TokenSource};
 use crate::files::{self, Durability, FileLock, PRIVATE};
@@ -152,6 +153,7 @@ pub struct Added {
 pub struct Records {
     dir: PathBuf,
     keep: u64,
+    lock_wait: Duration,
 }
 
 impl Records {
@@ -164,22 +166,32 @@ impl Records {
 
     /// The records in `dir`, to be read; a directory that is not there has none.
     pub fn at(dir: impl Into<PathBuf>, keep: u64) -> Self {
-        Self { dir: dir.into(), keep: keep.max(1) }
+        Self { dir: dir.into(), keep: keep.max(1), lock_wait: files::LOCK_WAIT }
+    }
+
+    /// The same, but waiting no longer than this for whoever has a lock.
+    #[must_use]
+    pub fn waiting(self, lock_wait: Duration) -> Self {
+        Self { lock_wait, ..self }
+    }
+
+    /// What must be writable for a run of this task to be added.
+    pub fn places(&self, task: &str, manual: bool) -> [PathBuf; 3] {
+        [self.dir.clone(), self.lock_path(task), self.path(task, manual)]
     }
 
     /// Adds a run, in one append. What a killed process left of its own line is removed: that run was never recorded.
     pub fn add(&self, entry: &RunEntry) -> io::Result<Added> {
-        let lock = FileLock::take(&self.lock_path(&entry.task))?;
+        let lock = FileLock::take_within(&self.lock_path(&entry.task), self.lock_wait)?;
         let path = self.path(&entry.task, entry.manual);
-        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(PRIVATE).open(&path)?;
-        let last = LastLine::of(&file)?;
+        let mut file = files::open_or_create(OpenOptions::new().read(true).append(true), &path, PRIVATE)?;
+        let last = End::<TaskRecord>::of(&file)?;
         if last.torn {
-            file.set_len(last.end)?;
+            file.set_len(last.whole)?;
         }
-        let before = last.record();
-        let other_line = before.as_ref().map(|record| &record.last);
+        let other_line = last.last.as_ref().map(|record| &record.last);
         let other_line = other_line.filter(|run| run.identity.differs(&entry.identity)).cloned();
-        let mut record = TaskRecord::after(before, entry);
+        let mut record = TaskRecord::after(last.last, entry);
         let is_long = record.history_lines >= self.keep.saturating_mul(2);
         if is_long {
             record.history_lines = self.keep;
@@ -205,7 +217,7 @@ impl Records {
 
     fn sum(&self, task: &str, manual: bool) -> io::Result<Option<TaskRecord>> {
         let Some(file) = files::if_there(File::open(self.path(task, manual)))? else { return Ok(None) };
-        Ok(LastLine::of(&file)?.record())
+        Ok(End::of(&file)?.last)
     }
 
     /// Every task with a run, scheduled or by hand, in order of name.
@@ -235,13 +247,10 @@ impl Records {
     pub fn history(&self, task: &str, n: usize) -> io::Result<(Vec<RunEntry>, usize)> {
         let (mut entries, mut broken) = (Vec::new(), 0);
         for manual in [false, true] {
-            let text = files::if_there(std::fs::read_to_string(self.path(task, manual)))?.unwrap_or_default();
-            let lines: Vec<&str> = text.lines().collect();
-            let last = &lines[lines.len().saturating_sub(n)..];
-            let read: Vec<RunEntry> =
-                last.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
-            broken += last.len() - read.len();
+            let text = files::if_there(std::fs::read(self.path(task, manual)))?.unwrap_or_default();
+            let (read, unread) = last_lines::<RunEntry>(&text, n);
             entries.extend(read);
+            broken += unread;
         }
         entries.sort_by_key(|run| run.started_at);
         Ok((entries.split_off(entries.len().saturating_sub(n)), broken))
@@ -262,41 +271,6 @@ impl Records {
 
     fn lock_path(&self, task: &str) -> PathBuf {
         self.dir.join(format!(".{task}.lock"))
-    }
-}
-
-/// The last whole line of a history.
-struct LastLine {
-    text: Vec<u8>,
-    /// Where it ends.
-    end: u64,
-    /// Whether a part of another line follows.
-    torn: bool,
-}
-
-impl LastLine {
-    /// Reads the end of the file, and more of it while no whole line is in it.
-    fn of(file: &File) -> io::Result<Self> {
-        let length = file.metadata()?.len();
-        let newline = |text: &[u8]| text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let mut block = 4096;
-        loop {
-            let from = length.saturating_sub(block);
-            let mut text = vec![0; usize::try_from(length - from).map_err(io::Error::other)?];
-            file.read_exact_at(&mut text, from)?;
-            text.truncate(newline(&text));
-            let begin = newline(text.split_last().map_or(&[], |(_, line)| line));
-            if begin > 0 || from == 0 {
-                let end = from + text.len() as u64;
-                return Ok(Self { text: text.split_off(begin), end, torn: end < length });
-            }
-            block = block.saturating_mul(8);
-        }
-    }
-
-    /// The sum in it. One of another version is begun anew.
-    fn record(&self) -> Option<TaskRecord> {
-        serde_json::from_slice(&self.text).ok()
     }
 }
 
@@ -393,6 +367,34 @@ mod tests {
         assert_eq!(records.read("a").unwrap(), None);
         assert_eq!(records.add(&sample("a", 9, Success)).unwrap().record.totals.success, 1);
         assert_eq!(records.history("a", 9).unwrap().0.len(), 1);
+    }
+
+    #[test]
+    fn a_damaged_last_line_begins_nothing_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records::open(dir.path(), 5).unwrap();
+        records.add(&sample("a", 1, Success)).unwrap();
+        records.add(&sample("a", 2, Failed)).unwrap();
+        let history = dir.path().join("a.history.jsonl");
+        let whole = std::fs::read(&history).unwrap();
+        std::fs::write(&history, [&whole[..], b"{\"task\": \"\xff\0\0\n", b"\n"].concat()).unwrap();
+        assert_eq!(records.read("a").unwrap().unwrap().consecutive_failures, 1);
+        let record = records.add(&sample("a", 3, Failed)).unwrap().record;
+        assert_eq!((record.totals.success, record.consecutive_failures), (1, 2));
+        assert_eq!(record.last_success_at, Some(Timestamp::from_second(1).unwrap()));
+        let (runs, broken) = records.history("a", 9).unwrap();
+        assert_eq!((runs.len(), broken), (3, 1));
+    }
+
+    #[test]
+    fn a_record_whose_lock_is_held_is_given_up_in_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let records = Records::open(dir.path(), 5).unwrap().waiting(Duration::from_millis(5));
+        let held = records.add(&sample("a", 1, Success)).unwrap().lock;
+        assert_eq!(records.add(&sample("a", 2, Success)).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        records.add(&sample("b", 2, Success)).unwrap();
+        drop(held);
+        records.add(&sample("a", 3, Success)).unwrap();
     }
 
     #[test]

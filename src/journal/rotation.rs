@@ -6,7 +6,6 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +14,27 @@ use flate2::write::GzEncoder;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::files;
+
+/// What failed beside a line that was written all the same.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// The log grows beyond its limit.
+    #[error("The log cannot be rotated and grows on: {0}")]
+    NotRotated(io::Error),
+    /// Rotated logs stay as they are.
+    #[error("Rotated logs cannot be compressed or removed: {0}")]
+    NotTidied(io::Error),
+}
+
+impl Trouble {
+    /// The name of the event.
+    pub fn event(&self) -> &'static str {
+        match self {
+            Self::NotRotated(_) => "log_not_rotated",
+            Self::NotTidied(_) => "log_not_tidied",
+        }
+    }
+}
 
 /// When a log is rotated and how much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,19 +72,19 @@ impl Rotation {
 
     /// Compresses and prunes what earlier rotations left. The log's lock is not needed: rotated files are never
     /// written again, and each is locked while it is compressed.
+    ///
+    /// # Errors
+    /// The first one; a file that cannot be compressed is kept as it is, and counts among those that are kept.
     pub fn tidy(&self, log: &Path) -> io::Result<()> {
-        if self.compress {
-            for rotated in rotated_files(log)?.into_iter().filter(|path| !is_compressed(path)) {
-                compress(&rotated)?;
-            }
-        }
+        let mut plain = rotated_files(log)?.into_iter().filter(|path| self.compress && !is_compressed(path));
+        let compressed = plain.try_for_each(|path| compress(&path));
         let mut rotated = rotated_files(log)?;
         let excess = rotated.len().saturating_sub(usize::try_from(self.keep).unwrap_or(usize::MAX));
         rotated.truncate(excess);
         for oldest in rotated {
             files::remove(&oldest)?;
         }
-        Ok(())
+        compressed
     }
 }
 
@@ -110,13 +130,18 @@ fn compress(path: &Path) -> io::Result<()> {
         let partial = files::sibling(path, ".gz.partial");
         // A killed process may have left its part; the lock says that nobody is writing it now.
         files::remove(&partial)?;
-        let out = OpenOptions::new().write(true).create_new(true).mode(LOG_MODE).open(&partial)?;
-        let mut encoder = GzEncoder::new(out, Compression::fast());
-        io::copy(&mut &source, &mut encoder)?;
-        encoder.finish()?.sync_all()?;
+        // Without room for it there must be room again for the lines to come.
+        write_compressed(&source, &partial).inspect_err(|_| drop(files::remove(&partial)))?;
         std::fs::rename(&partial, &target)?;
     }
     files::remove(path).map(|_| ())
+}
+
+fn write_compressed(mut source: &File, partial: &Path) -> io::Result<()> {
+    let out = files::create_like(OpenOptions::new().write(true), partial, &source.metadata()?)?;
+    let mut encoder = GzEncoder::new(out, Compression::fast());
+    io::copy(&mut source, &mut encoder)?;
+    encoder.finish()?.sync_all()
 }
 
 /// Logs are readable by the owner and the group: replies may hold what is not for everyone.

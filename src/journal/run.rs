@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -25,6 +26,9 @@ use crate::files;
 
 /// Longest message in a record, in bytes.
 const LONGEST_MESSAGE: usize = 1000;
+
+/// How long a run that was stopped by a signal waits for a lock: it must be gone within a second.
+const LAST_LOCK_WAIT: Duration = Duration::from_millis(100);
 
 /// Which run it is.
 #[derive(Clone, Debug)]
@@ -67,6 +71,8 @@ pub struct JournalSettings {
     pub metrics_dir: PathBuf,
     /// Directory of the overlap locks.
     pub locks_dir: PathBuf,
+    /// How long the locks of log and record are waited for, before the call and after it.
+    pub lock_wait: Duration,
 }
 
 impl JournalSettings {
@@ -148,11 +154,15 @@ impl Journal {
     ) -> Result<Self, CannotCreate> {
         settings.make_dirs()?;
         let (log, records, locks) = (&settings.log_path, &settings.records_dir, &settings.locks_dir);
-        let metrics = &settings.metrics_dir;
+        let (metrics, lock_wait) = (&settings.metrics_dir, settings.lock_wait);
         files::create_exact_dir(metrics, 0o755).map_err(CannotCreate::at(metrics))?;
-        let file = LogFile::open(log, settings.rotation).map_err(CannotCreate::at(log))?;
+        let file = LogFile::open_within(log, settings.rotation, lock_wait).map_err(CannotCreate::at(log))?;
         let records = Records::open(records, settings.history).map_err(CannotCreate::at(records))?;
         files::create_last_dir(locks, 0o700).map_err(CannotCreate::at(locks))?;
+        let dirs = [locks.clone(), metrics.clone()];
+        for path in dirs.into_iter().chain(records.places(&execution.task, execution.manual)) {
+            files::check_writable(&path).map_err(CannotCreate::at(&path))?;
+        }
         let context = vec![
             ("task".to_owned(), execution.task.as_str().into()),
             ("run_id".to_owned(), execution.run_id.to_string().into()),
@@ -191,9 +201,12 @@ impl Journal {
     /// Writes the last line of the log, the run record and the metrics. To be called in the run's span. Returns the run as
     /// its record has it, and what could not be written.
     pub fn leave_behind(&self, report: &CallReport) -> (RunEntry, Vec<String>) {
+        let is_stopped = report.outcome.exit().code() > 128;
+        let lock_wait = if is_stopped { LAST_LOCK_WAIT } else { self.settings.lock_wait };
+        self.log.hurry(lock_wait);
         self.log_end(report);
         let entry = self.entry(report);
-        let recorded = self.record(&entry);
+        let recorded = self.record(&entry, lock_wait);
         if let Err(reason) = &recorded {
             warn!(event = "not_recorded", reason, "The run could not be recorded");
         }
@@ -242,9 +255,9 @@ impl Journal {
 
     /// The record, then the metrics under its lock: the last run's are the last to be written. They are of the scheduled
     /// runs alone, so that nothing done by hand hides that a schedule is dead.
-    fn record(&self, entry: &RunEntry) -> Result<(), String> {
+    fn record(&self, entry: &RunEntry, lock_wait: Duration) -> Result<(), String> {
         let (records, metrics) = (&self.settings.records_dir, &self.settings.metrics_dir);
-        let added = self.records.add(entry);
+        let added = self.records.clone().waiting(lock_wait).add(entry);
         let added = added.map_err(|error| format!("run record in {}: {error}", records.display()))?;
         if let Some(other) = &added.other_line {
             let (task, call, mine) = (&entry.task, &other.identity.call, &entry.identity.call);

@@ -1,15 +1,17 @@
 //! What a log is written to: a file of its own, or a stream that is somebody else's.
 
 use std::fs::{File, Metadata, OpenOptions};
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
 
-use super::rotation::LOG_MODE;
+use super::rotation::{LOG_MODE, Rotation};
 use crate::files;
 
 /// How much room is made sure of before a call: its lines, with a reply of the default length.
@@ -19,24 +21,18 @@ const ROOM: u64 = 16 * 1024;
 #[derive(Debug)]
 pub(super) enum Sink {
     /// A regular file: it is locked, rotated, and found again by its name.
-    File {
-        /// The log.
-        file: File,
-        /// What is locked: a file beside the log, or the log itself where none can be made.
-        lock: File,
-        /// Whether files beside the log can be made, as rotating it does.
-        rotates: bool,
-    },
+    File(LogPlace),
     /// A pipe, a terminal, a socket or a device: the log of a container. There is no file of ours beside it.
     Stream(File),
 }
 
 impl Sink {
-    /// Opens the log, creating the file and the last directory of its path, and makes sure that it can be locked.
+    /// Opens the log, creating the file and the last directory of its path, and makes sure that it can be locked within
+    /// `lock_wait`.
     ///
     /// # Errors
     /// The system's; a pipe without a reader is one.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, lock_wait: Duration) -> io::Result<Self> {
         if let Some(stream) = standard(path)? {
             return Ok(Self::Stream(stream));
         }
@@ -44,15 +40,10 @@ impl Sink {
             Some(found) if found.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
             Some(found) if !found.is_file() => stream(path, &found).map(Self::Stream),
             _ => {
-                files::create_last_dir(files::parent(path), 0o750)?;
-                let file = append_to(path)?;
-                let (lock, rotates) = match lock_file(&lock_path(path)) {
-                    Err(error) if not_ours(&error) => (file.try_clone()?, false),
-                    lock => (lock?, true),
-                };
-                lock.lock()?;
-                lock.unlock()?;
-                Ok(Self::File { file, lock, rotates })
+                let mut place = LogPlace::open(path)?;
+                place.lock(lock_wait)?;
+                place.unlock()?;
+                Ok(Self::File(place))
             }
         }
     }
@@ -62,7 +53,7 @@ impl Sink {
     /// # Errors
     /// There is none.
     pub(super) fn has_room(&self) -> io::Result<bool> {
-        let Self::File { file, .. } = self else { return Ok(false) };
+        let Self::File(LogPlace { file, .. }) = self else { return Ok(false) };
         // Room behind the end of the file is taken without making the file longer.
         match rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, file.metadata()?.len(), ROOM) {
             Ok(()) => Ok(true),
@@ -75,9 +66,130 @@ impl Sink {
     }
 }
 
+/// A log that is a regular file, and its lock.
+#[derive(Debug)]
+pub(super) struct LogPlace {
+    /// Where it is, behind all links.
+    path: PathBuf,
+    file: File,
+    lock: Lock,
+}
+
+/// What is locked.
+#[derive(Debug)]
+enum Lock {
+    /// A file beside the log.
+    Beside(File),
+    /// The log itself, since none can be made beside it, for this reason: a log of ours in a directory of somebody else.
+    /// It cannot be moved away either.
+    Itself(io::Error),
+}
+
+impl Lock {
+    /// Opens the lock file, or makes it for everybody who may write to the log.
+    fn open(log_path: &Path, log: &File) -> io::Result<Self> {
+        let path = lock_path(log_path);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        let opened = match options.open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                files::create_like(&options, &path, &log.metadata()?)
+            }
+            opened => opened,
+        };
+        match opened {
+            Err(error) if is_forbidden(&error) => Ok(Self::Itself(error)),
+            lock => lock.map(Self::Beside),
+        }
+    }
+}
+
+impl LogPlace {
+    /// Opens or creates the log where a link leads, and its lock.
+    fn open(path: &Path) -> io::Result<Self> {
+        files::create_last_dir(files::parent(path), 0o750)?;
+        let path = files::resolve(path)?;
+        let file = append_to(&path)?;
+        let lock = Lock::open(&path, &file)?;
+        Ok(Self { path, file, lock })
+    }
+
+    /// Where the log is, behind all links.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the lock, waiting no longer than this for whoever has it.
+    ///
+    /// # Errors
+    /// `TimedOut`, and the system's.
+    pub(super) fn lock(&mut self, lock_wait: Duration) -> io::Result<()> {
+        loop {
+            match &self.lock {
+                Lock::Itself(_) => return files::lock_within(&self.file, &self.path, lock_wait),
+                Lock::Beside(lock) => {
+                    files::lock_within(lock, &lock_path(&self.path), lock_wait)?;
+                    if files::counts(lock)? {
+                        return Ok(());
+                    }
+                }
+            }
+            self.lock = Lock::open(&self.path, &self.file)?;
+        }
+    }
+
+    /// Frees the lock.
+    pub(super) fn unlock(&self) -> io::Result<()> {
+        match &self.lock {
+            Lock::Beside(lock) => lock.unlock(),
+            Lock::Itself(_) => self.file.unlock(),
+        }
+    }
+
+    /// Follows the name: another process, or logrotate, may have moved the file that is open. Returns whether it did.
+    pub(super) fn follow_name(&mut self) -> io::Result<bool> {
+        let mine = self.file.metadata()?;
+        let named = std::fs::metadata(&self.path);
+        if named.is_ok_and(|named| (named.dev(), named.ino()) == (mine.dev(), mine.ino())) {
+            return Ok(false);
+        }
+        self.file = append_to(&self.path)?;
+        Ok(true)
+    }
+
+    /// Bytes in the log.
+    pub(super) fn length(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    /// Moves the log away and begins one of the same owner, group and mode. The caller holds the lock.
+    pub(super) fn rotate(&mut self, now: Timestamp) -> io::Result<()> {
+        if let Lock::Itself(error) = &self.lock {
+            let reason = format!("{}: {error}", lock_path(&self.path).display());
+            return Err(io::Error::new(error.kind(), reason));
+        }
+        let old = self.file.metadata()?;
+        Rotation::rotate(&self.path, now)?;
+        self.file = files::create_like(OpenOptions::new().read(true).append(true), &self.path, &old)?;
+        Ok(())
+    }
+
+    /// Appends lines in one write. What a killed process began stays readable, on a line of its own.
+    pub(super) fn append(&mut self, lines: &str) -> io::Result<()> {
+        let line_break = if files::ends_torn(&self.file, self.length()?)? { "\n" } else { "" };
+        self.file.write_all(format!("{line_break}{lines}").as_bytes())
+    }
+
+    /// As in a directory of somebody else.
+    #[cfg(test)]
+    pub(super) fn lose_lock_file(&mut self, reason: io::Error) {
+        self.lock = Lock::Itself(reason);
+    }
+}
+
 /// Opens a log that is a regular file.
-pub(super) fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).append(true).create(true).mode(LOG_MODE).open(path)
+fn append_to(path: &Path) -> io::Result<File> {
+    files::open_or_create(OpenOptions::new().read(true).append(true), path, LOG_MODE)
 }
 
 fn lock_path(path: &Path) -> PathBuf {
@@ -85,13 +197,7 @@ fn lock_path(path: &Path) -> PathBuf {
     files::parent(path).join(format!(".{name}.lock"))
 }
 
-fn lock_file(path: &Path) -> io::Result<File> {
-    let mode = files::PRIVATE;
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(mode).open(path)
-}
-
-/// A log of ours in a directory of somebody else.
-fn not_ours(error: &io::Error) -> bool {
+fn is_forbidden(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 

@@ -45,6 +45,8 @@ mod edge;
 mod envelopes;
 #[cfg(feature = "server")]
 mod faults;
+#[cfg(feature = "server")]
+mod files;
 mod fuzz;
 mod help;
 mod herd;

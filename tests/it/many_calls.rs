@@ -85,6 +85,7 @@ fn journal(number: usize, dir: &Path) -> Journal {
         history: 10,
         metrics_dir: dir.join("metrics"),
         locks_dir: dir.join("locks"),
+        lock_wait: std::time::Duration::from_secs(3),
     };
     Journal::open(run, settings, clock()).expect("the directory is writable")
 }

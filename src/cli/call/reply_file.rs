@@ -41,14 +41,8 @@ impl ReplyFile {
         match if_there(std::fs::metadata(path)).map_err(failed)? {
             Some(there) if there.is_dir() => Err(failed(io::ErrorKind::IsADirectory.into())),
             Some(there) if !there.is_file() => stream(),
-            // A link stays one: what it leads to is replaced.
-            Some(_) => Self::draft(&std::fs::canonicalize(path).map_err(failed)?).map_err(failed),
-            None => Self::draft(path).map_err(failed),
+            _ => Draft::begin(path, EVERYBODY).map(Self::File).map_err(failed),
         }
-    }
-
-    fn draft(path: &Path) -> io::Result<Self> {
-        Draft::begin(path, EVERYBODY).map(Self::File)
     }
 
     /// Writes the reply of a call that succeeded; after any other, what was there stays.

@@ -194,6 +194,7 @@ impl Settings {
             history: config.state.history.into(),
             metrics_dir: self.metrics_dir(),
             locks_dir: self.locks_dir(),
+            lock_wait: files::LOCK_WAIT,
         }
     }
 }
