@@ -25,12 +25,9 @@ pub struct Found {
 /// The files to read, weakest first: the one that is named, or the system's and the user's as far as they exist.
 ///
 /// # Errors
-/// A named file that cannot be read (66), or one that is there and cannot be read (78): it must not silently leave the
+/// A named file that is not there or cannot be read (66), or one that is there and is no text (78): it must not silently leave the
 /// defaults in force. The system's file that this user may not see is told apart: the user's own settings may suffice.
 pub fn read(named: Option<&Path>, name: &str) -> Result<Found, Failure> {
-    let unreadable = |exit, path: &Path, error: &std::io::Error| {
-        Failure::new(exit, format!("configuration {}: {error}", path.display()))
-    };
     if let Some(path) = named {
         let file = ConfigFile::read(path).map_err(|error| unreadable(Exit::NoInput, path, &error))?;
         return Ok(Found { files: vec![file], unseen: None });
@@ -43,8 +40,7 @@ pub fn read(named: Option<&Path>, name: &str) -> Result<Found, Failure> {
             Ok(file) => found.files.push(file),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => {
-                let failure = unreadable(Exit::Config, path, &error)
-                    .with_hint("make it readable for this user, or name another with --config");
+                let failure = unreadable(Exit::Config, path, &error);
                 if *path != system || error.kind() != ErrorKind::PermissionDenied {
                     return Err(failure);
                 }
@@ -53,6 +49,16 @@ pub fn read(named: Option<&Path>, name: &str) -> Result<Found, Failure> {
         }
     }
     Ok(found)
+}
+
+fn unreadable(exit: Exit, path: &Path, error: &std::io::Error) -> Failure {
+    let (exit, hint) = match error.kind() {
+        ErrorKind::InvalidData => (Exit::Config, "save it as UTF-8, for example by iconv -f UTF-16 -t UTF-8"),
+        ErrorKind::IsADirectory => (Exit::Config, "name the file in it"),
+        ErrorKind::NotFound => (exit, "config default prints one to begin with"),
+        _ => (exit, "make it readable for this user, or name another with --config"),
+    };
+    Failure::new(exit, format!("configuration {}: {error}", path.display())).with_hint(hint)
 }
 
 impl From<ConfigError> for Failure {

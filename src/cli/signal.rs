@@ -6,7 +6,7 @@ use std::task::Poll;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::domain::exit::Exit;
-use crate::domain::outcome::CallOutcome;
+use crate::domain::outcome::{AtStop, CallOutcome};
 
 /// Which signal it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,17 +21,17 @@ pub enum Stop {
 
 impl Stop {
     /// What a call comes to that is stopped by it.
-    pub fn outcome(self) -> CallOutcome {
+    pub fn outcome(self, at: AtStop) -> CallOutcome {
         match self {
-            Stop::HangUp => CallOutcome::HungUp,
-            Stop::Interrupt => CallOutcome::Interrupted,
-            Stop::Terminate => CallOutcome::Terminated,
+            Stop::HangUp => CallOutcome::HungUp(at),
+            Stop::Interrupt => CallOutcome::Interrupted(at),
+            Stop::Terminate => CallOutcome::Terminated(at),
         }
     }
 
     /// The exit code: 128 and the signal's number.
     pub fn exit(self) -> Exit {
-        self.outcome().exit()
+        self.outcome(AtStop::NothingSent).exit()
     }
 
     /// The signal's name.

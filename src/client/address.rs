@@ -36,7 +36,16 @@ pub enum AddressError {
 /// Reads a base URL: http or https, a host, no credentials, query or fragment; a path is a prefix.
 pub fn base(text: &str, allow_plaintext: bool) -> Result<Url, AddressError> {
     let refuse = |reason| AddressError::Base { base: without_userinfo(text), reason };
-    let url = Url::parse(text).map_err(|_| refuse("expected http://HOST[:PORT][/PATH] or https://…"))?;
+    let url = Url::parse(text).map_err(|_| {
+        // RFC 6874; the library for URLs, as browsers do, has no zones.
+        let zone = text.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
+        if zone.is_some_and(|(address, _)| address.contains('%')) {
+            return refuse(
+                "zones of IPv6 addresses (%eth0) are not supported; give a name or an address without one",
+            );
+        }
+        refuse("expected http://HOST[:PORT][/PATH] or https://…")
+    })?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(refuse("the scheme must be http or https"));
     }
@@ -143,6 +152,8 @@ mod tests {
         {
             assert!(base(url, true).is_err(), "{url:?}");
         }
+        let zone = base("http://[fe80::1%25eth0]:8080", false).unwrap_err().to_string();
+        assert!(zone.contains("zones of IPv6 addresses"), "{zone}");
         let error = base("https://user:hunter2@example.com", false).unwrap_err().to_string();
         assert!(!error.contains("hunter2") && error.contains("example.com"), "{error}");
     }

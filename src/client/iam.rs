@@ -18,6 +18,10 @@ use crate::config::call::{ClientAuth, LoginDialect};
 use crate::domain::code::Code;
 use crate::secret::Secret;
 
+/// Most bytes of the reply to a login that are read: `call.max_body` is about what is called, and a small one must not cut
+/// off the token.
+const LONGEST_REPLY: u64 = 1 << 20;
+
 /// Where and as whom to log in.
 #[derive(Clone, Debug)]
 pub struct Login {
@@ -98,7 +102,8 @@ impl Login {
             _ => ("application/json", self.json().to_string()),
         };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-        Outgoing { method: Method::POST, url: self.url.clone(), headers, body: Some(Bytes::from(body)) }
+        let (body, longest_reply) = (Some(Bytes::from(body)), Some(LONGEST_REPLY));
+        Outgoing { body, longest_reply, ..Outgoing::bare(Method::POST, self.url.clone(), headers) }
     }
 
     fn json(&self) -> Value {

@@ -3,25 +3,22 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::clock_difference::ClockWatch;
-use super::iam::{self, Login, LoginReply};
+use super::iam::Login;
 use super::in_file::InFile;
 use super::login_memory::{LoginMemory, Unavailable};
-use super::reply::Reply;
-use super::retry;
 use super::token::{Token, TokenPolicy};
 use super::token_file::{InsecureToken, TokenFile};
-use super::transport::{Nature, Transport};
+use super::transport::Transport;
 use crate::clock::SharedClock;
 use crate::config::call::CallConfig;
 use crate::domain::duration;
 use crate::domain::outcome::{CallOutcome, TokenSource};
-use crate::domain::retry::{FailureClass, Verdict};
 use crate::files::FileLock;
 use crate::secret::Redactor;
 
@@ -58,6 +55,20 @@ impl NoToken {
             Self::Protocol(_) => CallOutcome::Protocol,
             Self::NoInput(_) => CallOutcome::NoInput,
         }
+    }
+}
+
+/// Why the IAM gave no token.
+pub(super) struct NotGranted {
+    /// Why.
+    pub error: NoToken,
+    /// How long it wishes to be left alone.
+    pub pause: Option<Duration>,
+}
+
+impl From<NoToken> for NotGranted {
+    fn from(error: NoToken) -> Self {
+        Self { error, pause: None }
     }
 }
 
@@ -209,6 +220,10 @@ impl TokenKeeper {
             self.remember(&memory);
             return Err(NoToken::Rejected(held));
         }
+        let left_alone = memory.unavailable.as_ref().and_then(|seen| seen.left_alone(&login, now));
+        if let Some(reason) = left_alone.filter(|_| !self.force_login) {
+            return Err(NoToken::Unavailable(reason));
+        }
         let result = self.ask(&login, deadline).await;
         match &result {
             Ok(token) => {
@@ -216,13 +231,19 @@ impl TokenKeeper {
                 self.keep(token, &login);
                 memory.accept(&login);
             }
-            Err(NoToken::Rejected(reason)) => memory.reject(&login, reason.clone(), self.clock.now()),
-            Err(error) => {
-                memory.unavailable = Some(Unavailable { at: self.clock.now(), reason: error.to_string() });
+            Err(NotGranted { error: NoToken::Rejected(reason), .. }) => {
+                memory.reject(&login, reason.clone(), self.clock.now());
+            }
+            Err(NotGranted { error, pause }) => {
+                let reason = match error {
+                    NoToken::Unavailable(reason) => reason.clone(),
+                    other => other.to_string(),
+                };
+                memory.unavailable = Some(Unavailable::new(&login, reason, self.clock.now(), *pause));
             }
         }
         self.remember(&memory);
-        result
+        result.map_err(|failed| failed.error)
     }
 
     fn remember(&self, memory: &LoginMemory) {
@@ -231,64 +252,6 @@ impl TokenKeeper {
                 "a credential that the IAM refuses is tried again by every call, until the account is locked";
             warn!(event = "login_memory_lost", error = %error, "The result of the login cannot be remembered: {risk}");
         }
-    }
-
-    /// Asks the IAM, and again while it cannot answer and the policy allows.
-    async fn ask(&self, login: &Login, deadline: Instant) -> Result<Token, NoToken> {
-        let retry = retry::of_login(&self.config.call);
-        let mut attempt = 1;
-        loop {
-            let login_deadline = deadline.min(Instant::now() + self.config.iam.timeout);
-            let sent_at = self.clock.now();
-            let (class, retry_after, reason) = match self
-                .transport
-                .send(login.request(), login_deadline)
-                .await
-            {
-                Ok(reply) => match self.read(&reply, sent_at) {
-                    LoginReply::Granted(token) => {
-                        info!(event = "token_refreshed", expires_at = %token.ends_at(&self.policy), "Token refreshed successfully");
-                        return Ok(token);
-                    }
-                    LoginReply::Rejected(reason) => {
-                        return Err(NoToken::Rejected(self.redactor.clean(&reason).into_owned()));
-                    }
-                    LoginReply::Protocol(reason) => {
-                        return Err(NoToken::Protocol(self.redactor.clean(&reason).into_owned()));
-                    }
-                    LoginReply::Unavailable(reason) => (
-                        FailureClass::Refused,
-                        reply.retry_after(self.clock.now()),
-                        format!("IAM answered {reason}"),
-                    ),
-                },
-                Err(failure) => {
-                    let reason = self.redactor.clean(&format!("IAM not reached, {failure}")).into_owned();
-                    match failure.nature() {
-                        Nature::Setting => return Err(NoToken::Misconfigured(reason)),
-                        Nature::Protocol => return Err(NoToken::Protocol(reason)),
-                        Nature::NeverSent | Nature::Unanswered => (FailureClass::Unanswered, None, reason),
-                    }
-                }
-            };
-            let reason = self.redactor.clean(&reason).into_owned();
-            let remaining = deadline.saturating_duration_since(Instant::now());
-            match retry.decide(attempt, class, retry_after, remaining, fastrand::f64()) {
-                Verdict::RetryAfter(wait) => {
-                    let wait_ms = duration::millis(wait);
-                    warn!(event = "login_retry", attempt, wait_ms, reason, "Login failed, trying again");
-                    tokio::time::sleep(wait).await;
-                    attempt += 1;
-                }
-                Verdict::Stop | Verdict::OutOfTime => return Err(NoToken::Unavailable(reason)),
-            }
-        }
-    }
-
-    fn read(&self, reply: &Reply, sent_at: Timestamp) -> LoginReply {
-        let now = self.clock.now();
-        self.clock_watch.compare("IAM", reply, sent_at, now);
-        iam::read(reply, &self.config.call.success_codes, now)
     }
 
     /// Writes the token for the other processes; one that cannot be written is still good for this call.

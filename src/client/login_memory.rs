@@ -3,6 +3,7 @@
 //! after the other.
 
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -15,6 +16,8 @@ use crate::files::{self, Durability, PRIVATE};
 const SECOND: SignedDuration = SignedDuration::from_mins(30);
 /// In a time of this length a credential is tried twice at most.
 const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// Longest that an IAM is left alone for its `Retry-After`: a schedule of minutes must not be at its mercy.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(5);
 /// How far a stored time may be ahead of the clock: clocks are set back by a little all the time.
 pub const TOLERANCE: SignedDuration = SignedDuration::from_mins(1);
 
@@ -55,6 +58,30 @@ pub struct Unavailable {
     pub at: Timestamp,
     /// Why.
     pub reason: String,
+    /// Until when it wishes to be left alone; believed only as far as the rule allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+    /// The address that was asked.
+    #[serde(default)]
+    address: String,
+}
+
+impl Unavailable {
+    /// What is remembered of an IAM that gave no answer that counts, and asked to be left alone for `pause`.
+    pub fn new(login: &Login, reason: String, now: Timestamp, pause: Option<Duration>) -> Self {
+        let pause = pause.map(|pause| SignedDuration::try_from(pause).unwrap_or(SignedDuration::MAX));
+        let until = pause.map(|pause| later(now, pause.min(LONGEST_PAUSE)));
+        Self { at: now, reason, until, address: login.url.to_string() }
+    }
+
+    /// What a call comes to that needs a login while the IAM wishes to be left alone.
+    pub fn left_alone(&self, login: &Login, now: Timestamp) -> Option<String> {
+        let until = self.until?.min(later(self.at, LONGEST_PAUSE));
+        (now < until && self.address == login.url.as_str()).then(|| {
+            let until = until.strftime("%Y-%m-%dT%H:%M:%SZ");
+            format!("{}; not asked again before {until}, as it wishes (hint: --force-login)", self.reason)
+        })
+    }
 }
 
 impl Rejection {
@@ -210,7 +237,7 @@ mod tests {
             assert!(memory.forbids(&wrong, now).is_none(), "the second try at once");
             memory.reject(&wrong, "no".to_owned(), now);
             assert!(memory.forbids(&wrong, at(10_000 + 24 * 60 - 1)).is_some(), "and no third");
-            memory.unavailable = Some(Unavailable { at: at(10_000 + ahead), reason: "down".to_owned() });
+            memory.unavailable = Some(Unavailable::new(&wrong, "down".to_owned(), at(10_000 + ahead), None));
             assert_eq!(reread(&memory, now).unavailable, None);
         }
         let mut memory = LoginMemory::default();
@@ -222,6 +249,21 @@ mod tests {
         // A clock that was set back by seconds is no other clock.
         memory.reject(&wrong, "no".to_owned(), at(10_000));
         assert!(reread(&memory, at(10_000) - SignedDuration::from_secs(30)).forbids(&wrong, now).is_some());
+    }
+
+    #[test]
+    fn an_iam_is_left_alone_as_long_as_it_wishes_and_the_rule_allows() {
+        let (login, mut memory) = (with("right"), LoginMemory::default());
+        for (pause, minutes) in [(None, 0), (Some(60), 1), (Some(3600), 5), (Some(u64::MAX), 5)] {
+            let pause = pause.map(Duration::from_secs);
+            memory.unavailable = Some(Unavailable::new(&login, "HTTP 429".to_owned(), at(0), pause));
+            let seen = reread(&memory, at(0)).unavailable.unwrap();
+            let until = |now| seen.left_alone(&login, now);
+            assert_eq!(until(at(minutes) - SignedDuration::from_secs(1)).is_some(), minutes > 0, "{pause:?}");
+            assert_eq!(until(at(minutes)), None, "{pause:?}");
+            let other = Login { url: "https://other.example/login".parse().unwrap(), ..login.clone() };
+            assert_eq!(seen.left_alone(&other, at(0)), None, "another IAM");
+        }
     }
 
     #[test]

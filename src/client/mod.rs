@@ -4,6 +4,7 @@
 
 pub mod address;
 mod adoption;
+mod ask;
 mod bearer;
 pub mod call;
 pub mod clock_difference;

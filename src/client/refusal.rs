@@ -107,8 +107,10 @@ fn is_error(value: &Value, accepted: &[Code]) -> bool {
         Value::Bool(is) => *is,
         Value::Number(number) => number.as_f64() != Some(0.0),
         Value::String(text) => {
-            let fine =
-                text.parse::<Code>().is_ok_and(|code| matches!(code, Code::Word(_)) && code.is_in(accepted));
+            let fine = text.parse::<Code>().is_ok_and(|code| match code {
+                Code::Number(number) => number == 0,
+                Code::Word(_) => code.is_in(accepted),
+            });
             !fine && !NO_ERROR.contains(&plain(text).as_str())
         }
         Value::Array(items) => items.iter().any(|item| is_error(item, accepted)),
@@ -143,7 +145,7 @@ fn fails(name: &str, value: &Value) -> bool {
         Value::Number(number) => number.to_string(),
         _ => return false,
     };
-    if let Ok(status) = text.trim().parse::<i64>() {
+    if let Ok(Code::Number(status)) = text.parse() {
         return plain(name) == "status" && (400..600).contains(&status);
     }
     let words: Vec<_> = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
@@ -220,6 +222,8 @@ mod tests {
             (json!(0), false),
             (json!(""), false),
             (json!("none"), false),
+            (json!("0.0"), false),
+            (json!("0000"), false),
             (json!("No error"), false),
             (json!("OK"), false),
             (json!([]), false),
@@ -249,6 +253,7 @@ mod tests {
             (json!("partially_failed"), true),
             (json!("REQUEST_DENIED"), true),
             (json!(500), true),
+            (json!(500.0), true),
             (json!("404"), true),
             (json!(false), true),
             (json!("ok"), false),
@@ -260,6 +265,7 @@ mod tests {
             (json!(0), false),
             (json!(1), false),
             (json!(200), false),
+            (json!(200.0), false),
             (json!(true), false),
             (json!({"error": 1}), false),
         ] {

@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use serde_json::Value;
 
 use crate::domain::media_type::is_json;
 
 /// Where in a body its kind shows: a page may begin with a comment, an array with a long text.
 const BEGINNING: usize = 1024;
+
+/// Longest wait that a server can ask for: longer than any budget, and still something that can be added to a clock.
+const FOR_EVER: Duration = Duration::from_hours(10 * 8784);
 
 /// One HTTP response, read up to a bound.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,20 +101,34 @@ impl Reply {
 
     /// What the server's clock said, if it tells (RFC 9110 §6.6.1).
     pub fn server_now(&self) -> Option<Timestamp> {
-        Some(jiff::fmt::rfc2822::parse(self.date.as_deref()?.trim()).ok()?.timestamp())
+        http_date(self.date.as_deref()?)
     }
 
     /// The wait that the server asks for, from seconds or an HTTP date (RFC 9110 §10.2.3), which is compared with its
-    /// own clock where that is known; a date in the past is zero.
+    /// own clock where that is known; a date in the past is zero, and what is longer than any budget
+    /// is cut.
     pub fn retry_after(&self, now: Timestamp) -> Option<Duration> {
         let text = self.retry_after.as_deref()?.trim();
-        if let Ok(seconds) = text.parse::<u64>() {
-            return Some(Duration::from_secs(seconds));
+        if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Some(text.parse().map_or(FOR_EVER, Duration::from_secs).min(FOR_EVER));
         }
-        let at = jiff::fmt::rfc2822::parse(text).ok()?.timestamp();
+        let at = http_date(text)?;
         let now = self.server_now().unwrap_or(now);
-        Some(Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO))
+        Some(Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO).min(FOR_EVER))
     }
+}
+
+/// A date in one of the three forms of RFC 9110 §5.6.7: `Fri, 20 Nov 2026 23:01:00 GMT`, and what older servers write,
+/// `Friday, 20-Nov-26 23:01:00 GMT` (RFC 850) and `Fri Nov 20 23:01:00 2026` (C's `asctime`).
+fn http_date(text: &str) -> Option<Timestamp> {
+    let mail = |text: &str| Some(rfc2822::parse(text).ok()?.timestamp());
+    let parts: Vec<&str> = text.split([' ', ',', '-']).filter(|part| !part.is_empty()).collect();
+    mail(text.trim()).or_else(|| match parts[..] {
+        [_, month, day, time, year] | [_, day, month, year, time, "GMT"] => {
+            mail(&format!("{day} {month} {year} {time} GMT"))
+        }
+        _ => None,
+    })
 }
 
 /// Whether a text begins as JSON does: `{`, or `[` and the beginning of a first value, which `[2026-11-20 23:00:00]`
@@ -156,26 +174,43 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_of_retry_after() {
+    fn every_form_of_retry_after() {
         let now: Timestamp = "2026-11-20T23:00:00Z".parse().unwrap();
         for (header, wait) in [
             ("7", Some(7)),
             ("0", Some(0)),
             ("Fri, 20 Nov 2026 23:01:00 GMT", Some(60)),
             ("Fri, 20 Nov 2026 22:00:00 GMT", Some(0)),
+            ("Friday, 20-Nov-26 23:01:00 GMT", Some(60)),
+            ("Fri Nov 20 23:01:00 2026", Some(60)),
+            ("Mon Nov  2 23:01:00 2026", Some(0)),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", Some(0)),
             ("soon", None),
+            ("2026-11-20T23:01:00Z", None),
             ("-3", None),
             ("", None),
         ] {
             let reply = Reply { retry_after: Some(header.to_owned()), ..Reply::of(503, "", "") };
             assert_eq!(reply.retry_after(now), wait.map(Duration::from_secs), "{header:?}");
         }
-        let ahead = Reply {
-            retry_after: Some("Fri, 20 Nov 2026 22:01:00 GMT".to_owned()),
-            date: Some("Fri, 20 Nov 2026 22:00:00 GMT".to_owned()),
-            ..Reply::of(503, "", "")
-        };
-        assert_eq!(ahead.retry_after(now), Some(Duration::from_mins(1)), "by the clock of the server");
+        for endless in ["18446744073709551615", "99999999999999999999999", "Fri, 01 Jan 9999 00:00:00 GMT"] {
+            let reply = Reply { retry_after: Some(endless.to_owned()), ..Reply::of(503, "", "") };
+            assert_eq!(reply.retry_after(now), Some(FOR_EVER), "{endless}");
+        }
+        for date in
+            ["Fri, 20 Nov 2026 22:00:00 GMT", "Friday, 20-Nov-26 22:00:00 GMT", "Fri Nov 20 22:00:00 2026"]
+        {
+            let ahead = Reply {
+                retry_after: Some("Fri, 20 Nov 2026 22:01:00 GMT".to_owned()),
+                date: Some(date.to_owned()),
+                ..Reply::of(503, "", "")
+            };
+            assert_eq!(
+                ahead.retry_after(now),
+                Some(Duration::from_mins(1)),
+                "by the clock of the server: {date}"
+            );
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -32,6 +34,9 @@ const REFUSED_HEADERS: [&str; 8] = [
 /// Largest body that is sent.
 const LARGEST_BODY: u64 = 64 << 20;
 
+/// Longest address that the HTTP library takes.
+const LONGEST_URL: usize = 65_534;
+
 /// What is called.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -53,6 +58,8 @@ pub struct Request {
     pub wait: bool,
     /// Whether the bytes of the reply are wanted as they came.
     pub keeps_reply: bool,
+    /// Whether a byte of any attempt may have left.
+    pub left: Arc<AtomicBool>,
 }
 
 /// Why a line is no call that can be made. Nothing has been sent.
@@ -70,6 +77,11 @@ pub enum RequestError {
     /// The server's address is not usable.
     #[error("api.base_url: {0}")]
     Base(#[source] AddressError),
+    /// Longer than a request can be.
+    #[error(
+        "the address is {0} bytes long: at most {LONGEST_URL} can be sent (hint: POST can send a body, by --data)"
+    )]
+    LongUrl(usize),
     /// The method is none.
     #[error("--method {0:?}: expected POST, GET, PUT, PATCH, DELETE, HEAD or OPTIONS")]
     Method(String),
@@ -145,6 +157,9 @@ impl Request {
             address::base(&config.api.base_url.0, config.call.allow_plaintext).map_err(RequestError::Base)?;
         let query = query(&invocation.query)?;
         let url = address::join(&base, endpoint, &query).map_err(RequestError::Endpoint)?;
+        if url.as_str().len() > LONGEST_URL {
+            return Err(RequestError::LongUrl(url.as_str().len()));
+        }
         let method = method(invocation.method())?;
         let has_body = matches!(method.as_str(), "POST" | "PUT" | "PATCH") && !invocation.no_body;
         let body = match &invocation.data {
@@ -169,6 +184,7 @@ impl Request {
             traceparent: trace::traceparent(parent, run_id, fastrand::u64(..)),
             wait: invocation.wait,
             keeps_reply: invocation.output.is_some(),
+            left: Arc::default(),
         })
     }
 
@@ -196,7 +212,8 @@ impl Request {
         if let Some(token) = token {
             authorize(&mut headers, token);
         }
-        Outgoing { method: self.method.clone(), url: self.url.clone(), headers, body: self.body.clone() }
+        let (body, left) = (self.body.clone(), Arc::clone(&self.left));
+        Outgoing { body, left, ..Outgoing::bare(self.method.clone(), self.url.clone(), headers) }
     }
 }
 

@@ -9,7 +9,7 @@ use ring::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::bearer::{LONGEST, bearer};
+use super::bearer::{LONGEST_TEXT, bearer};
 use super::credential_digest::CredentialDigest;
 use super::iam::Login;
 use super::identity::TokenIdentity;
@@ -138,7 +138,7 @@ impl TokenFile {
             Err(_) => return Ok(Stored::Broken("it cannot be opened")),
         };
         let mut bytes = Vec::new();
-        if Read::by_ref(&mut file).take(LONGEST as u64 + 1).read_to_end(&mut bytes).is_err() {
+        if Read::by_ref(&mut file).take(LONGEST_TEXT as u64 + 1).read_to_end(&mut bytes).is_err() {
             return Ok(Stored::Broken("it cannot be read"));
         }
         let secret = match parse(&bytes) {

@@ -2,11 +2,12 @@
 //! again, one level deeper for each name.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::Spanned;
 use serde_saphyr::options::NonFiniteFloatPolicy;
+use serde_saphyr::{Error, Spanned};
 
 use super::field::Value;
 use super::problem::{Origin, Problem};
@@ -35,9 +36,16 @@ impl ConfigFile {
     /// Reads the file.
     ///
     /// # Errors
-    /// The system's, when it cannot be read as UTF-8 text.
+    /// The system's, or [`ErrorKind::InvalidData`] when it is no UTF-8 text.
     pub fn read(path: &Path) -> std::io::Result<Self> {
-        Ok(Self { path: path.to_owned(), text: std::fs::read_to_string(path)? })
+        let text = String::from_utf8(std::fs::read(path)?).map_err(|error| {
+            let encoding = match error.as_bytes() {
+                [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it is UTF-16 text, expected UTF-8",
+                _ => "it is no UTF-8 text",
+            };
+            std::io::Error::new(ErrorKind::InvalidData, encoding)
+        })?;
+        Ok(Self { path: path.to_owned(), text })
     }
 
     /// The values in the order of the file, the names below `targets`, and every problem of shape.
@@ -77,14 +85,26 @@ impl ConfigFile {
     /// A file that is not YAML. The parser's snippet would show the neighbouring lines, which may hold secrets.
     fn broken(&self, error: &serde_saphyr::Error) -> Problem {
         let (line, column) = error.location().map_or((1, 1), |at| (at.line(), at.column()));
-        let error = error.without_snippet().to_string();
-        Problem {
-            origin: Origin::File { path: self.path.clone(), line, column },
-            key: String::new(),
-            value: None,
-            message: format!("not valid YAML: {}", error.lines().next().unwrap_or("unreadable")),
-            hint: Some("quote values that begin with * @ % or contain \": \"".to_owned()),
-        }
+        let (message, hint) = match error.without_snippet() {
+            Error::DuplicateMappingKey { key, .. } => (
+                format!(
+                    "{} is here a second time",
+                    key.as_deref().map_or("a key".to_owned(), |key| format!("the key {key:?}"))
+                ),
+                "write the section or key once, and remove the other",
+            ),
+            Error::MultipleDocuments { .. } => (
+                "a second document begins here, and a configuration is one".to_owned(),
+                "remove the line of --- and join the sections, or make it a file of its own",
+            ),
+            error => {
+                let error = error.to_string();
+                let message = format!("not valid YAML: {}", error.lines().next().unwrap_or("unreadable"));
+                (message, "quote values that begin with * @ % or contain \": \"")
+            }
+        };
+        let origin = Origin::File { path: self.path.clone(), line, column };
+        Problem { origin, key: String::new(), value: None, message, hint: Some(hint.to_owned()) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::call;
 use super::env::{Env, dotted, variable};
 use super::field::Value;
 use super::file::{ConfigFile, FileContent, FileValue, of_target};
@@ -94,15 +95,14 @@ fn environment<C>(settings: &[Setting<C>], env: &Env, all: &mut FileContent) {
             }
         }
     }
+    let mut problems = Vec::new();
     for (name, value) in env.ours() {
         match dotted(name) {
             Some(key) if settings.iter().any(|setting| setting.key == key) => set(&key, value, name),
-            // Programs share one environment: this one belongs to another.
-            Some(key) if names::keys().any(|known| known == key) => {}
-            _ if names::is_no_setting(name, value) => {}
-            key => all.problems.push(unknown_variable(settings, name, key.unwrap_or_default())),
+            _ => problems.extend(unknown(settings, name, value)),
         }
     }
+    all.problems.extend(problems);
     for name in env.no_text() {
         let plain = settings.iter().find(|setting| setting.env.contains(&name.as_str()));
         if let Some(key) = plain.map(|setting| setting.key.to_owned()).or_else(|| dotted(name)) {
@@ -112,14 +112,29 @@ fn environment<C>(settings: &[Setting<C>], env: &Env, all: &mut FileContent) {
     }
 }
 
-/// A variable that none of the programs knows. Its value may be a secret under a mistyped name.
-fn unknown_variable<C>(settings: &[Setting<C>], name: &str, key: String) -> Problem {
+/// The problem of a variable that is meant for the programs and that none of them knows. Its value, which is not shown, may
+/// be a secret under a mistyped name.
+fn unknown<C>(settings: &[Setting<C>], name: &str, value: &str) -> Option<Problem> {
+    let key = dotted(name).unwrap_or_default();
+    // Programs share one environment: a variable may belong to another.
+    let is_known =
+        settings.iter().any(|setting| setting.key == key) || names::keys().any(|known| known == key);
+    if !name.starts_with("QS_") || value.is_empty() || is_known || names::is_no_setting(name, value) {
+        return None;
+    }
     let keys = settings.iter().map(|setting| setting.key).chain(names::keys());
     let variables: Vec<String> = keys.map(|key| variable(None, key)).collect();
     let hint = nearest(name, variables.iter().map(String::as_str))
         .map_or("unset it, or call it without QS_".to_owned(), |known| format!("did you mean {known}?"));
     let message = if key.is_empty() { "unknown variable" } else { "unknown key" }.to_owned();
-    Problem { origin: Origin::Env(name.to_owned()), key, value: None, message, hint: Some(hint) }
+    let origin = Origin::Env(name.to_owned());
+    Some(Problem { origin, key, value: None, message, hint: Some(hint) })
+}
+
+/// What to do about a variable that begins with `QS_` and that no program knows, so that a call would not be made; none for
+/// every other one.
+pub fn unknown_variable(name: &str, value: &str) -> Option<String> {
+    unknown(&call::SETTINGS, name, value).and_then(|problem| problem.hint)
 }
 
 /// A configuration that is being put together.
@@ -235,6 +250,24 @@ mod tests {
     fn problems(text: &str, env: &Env) -> Vec<String> {
         let error = load(&SETTINGS, &[file(text)], env).err().expect("must be refused");
         error.problems.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn an_unknown_variable_is_told_with_the_nearest() {
+        let hint = unknown_variable("QS_CALL__TIMOUT", "5s").unwrap();
+        assert_eq!(hint, "did you mean QS_CALL__TIMEOUT?");
+        assert!(unknown_variable("QS_CALL_TIMEOUT", "5s").is_some());
+        for name in [
+            "QS_CALL__TIMEOUT",
+            "QS_SERVER__ADDR",
+            "QS_TEST_X",
+            "QS_TARGETS__A__API__BASE_URL",
+            "QSX",
+            "PATH",
+        ] {
+            assert_eq!(unknown_variable(name, "1"), None, "{name}");
+        }
+        assert_eq!(unknown_variable("QS_CALL__TIMOUT", ""), None, "empty is unset");
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub mod server;
 pub use env::Env;
 pub use field::{Bytes, Field, SecretText, UrlText, Value, without_userinfo};
 pub use file::ConfigFile;
-pub use load::{Loaded, load};
+pub use load::{Loaded, load, unknown_variable};
 pub use problem::{ConfigError, Origin, Problem};
 pub use setting::Setting;
 pub use targets::{TargetRules, Targets, load_targets, target_names};

@@ -75,15 +75,15 @@ pub struct Invocation {
     pub wait: bool,
 
     /// Total budget: login, waits and every attempt [default: 5m30s]
-    #[arg(short, long, value_name = "DURATION", value_parser = duration::parse, help_heading = "Policy")]
+    #[arg(short, long, value_name = "DURATION", value_parser = duration::parse_limit, help_heading = "Policy")]
     pub timeout: Option<Duration>,
 
     /// Deadline of TCP and TLS set-up [default: 5s]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "Policy")]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_limit, help_heading = "Policy")]
     pub connect_timeout: Option<Duration>,
 
     /// Deadline of one attempt [default: 5m]
-    #[arg(long, value_name = "DURATION", value_parser = duration::parse, help_heading = "Policy")]
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse_limit, help_heading = "Policy")]
     pub attempt_timeout: Option<Duration>,
 
     /// Attempts after the first one [default: 2]

@@ -119,6 +119,8 @@ rules! {
     UnknownEndpoint "unknown-endpoint" Error;
     /// A target must be one that the configuration has.
     UnknownTarget "unknown-target" Error;
+    /// A variable `QS_…` must be a setting that a program knows.
+    UnknownVariable "unknown-variable" Warning;
     /// No secret belongs in a crontab.
     Secret "secret" Error;
     /// A file with a secret must be readable by its owner alone.

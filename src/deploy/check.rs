@@ -4,6 +4,7 @@ use super::error::DeployError;
 use super::host::{Host, User};
 use super::machine::{self, Machine};
 use crate::clock::{self, Clock};
+use crate::config::unknown_variable;
 use crate::crontab::file::{Crontab, Format};
 use crate::crontab::lint::{Facts, lint};
 use crate::crontab::problem::{self, Problem};
@@ -40,6 +41,7 @@ pub fn check(
     let facts = Facts {
         name: Some(name),
         host: Some(&machine),
+        unknown_variable: Some(unknown_variable),
         others: &others,
         from: clock.now(),
         ..Facts::default()

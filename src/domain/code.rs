@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// A business code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Code {
-    /// `0`, `200`, `100101`, also when written as a text.
+    /// `0`, `200`, `100101`, also when written as a text, or as `200.0` by a server that has no whole numbers.
     Number(i64),
     /// `"in_progress"`.
     Word(String),
@@ -29,7 +29,9 @@ impl FromStr for Code {
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
         let text = text.trim();
-        Ok(text.parse().map_or_else(|_| Self::Word(text.to_owned()), Self::Number))
+        let zeros = |rest: &str| !rest.is_empty() && rest.bytes().all(|digit| digit == b'0');
+        let whole = text.split_once('.').filter(|(_, rest)| zeros(rest)).map_or(text, |(whole, _)| whole);
+        Ok(whole.parse().map_or_else(|_| Self::Word(text.to_owned()), Self::Number))
     }
 }
 
@@ -50,9 +52,19 @@ mod tests {
     fn a_code_is_the_same_as_number_and_as_text_and_in_any_case() {
         let code = |text: &str| text.parse::<Code>().unwrap();
         let accepted = [code("0"), code("OK")];
-        for (text, is_in) in
-            [("0", true), (" 00000 ", true), ("ok", true), ("OK", true), ("1", false), ("fine", false)]
-        {
+        for (text, is_in) in [
+            ("0", true),
+            (" 00000 ", true),
+            ("0.0", true),
+            ("-0.0", true),
+            ("0.5", false),
+            ("0.", false),
+            (".0", false),
+            ("ok", true),
+            ("OK", true),
+            ("1", false),
+            ("fine", false),
+        ] {
             assert_eq!(code(text).is_in(&accepted), is_in, "{text:?}");
         }
     }

@@ -29,6 +29,17 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     Ok(parsed)
 }
 
+/// The same for a limit, which zero is none of.
+///
+/// # Errors
+/// As [`parse`], and for zero.
+pub fn parse_limit(text: &str) -> Result<Duration, String> {
+    match parse(text)? {
+        Duration::ZERO => Err("expected more than 0s".to_owned()),
+        limit => Ok(limit),
+    }
+}
+
 /// Writes a duration so that [`parse`] reads it back: `1h30m`, `250ms`, `0s`.
 pub fn show(duration: Duration) -> String {
     let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());

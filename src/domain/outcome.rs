@@ -38,12 +38,21 @@ pub enum CallOutcome {
     Io,
     /// A defect of this program; nothing was sent.
     Internal,
-    /// Stopped by SIGHUP: what was under way may have been done.
-    HungUp,
-    /// Stopped by SIGINT: what was under way may have been done.
-    Interrupted,
-    /// Stopped by SIGTERM: what was under way may have been done.
-    Terminated,
+    /// Stopped by SIGHUP.
+    HungUp(AtStop),
+    /// Stopped by SIGINT.
+    Interrupted(AtStop),
+    /// Stopped by SIGTERM.
+    Terminated(AtStop),
+}
+
+/// How far a call was when it was stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtStop {
+    /// No byte of a request had left.
+    NothingSent,
+    /// A request had left: what it asks for may have been done.
+    Sent,
 }
 
 impl CallOutcome {
@@ -62,9 +71,9 @@ impl CallOutcome {
             Self::CannotCreate => Exit::CannotCreate,
             Self::Io => Exit::Io,
             Self::Internal => Exit::Internal,
-            Self::HungUp => Exit::HungUp,
-            Self::Interrupted => Exit::Interrupted,
-            Self::Terminated => Exit::Terminated,
+            Self::HungUp(_) => Exit::HungUp,
+            Self::Interrupted(_) => Exit::Interrupted,
+            Self::Terminated(_) => Exit::Terminated,
         }
     }
 
@@ -74,7 +83,10 @@ impl CallOutcome {
             Self::Success => CallStatus::Success,
             Self::Accepted => CallStatus::Accepted,
             Self::Skipped => CallStatus::Skipped,
-            Self::Unknown | Self::HungUp | Self::Interrupted | Self::Terminated => CallStatus::Unknown,
+            Self::Unknown
+            | Self::HungUp(AtStop::Sent)
+            | Self::Interrupted(AtStop::Sent)
+            | Self::Terminated(AtStop::Sent) => CallStatus::Unknown,
             _ => CallStatus::Failed,
         }
     }

@@ -204,6 +204,29 @@ fn a_signal_ends_the_run_at_once_and_says_so() {
 }
 
 #[test]
+fn a_signal_before_anything_was_sent_says_that_nothing_was() {
+    for (signal, code) in [("TERM", 143), ("INT", 130), ("HUP", 129)] {
+        let (arrived, waiting) = mpsc::channel();
+        let arrived = Mutex::new(arrived);
+        let server = FakeServer::start(move |_| {
+            arrived.lock().unwrap().send(()).unwrap();
+            Answer::SlowHeaders
+        });
+        let world = World::without_token(&server);
+        let child = world.spawn(&[ENDPOINT]);
+        // The login is under way.
+        waiting.recv().unwrap();
+        let kill =
+            std::process::Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status();
+        assert!(kill.unwrap().success());
+        let ran = Ran::of(&child.wait_with_output().unwrap());
+        ran.assert_failure(code);
+        assert!(ran.stderr.contains(&format!("stopped by SIG{signal}; nothing was sent")), "{ran:?}");
+        assert_eq!(world.run(&["history", "--json"]).json()[0]["status"], "failed");
+    }
+}
+
+#[test]
 fn pings_frame_the_call_and_cannot_change_it() {
     let monitor = FakeServer::start(|_| Answer::status(200));
     let answers = Mutex::new(vec![success(), Answer::status(500)]);

@@ -3,11 +3,11 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Stdio;
-use std::sync::{Mutex, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 
 use crate::support::fake::{Answer, FakeServer};
 use crate::support::tls::Authority;
-use crate::support::world::{ENDPOINT, LOGIN, Ran, World, success};
+use crate::support::world::{ENDPOINT, Granting, LOGIN, Ran, World, success};
 
 /// A server of another protocol: it says `first` when it is connected to, `then` when it was asked, and counts.
 struct Stranger {
@@ -448,4 +448,134 @@ fn a_configuration_that_is_no_yaml_shows_nothing_of_a_secret() {
         ran.assert_failure(78);
         assert!(!ran.stderr.contains("hunter2"), "{value}: {ran:?}");
     }
+}
+
+#[test]
+fn header_lines_of_old_gateways_are_read() {
+    let body = br#"{"code":0}"#;
+    for line in ["X-A: a\r\n b", "X-A: a\r\n\tb", "X-A : a"] {
+        let head = format!("HTTP/1.1 200 OK\r\n{line}\r\nContent-Length: {}\r\n\r\n", body.len());
+        let gateway = Stranger::start(b"", [head.as_bytes(), body].concat());
+        let world = World::new().set("API_BASE_URL", format!("http://127.0.0.1:{}", gateway.port));
+        world.write_secret("token", "cached-token");
+        world.run(&[ENDPOINT]).assert_silent_success();
+        assert_eq!(*gateway.connections.lock().unwrap(), 1, "{line:?}");
+    }
+}
+
+#[test]
+fn the_bound_of_a_reply_is_not_that_of_a_login() {
+    let granting = Arc::new(Granting::new(900));
+    let script = Arc::clone(&granting);
+    let server = FakeServer::start(move |request| script.answer(request));
+    let world = World::without_token(&server);
+    world.run(&["--max-body", "80", ENDPOINT]).assert_silent_success();
+    assert_eq!(granting.granted(), 1);
+    world.run(&["--max-body", "20", ENDPOINT]).assert_failure(76);
+}
+
+#[test]
+fn the_longest_token_is_read_again_and_a_longer_one_is_refused() {
+    for (length, exit) in [(16 * 1024, 0), (16 * 1024 + 1, 76)] {
+        let server = FakeServer::start(move |request| match request.path.as_str() {
+            LOGIN => Answer::json(200, &serde_json::json!({"token": "t".repeat(length), "expires_in": 3600})),
+            _ => success(),
+        });
+        let world = World::without_token(&server);
+        for _ in 0..2 {
+            let ran = world.run(&[ENDPOINT]);
+            assert_eq!(ran.code, exit, "{ran:?}");
+            assert!(exit == 0 || ran.stderr.contains("longer than 16 KiB"), "{ran:?}");
+        }
+        let logins = server.requests().iter().filter(|request| request.path == LOGIN).count();
+        assert_eq!(logins, if exit == 0 { 1 } else { 2 }, "{length}");
+    }
+}
+
+#[test]
+fn an_iam_that_wishes_to_be_left_alone_is() {
+    let server = FakeServer::start(|_| Answer::status(429).with("Retry-After", "3600"));
+    let world = World::without_token(&server);
+    for (args, logins, waits) in [
+        (&[ENDPOINT][..], 1, false),
+        (&[ENDPOINT], 1, true),
+        (&["--force-login", ENDPOINT], 2, false),
+        (&[ENDPOINT], 2, true),
+    ] {
+        let ran = world.run(args);
+        ran.assert_failure(75);
+        assert_eq!(server.requests().len(), logins, "{ran:?}");
+        assert!(ran.stderr.contains("IAM answered HTTP 429"), "{ran:?}");
+        assert_eq!(ran.stderr.contains("; not asked again before"), waits, "{ran:?}");
+    }
+}
+
+#[test]
+fn an_address_that_cannot_be_sent_is_64() {
+    let server = FakeServer::start(|_| success()).unused();
+    let ran = World::with_token(&server).run(&["-q", &format!("x={}", "y".repeat(70_000)), ENDPOINT]);
+    ran.assert_failure(64);
+    assert!(ran.stderr.contains("65534"), "{ran:?}");
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_says_what_it_is() {
+    let world = World::new();
+    let utf_16: Vec<u8> = "\u{feff}call:\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::write(world.path("utf16.yaml"), utf_16).unwrap();
+    std::fs::write(world.path("latin.yaml"), b"iam: {username: \xe9}\n").unwrap();
+    std::fs::create_dir(world.path("dir")).unwrap();
+    for (name, text, exit, says) in [
+        (
+            "twice.yaml",
+            "call:\n  timeout: 30s\n  timeout: 40s\n",
+            78,
+            "twice.yaml:3:3: the key \"timeout\" is here a second time",
+        ),
+        (
+            "sections.yaml",
+            "call:\n  retries: 1\ncall:\n  retries: 2\n",
+            78,
+            "sections.yaml:3:1: the key \"call\"",
+        ),
+        ("two.yaml", "call:\n  retries: 1\n---\ncall:\n  retries: 2\n", 78, "a second document begins here"),
+        (
+            "zero.yaml",
+            "call:\n  timeout: 0\n",
+            78,
+            "zero.yaml:2:12: call.timeout = \"0s\": must be longer than 0s",
+        ),
+        ("utf16.yaml", "", 78, "it is UTF-16 text"),
+        ("latin.yaml", "", 78, "it is no UTF-8 text"),
+        ("dir", "", 78, "Is a directory"),
+        ("none.yaml", "", 66, "No such file"),
+    ] {
+        if !text.is_empty() {
+            std::fs::write(world.path(name), text).unwrap();
+        }
+        let ran = world.run(&["--config", name, ENDPOINT]);
+        ran.assert_failure(exit);
+        assert!(ran.stderr.contains(says) && ran.stderr.contains("hint: "), "{name}: {ran:?}");
+        assert!(!ran.stderr.contains("DuplicateKeyPolicy") && !ran.stderr.contains("from_str"), "{ran:?}");
+    }
+    for option in ["--timeout", "--attempt-timeout", "--connect-timeout"] {
+        let ran = world.run(&[option, "0", ENDPOINT]);
+        ran.assert_failure(64);
+        assert!(ran.stderr.contains("expected more than 0s"), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_mistyped_variable_in_a_crontab_is_told_with_the_nearest() {
+    let world = World::new();
+    let call = "0 * * * * root /usr/local/bin/qs-api-call /api/v1/x /var/log/x.log\n";
+    std::fs::write(
+        world.path("c"),
+        format!("QS_CALL__TIMOUT=5s\nQS_CALL__RETRIES=1\nQS_SERVER__ADDR=x\n{call}"),
+    )
+    .unwrap();
+    let ran = world.run(&["crontab", "check", "c"]);
+    assert_eq!(ran.stdout.matches("unknown-variable").count(), 1, "{ran:?}");
+    assert!(ran.stdout.contains("QS_CALL__TIMEOUT"), "{ran:?}");
 }

@@ -248,7 +248,7 @@ async fn reach(
     let mut origin = url.clone();
     origin.set_path("/health");
     origin.set_query(None);
-    let outgoing = Outgoing { method: Method::GET, url: origin, headers: HeaderMap::new(), body: None };
+    let outgoing = Outgoing::bare(Method::GET, origin, HeaderMap::new());
     let sent_at = clock.now();
     match transport.send(outgoing, Instant::now() + patience(settings)).await {
         Ok(reply) => {
@@ -266,7 +266,6 @@ async fn reach(
         Err(failure) => {
             let hint = match failure.step {
                 SendStep::Dns => " (hint: check the name, and that this host can resolve it)",
-                SendStep::Tls => " (hint: a private CA is given with --cacert or tls.cacert)",
                 _ => "",
             };
             let exit = match failure.nature() {
@@ -323,7 +322,7 @@ async fn endpoint_exists(
     if let Some(token) = token {
         authorize(&mut headers, &token.secret);
     }
-    let outgoing = Outgoing { method: Method::OPTIONS, url, headers, body: None };
+    let outgoing = Outgoing::bare(Method::OPTIONS, url, headers);
     let reply = client
         .transport
         .send(outgoing, Instant::now() + patience(settings))

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::io::IsTerminal;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -29,7 +30,7 @@ use crate::domain::digest::fnv64;
 use crate::domain::duration::millis;
 use crate::domain::exit::Exit;
 use crate::domain::id::ExecutionId;
-use crate::domain::outcome::{CallOutcome, CallReport};
+use crate::domain::outcome::{AtStop, CallOutcome, CallReport};
 use crate::files::host_name;
 use crate::journal::log::{Events, LogLayer};
 use crate::journal::overlap::Claim;
@@ -99,7 +100,11 @@ pub(super) async fn run(
         let began = Instant::now();
         tokio::select! {
             ended = under_lock(&client, &request, &journal, settings.config()) => ended,
-            stop = signals.stopped() => interrupted(stop, began, &client, &journal, &settings.config().ping).await,
+            stop = signals.stopped() => {
+                let report = CallReport { duration: began.elapsed(), ..stopped(stop, &request) };
+                let monitor = Monitor::of(&client, &settings.config().ping, &journal).await;
+                Ended { report, monitor, last_ping: Some(LAST_PING) }
+            }
             never = signs_of_life(began, options, output) => match never {},
         }
     };
@@ -205,17 +210,14 @@ async fn signs_of_life(began: Instant, options: &CallOptions, output: Output) ->
     }
 }
 
-async fn interrupted(
-    stop: Stop,
-    began: Instant,
-    client: &Client,
-    journal: &Journal,
-    config: &call::Ping,
-) -> Ended {
-    let message = format!("stopped by {}; a request that was under way may have been done", stop.name());
-    let mut report = CallReport::without_reply(stop.outcome(), message);
-    report.duration = began.elapsed();
-    Ended { report, monitor: Monitor::of(client, config, journal).await, last_ping: Some(LAST_PING) }
+/// What a run comes to that is stopped: only what has left may have been done.
+fn stopped(stop: Stop, request: &Request) -> CallReport {
+    let (at, what) = if request.left.load(Ordering::SeqCst) {
+        (AtStop::Sent, "a request that was under way may have been done")
+    } else {
+        (AtStop::NothingSent, "nothing was sent")
+    };
+    CallReport::without_reply(stop.outcome(at), format!("stopped by {}; {what}", stop.name()))
 }
 
 /// Everything that the run leaves behind, on disk and on standard output, and how the program ends.

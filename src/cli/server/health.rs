@@ -137,7 +137,7 @@ async fn ask(url: &Url, timeout: Duration, env: &Env, program: &str) -> Result<F
         ..TransportOptions::default()
     });
     transport.client(url).await.map_err(|error| Failure::new(Exit::Config, error.to_string()))?;
-    let outgoing = Outgoing { method: Method::GET, url: url.clone(), headers: HeaderMap::new(), body: None };
+    let outgoing = Outgoing::bare(Method::GET, url.clone(), HeaderMap::new());
     let deadline = tokio::time::Instant::now() + timeout;
     Ok(match transport.send(outgoing, deadline).await {
         Ok(reply) => judge(&reply, program),

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rustls::AlertDescription;
 
+use super::certificate::{certificate, identity};
+
 use crate::domain::outcome::CallOutcome;
 
 /// Most lines that the head of a response may have; a response with more is no answer.
@@ -149,8 +151,14 @@ impl fmt::Display for SendFailure {
 
 impl SendFailure {
     /// Tells at which step the exchange failed. `asked` is whether the server wanted a client certificate, `own` the one
-    /// that it was offered.
-    pub(super) fn of(error: &reqwest::Error, sent: bool, asked: bool, own: Option<&Path>) -> Self {
+    /// that it was offered, `peer` the host that showed one.
+    pub(super) fn of(
+        error: &reqwest::Error,
+        sent: bool,
+        asked: bool,
+        own: Option<&Path>,
+        peer: &str,
+    ) -> Self {
         let connecting = error.is_connect();
         let never = |step, detail| Self { step, sent: false, detail };
         if let Some(tls) = tls_cause(error) {
@@ -163,7 +171,8 @@ impl SendFailure {
                     SendStep::Language,
                     format!("it does not speak TLS: {tls} (hint: http instead of https?)"),
                 ),
-                _ if connecting => never(SendStep::Tls, tls.to_string()),
+                rustls::Error::InvalidCertificate(flaw) => never(SendStep::Tls, certificate(flaw, peer)),
+                _ if connecting => never(SendStep::Tls, format!("{peer}: {tls}")),
                 _ => Self { step: SendStep::Exchange, sent, detail: tls.to_string() },
             };
         }
@@ -233,15 +242,6 @@ fn refuses(alert: AlertDescription) -> bool {
             | Alert::UnrecognisedName
             | Alert::NoApplicationProtocol
     )
-}
-
-fn identity(alert: AlertDescription, own: Option<&Path>) -> String {
-    match own {
-        None => format!(
-            "it wants a client certificate ({alert:?}) (hint: tls.cert and tls.key, or --cert and --key)"
-        ),
-        Some(path) => format!("it does not accept the client certificate {} ({alert:?})", path.display()),
-    }
 }
 
 /// The TLS library's own words, which say which certificate was refused and why.

@@ -1,5 +1,6 @@
 //! One request on the wire: who is trusted, through which proxy, until when, and whether a byte of it has left.
 
+mod certificate;
 mod error;
 mod probe;
 mod proxy;
@@ -82,6 +83,17 @@ pub struct Outgoing {
     pub headers: HeaderMap,
     /// Body; none for methods without one.
     pub body: Option<Bytes>,
+    /// Most bytes of the reply that are read, where that is not for `call.max_body` to say.
+    pub longest_reply: Option<u64>,
+    /// Becomes true as soon as a byte of the request may have left, and stays so for every attempt that shares it.
+    pub left: Arc<AtomicBool>,
+}
+
+impl Outgoing {
+    /// A request without a body.
+    pub fn bare(method: Method, url: Url, headers: HeaderMap) -> Self {
+        Self { method, url, headers, body: None, longest_reply: None, left: Arc::default() }
+    }
 }
 
 /// Makes connections: one client for plain http, one for https, each built when first needed, since reading the
@@ -128,14 +140,17 @@ impl Transport {
         })?;
         let proxy = self.proxy(&outgoing.url);
         let through = |failure: SendFailure| failure.through(proxy.as_deref());
+        let peer = self.peer(&outgoing.url);
+        let most = outgoing.longest_reply.unwrap_or(self.options.max_body);
         let has_body = outgoing.body.is_some();
         // A request without a body has no moment at which its sending can be seen: caution calls it sent.
         let sent = Arc::new(AtomicBool::new(!has_body));
+        outgoing.left.fetch_or(!has_body, Ordering::SeqCst);
         let url = outgoing.url;
         let mut request = client.request(outgoing.method, url.clone()).headers(outgoing.headers);
         if let Some(data) = outgoing.body {
-            request =
-                request.body(reqwest::Body::wrap(Tracked { data: Some(data), sent: Arc::clone(&sent) }));
+            let marks = [Arc::clone(&sent), outgoing.left];
+            request = request.body(reqwest::Body::wrap(Tracked { data: Some(data), marks }));
         }
         match tokio::time::timeout_at(deadline, request.send()).await {
             // Only a proxy asks for this, and what it asks it for has gone no further.
@@ -143,7 +158,7 @@ impl Transport {
                 Err(through(SendFailure::by_proxy("HTTP 407, it wants another user or password")))
             }
             Ok(Ok(response)) => {
-                let reply = self.read(response, deadline).await;
+                let reply = self.read(response, most, deadline).await;
                 let (status, content_type) = (u64::from(reply.status), reply.content_type.as_deref());
                 debug!(status, content_type, bytes = reply.body.len(), end = ?reply.end, "Reply received");
                 Ok(reply)
@@ -151,7 +166,7 @@ impl Transport {
             Ok(Err(error)) => {
                 let own = self.options.identity.as_ref().map(|(certificate, _)| certificate.as_path());
                 let asked = self.asked.ever();
-                let failure = SendFailure::of(&error, sent.load(Ordering::SeqCst), asked, own);
+                let failure = SendFailure::of(&error, sent.load(Ordering::SeqCst), asked, own, &peer);
                 let refusal = match failure.step {
                     SendStep::Exchange if asked && proxy.is_none() => self.refusal(&url, deadline).await,
                     _ => None,
@@ -173,7 +188,18 @@ impl Transport {
         tokio::time::timeout_at(limit, probe::refusal(url, config)).await.ok().flatten()
     }
 
-    async fn read(&self, mut response: reqwest::Response, deadline: Instant) -> Reply {
+    /// Who shows a certificate on the way to `url`: the server, or a proxy that is itself reached by TLS.
+    fn peer(&self, url: &Url) -> String {
+        let proxy = self.options.proxies.of_url(url).ok().flatten().filter(|proxy| proxy.scheme() == "https");
+        let host = |url: &Url| url.host_str().unwrap_or_default().to_owned();
+        match proxy {
+            Some(proxy) if url.scheme() == "https" => format!("{} or {}", host(&proxy), host(url)),
+            Some(proxy) => host(&proxy),
+            None => host(url),
+        }
+    }
+
+    async fn read(&self, mut response: reqwest::Response, most: u64, deadline: Instant) -> Reply {
         let text = |name: HeaderName| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
         let declared: Option<String> = text(CONTENT_TYPE);
         let mut parts = declared.as_deref().unwrap_or_default().split(';').map(str::trim);
@@ -187,10 +213,10 @@ impl Transport {
         let end = loop {
             match tokio::time::timeout_at(deadline, response.chunk()).await {
                 Ok(Ok(Some(chunk))) => {
-                    let room = usize::try_from(self.options.max_body).unwrap_or(usize::MAX) - body.len();
+                    let room = usize::try_from(most).unwrap_or(usize::MAX) - body.len();
                     body.extend_from_slice(&chunk[..chunk.len().min(room)]);
                     if chunk.len() > room {
-                        break BodyEnd::OverCap(self.options.max_body);
+                        break BodyEnd::OverCap(most);
                     }
                 }
                 Ok(Ok(None)) => break BodyEnd::Whole,
@@ -199,7 +225,7 @@ impl Transport {
             }
         };
         let written = Written { encoding: encoding.as_deref(), charset: charset.as_deref() };
-        let (body, end) = decode::decode(body, end, written, self.options.max_body);
+        let (body, end) = decode::decode(body, end, written, most);
         let unknown_charset = charset.filter(|name| !decode::is_known(name));
         let status = response.status().as_u16();
         let Body { text: body, as_sent } = body;
@@ -225,9 +251,15 @@ impl Transport {
             .retry(reqwest::retry::never())
             .connect_timeout(self.options.connect_timeout)
             .pool_max_idle_per_host(0)
-            // Every exchange has its own deadline: the kernel need not watch the connection as well.
+            // Every exchange has its own deadline: the kernel need not watch the connection as well. Any of the three
+            // would switch that on.
             .tcp_keepalive(None)
+            .tcp_keepalive_interval(None)
+            .tcp_keepalive_retries(None)
             .http1_only()
+            // What RFC 9112 §5.1 and §5.2 let a client read, and old gateways still write.
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
             .dns_resolver(SystemResolver)
             .http1_max_headers(MOST_HEADERS)
             .no_proxy()
@@ -250,7 +282,7 @@ fn charset(parameter: &str) -> Option<&str> {
 /// A request body that notes when the connection asks for it: until then no byte of the request has left.
 struct Tracked {
     data: Option<Bytes>,
-    sent: Arc<AtomicBool>,
+    marks: [Arc<AtomicBool>; 2],
 }
 
 impl http_body::Body for Tracked {
@@ -261,7 +293,7 @@ impl http_body::Body for Tracked {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.sent.store(true, Ordering::SeqCst);
+        self.marks.iter().for_each(|mark| mark.store(true, Ordering::SeqCst));
         Poll::Ready(self.data.take().map(|data| Ok(Frame::data(data))))
     }
 

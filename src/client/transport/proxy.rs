@@ -178,6 +178,10 @@ mod tests {
     fn every_form_of_no_proxy_is_understood() {
         for (entry, covered, others) in [
             ("*", "http://anything", ""),
+            ("*", "http://10.1.2.3", ""),
+            ("*", "https://[fd00::1]:8443", ""),
+            ("a.b *", "http://10.1.2.3", ""),
+            ("a.b\t10.1.2.3  10.1.2.4", "http://10.1.2.4", "http://10.1.2.5"),
             ("job.x.internal", "http://job.x.internal", "http://ajob.x.internal"),
             ("x.internal", "http://job.x.internal:8080", "http://job.y.internal"),
             (".x.internal", "http://job.x.internal", "http://jobx.internal"),

@@ -12,7 +12,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 use tracing::debug;
 
-use super::{TransportError, TransportOptions};
+use super::{TransportError, TransportOptions, certificate};
 use crate::secret::file::{SecretFileError, SecretFiles};
 
 /// Where Linux distributions keep the bundle of trusted CAs, most common first.
@@ -32,14 +32,16 @@ pub(super) fn secure(options: &TransportOptions, asked: &Asked) -> Result<Client
         None => builder.with_no_client_auth(),
         Some((cert, key)) => {
             let chain = certificates("client certificate", cert)?;
-            let der = PrivateKeyDer::from_pem_slice(&apart(&read_key(key, options)?))
-                .map_err(|_| invalid("client key", key, "no PEM private key in it"))?;
-            builder.with_client_auth_cert(chain, der).map_err(|error| {
-                invalid(
+            let der = private_key(key, &read_key(key, options)?)?;
+            builder.with_client_auth_cert(chain, der).map_err(|error| match &error {
+                rustls::Error::InvalidCertificate(flaw) => {
+                    invalid("client certificate", cert, certificate::of_client(flaw))
+                }
+                _ => invalid(
                     "client key",
                     key,
                     format!("does not fit the certificate {}: {error}", cert.display()),
-                )
+                ),
             })?
         }
     };
@@ -122,6 +124,20 @@ fn read_key(path: &Path, options: &TransportOptions) -> Result<Vec<u8>, Transpor
     Ok(pem)
 }
 
+/// The key in a PEM text. One with a password is of no use where nobody is there to type it.
+fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TransportError> {
+    PrivateKeyDer::from_pem_slice(&apart(pem)).map_err(|_| {
+        // PKCS #8 has the word in its first line, the older forms in a header (RFC 1421).
+        let is_encrypted = pem.windows(9).any(|word| word == b"ENCRYPTED");
+        let reason = if is_encrypted {
+            "it is encrypted (hint: decrypt it with openssl pkey -in KEY -out NEW, mode 0600)"
+        } else {
+            "no PEM private key in it"
+        };
+        invalid("client key", path, reason)
+    })
+}
+
 fn certificates(what: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TransportError> {
     let pem = apart(&std::fs::read(path).map_err(|source| unreadable(what, path, source))?);
     match CertificateDer::pem_slice_iter(&pem).collect::<Result<Vec<_>, _>>() {
@@ -156,6 +172,24 @@ fn invalid(what: &'static str, path: impl Into<PathBuf>, reason: impl Into<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_encrypted_key_is_called_so() {
+        for (head, says) in [
+            (
+                "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+                "encrypted",
+            ),
+            (
+                "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n",
+                "encrypted",
+            ),
+            ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "no PEM private key"),
+        ] {
+            let error = private_key(Path::new("/k.pem"), head.as_bytes()).unwrap_err().to_string();
+            assert!(error.starts_with("client key /k.pem: ") && error.contains(says), "{error}");
+        }
+    }
 
     #[test]
     fn every_part_of_a_pem_file_begins_a_line() {

@@ -2,6 +2,7 @@
 
 mod sections;
 mod targets;
+mod validate;
 mod words;
 
 pub use self::sections::{Api, Call, Iam, Log, Ping, State, Tls, Token};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::validate::validate;
 use super::{CallConfig, LoginDialect, SETTINGS};
 use crate::config::{
     ConfigError, ConfigFile, Env, Loaded, Origin, Problem, TargetRules, Targets, load_targets,
@@ -36,6 +37,16 @@ impl CallTargets {
         let mut targets = load_targets(&SETTINGS, &RULES, files, env)?;
         for (name, loaded) in &mut targets.named {
             loaded.config.credentials_of = has_own_iam(&loaded.own).then(|| name.clone());
+        }
+        let mut problems = validate(&targets.unnamed);
+        for problem in targets.named.values().flat_map(validate) {
+            // One that is inherited is told once.
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
+        if !problems.is_empty() {
+            return Err(ConfigError { problems });
         }
         Ok(targets)
     }

@@ -9,9 +9,9 @@ use crate::crontab::lint::secret_setting;
 
 /// Options of curl that only say how it shows what it does, or what a call does anyway.
 const SILENT: &str = "--silent --show-error --fail --fail-with-body --compressed --no-progress-meter \
-    --http1.1 --ipv4 --ipv6 --retry-connrefused --no-buffer";
+    --http1.1 --retry-connrefused --no-buffer";
 /// The same as letters, which may be joined.
-const SILENT_LETTERS: &str = "sSfN46";
+const SILENT_LETTERS: &str = "sSfN";
 /// What a call can send.
 const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 /// Headers that a call refuses, since it makes them itself or since they are secrets.
@@ -28,7 +28,8 @@ const WITH_VALUE: [(char, &str); 8] = [
     ('A', "--user-agent"),
     ('u', "--user"),
 ];
-const WITHOUT_VALUE: [(char, &str); 3] = [('g', "--globoff"), ('L', "--location"), ('k', "--insecure")];
+const WITHOUT_VALUE: [(char, &str); 5] =
+    [('g', "--globoff"), ('L', "--location"), ('k', "--insecure"), ('4', "--ipv4"), ('6', "--ipv6")];
 
 /// The arguments of curl as a call, and the server that they name.
 pub(super) fn curl(words: &[Word<'_>], redirection: &str) -> Verdict<(String, String)> {
@@ -151,7 +152,24 @@ impl Curl {
             }
             "--cacert" => self.options.extend(["--cacert".to_owned(), value()?]),
             "--output" => leave_if(value()? != "/dev/null", "it writes the reply to a file (-o)")?,
-            "--write-out" | "--user-agent" | "--retry-delay" | "--retry-max-time" => drop(value()?),
+            "--write-out" => drop(value()?),
+            "--user-agent" => {
+                let agent = value()?;
+                leave_if(agent.trim().is_empty(), "it sends no User-Agent (-A ''), and a call sends one")?;
+                self.options.extend(["-H".to_owned(), format!("User-Agent: {agent}")]);
+            }
+            // Zero is curl's own back-off, and a call has one.
+            "--retry-delay" => leave_if(
+                value()? != "0",
+                "its pause between attempts (--retry-delay) is no option of a call; call.retry_base and call.retry_cap are settings",
+            )?,
+            "--retry-max-time" => leave_if(
+                value()? != "0",
+                "its limit for all attempts (--retry-max-time) and its limit for one are one budget in a call; give --timeout and --attempt-timeout",
+            )?,
+            "--ipv4" | "--ipv6" => {
+                Err("it asks for one kind of address (-4 or -6), and a call takes what it can reach")?;
+            }
             "--globoff" => self.no_globs = true,
             "--location" | "--location-trusted" => Err("it follows redirects (-L), which a call does not")?,
             "--user" => Err("a password is in it; put it into the configuration")?,

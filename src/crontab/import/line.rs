@@ -32,12 +32,19 @@ pub(super) enum Turned {
 pub(super) fn turn(entry: &CrontabEntry) -> Verdict<Turned> {
     let (command, redirection, rest) = split(&entry.command.shell);
     let redirection = redirection.trim();
-    let Some(texts) = shlex::split(command) else { return Ok(Turned::Kept) };
+    let split_words = shlex::split(command);
+    // Where a quote is not closed, the words are looked at as they stand.
+    let texts =
+        split_words.clone().unwrap_or_else(|| command.split_whitespace().map(str::to_owned).collect());
     let names = |names: &[&str]| texts.iter().any(|word| names.contains(&base_name(word)));
     if !(names(&CALLS) || names(&REFRESHES) || names(&["curl", "wget"])) {
         return Ok(Turned::Kept);
     }
-    if !rest.is_empty() || entry.command.input.is_some() {
+    if entry.command.input.is_some() {
+        return Err("cron ends its command at the first % without a backslash; write \\% where a percent sign is meant, for example in -w".to_owned());
+    }
+    let texts = split_words.ok_or("its quotes are not understood; turn it by hand")?;
+    if !rest.is_empty() {
         return Err("it is part of a larger shell command; turn it by hand".to_owned());
     }
     // Neither a setting nor an argument is told: each may be a secret.

@@ -10,6 +10,7 @@ mod secrets;
 mod targets;
 mod timing;
 mod tokens;
+mod variables;
 
 use std::collections::BTreeSet;
 
@@ -61,6 +62,8 @@ pub struct Facts<'a> {
     pub endpoints: Option<&'a [Endpoint]>,
     /// The targets of the configuration that the calls will read, if one was named.
     pub targets: Option<&'a [String]>,
+    /// What to do about a variable and its value that no program would take, if there is something to do.
+    pub unknown_variable: Option<fn(name: &str, value: &str) -> Option<String>>,
     /// Tasks of other crontabs.
     pub others: &'a [Owner],
     /// From when on starts are compared.
@@ -76,6 +79,7 @@ pub fn lint(crontab: &Crontab, facts: &Facts<'_>) -> Vec<Problem> {
     secrets::check(crontab, facts, &mut problems);
     owners::check(crontab, facts, &mut problems);
     tokens::check(crontab, &mut problems);
+    variables::check(crontab, facts, &mut problems);
     days::check(crontab, &mut problems);
     timing::check(crontab, facts, &mut problems);
     hide_on(&of_secrets(&problems), &mut problems);

@@ -28,7 +28,14 @@ enum Place {
     /// A file that the crontab names.
     File(String),
     /// What the configuration says, which is the same for lines that agree in all of this.
-    Configured { user: Option<String>, home: Option<String>, config: Option<PathBuf>, state: Option<PathBuf> },
+    Configured {
+        user: Option<String>,
+        home: Option<String>,
+        config: Option<PathBuf>,
+        state: Option<PathBuf>,
+        /// Every target has a file of its own.
+        target: Option<String>,
+    },
 }
 
 /// One line's use of a token.
@@ -56,8 +63,11 @@ pub(super) fn check(crontab: &Crontab, problems: &mut Vec<Problem>) {
 
 impl Use {
     fn of(entry: &CrontabEntry, call: &Call) -> Self {
+        let target = call.line.invocation.target.as_deref();
         let value = |names: &[&str]| {
-            names.iter().rev().find_map(|name| setting(entry, call, name)).filter(|value| !value.is_empty())
+            let names = names.iter().flat_map(|name| of_target(target, name)).rev();
+            let mut values = names.filter_map(|name| setting(entry, call, &name));
+            values.find(|value| !value.is_empty())
         };
         let common = &call.line.common;
         let file = value(&["TOKEN_FILE", "QS_TOKEN__FILE"]);
@@ -67,6 +77,7 @@ impl Use {
                 home: value(&["HOME"]).map(str::to_owned),
                 config: common.config.clone(),
                 state: common.state_dir.clone().or_else(|| value(&["QS_STATE__DIR"]).map(PathBuf::from)),
+                target: target.map(str::to_owned),
             },
             |path| Place::File(path.to_owned()),
         );
@@ -80,7 +91,7 @@ impl Use {
             })
             .collect();
         let config = common.config.as_ref().map(|path| path.display().to_string());
-        parts.push(("configuration file", config));
+        parts.extend([("configuration file", config), ("target", target.map(str::to_owned))]);
         Self { line: entry.line, place, parts }
     }
 
@@ -88,6 +99,18 @@ impl Use {
         let mut pairs = self.parts.iter().zip(&other.parts);
         pairs.find(|(own, other)| own.1 != other.1).map(|(own, _)| own.0)
     }
+}
+
+/// The variables that count for a target where `name` does for the unnamed server: its own, and those that it inherits,
+/// which address and token file are not.
+fn of_target(target: Option<&str>, name: &str) -> impl DoubleEndedIterator<Item = String> + use<> {
+    let own = target.and_then(|target| {
+        let target = target.replace('-', "_").to_ascii_uppercase();
+        Some(format!("QS_TARGETS__{target}__{}", name.strip_prefix("QS_")?))
+    });
+    let is_own_alone = name.contains("API") || name.contains("TOKEN");
+    let inherited = (target.is_none() || !is_own_alone).then(|| name.to_owned());
+    [inherited, own].into_iter().flatten()
 }
 
 /// What the line says, before the program or above the entry.
@@ -146,6 +169,27 @@ mod tests {
                 call("TOKEN_FILE=/t", "--config /a"),
                 call("TOKEN_FILE=/t", "--config /b"),
                 Some("configuration file"),
+            ),
+            (call("", "--target a"), call("", "--target b"), None),
+            (call("", ""), call("", "--target b"), None),
+            (call("IAM_TENANT_ID=1", ""), call("IAM_TENANT_ID=2", "--target b"), None),
+            (call("IAM_TENANT_ID=1", "--target b"), call("IAM_TENANT_ID=2", "--target b"), Some("tenant")),
+            // Neither is inherited by a target.
+            (
+                call("API_BASE_URL=https://a", "--target b"),
+                call("API_BASE_URL=https://c", "--target b"),
+                None,
+            ),
+            (call("IAM_TENANT_ID=1 TOKEN_FILE=/t", ""), call("TOKEN_FILE=/t", "--target b"), None),
+            (
+                call("QS_TARGETS__B_C__API__BASE_URL=https://a", "--target b-c"),
+                call("QS_TARGETS__B_C__API__BASE_URL=https://b", "--target b-c"),
+                Some("API"),
+            ),
+            (
+                call("QS_TARGETS__A__TOKEN__FILE=/t", "--target a"),
+                call("QS_TARGETS__B__TOKEN__FILE=/t", "--target b"),
+                Some("target"),
             ),
             (call("IAM_USERNAME=a", "--state-dir /a"), call("IAM_USERNAME=b", "--state-dir /b"), None),
         ] {

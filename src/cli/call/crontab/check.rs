@@ -6,7 +6,7 @@ use super::args::{CheckArgs, Format};
 use super::{openapi, report, source};
 use crate::cli::output::{Failure, Output};
 use crate::clock::Clock;
-use crate::config::Env;
+use crate::config::{Env, unknown_variable};
 use crate::crontab::lint::{self, Facts, lint};
 use crate::crontab::problem::Severity;
 use crate::deploy::host::Host;
@@ -55,6 +55,7 @@ pub(super) async fn run(
         host: on_host.then_some(&asked as &dyn lint::Host),
         endpoints: endpoints.as_deref(),
         targets: targets.as_deref(),
+        unknown_variable: Some(unknown_variable),
         others: &others,
         from: clock.now(),
     };

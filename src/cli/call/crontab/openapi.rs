@@ -49,7 +49,7 @@ pub(super) async fn endpoints(place: &str, env: &Env) -> Result<Vec<Endpoint>, F
 /// Asks without a token: where the document needs one, `qs-apiserver openapi` prints it.
 async fn fetch(url: Url, env: &Env) -> Result<Vec<u8>, Failure> {
     let settings = Settings::resolve(env, &Invocation::default(), &Common::default())?;
-    let outgoing = Outgoing { method: Method::GET, url: url.clone(), headers: HeaderMap::new(), body: None };
+    let outgoing = Outgoing::bare(Method::GET, url.clone(), HeaderMap::new());
     let reply = settings
         .transport()
         .send(outgoing, Instant::now() + PATIENCE)
