@@ -23,7 +23,7 @@ pub fn install_hook(output: Output) {
     }));
 }
 
-#[expect(clippy::exit, reason = "the alternative is the signal of an abort")]
+#[expect(clippy::exit, clippy::disallowed_methods, reason = "the alternative is the signal of an abort")]
 fn end(output: Output) -> ! {
     let exit = output.finish(Err(Failure::new(Exit::Internal, message())));
     std::process::exit(exit.code().into());

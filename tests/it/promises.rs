@@ -151,7 +151,7 @@ fn the_jitter_counts_for_neither_the_budget_nor_the_duration() {
     let share = |task: &str| {
         fastrand::Rng::with_seed(fnv64(host_name().into_bytes().into_iter().chain(task.bytes()))).f64()
     };
-    let task = (0..).map(|n| format!("task-{n}")).find(|task| share(task) > 0.8).unwrap();
+    let task = (0..1_000).map(|n| format!("task-{n}")).find(|task| share(task) > 0.8).unwrap();
     let ran = world.run(&[
         "--json",
         "--task",
