@@ -35,6 +35,7 @@ const PAST: &str = "Fri, 20 Nov 2020 23:00:00 GMT";
 #[expect(clippy::too_many_lines, reason = "one table, one row a line")]
 pub fn rows() -> Vec<Row> {
     let ten_mib = vec![b'x'; 10 << 20];
+    let many_lines = (0..300).fold(Answer::status(200), |answer, n| answer.with(&format!("X-Line-{n}"), "x"));
     let attempt = &["--attempt-timeout", "300ms"];
     let repeatable = &["--attempt-timeout", "300ms", "--idempotent"];
     vec![
@@ -129,6 +130,7 @@ pub fn rows() -> Vec<Row> {
         },
         Row { args: &["-X", "PATCH"], ..row("PATCH is not", Answer::Close, 124, 1, "connection lost") },
         row("101", Answer::status(101), 76, 1, "HTTP 101"),
+        row("200 of 300 lines", many_lines, 76, 1, "its head has more than 256 lines"),
         row("201", json(201, &json!({"code": 0})), 0, 1, ""),
         row("202", json(202, &json!({"code": 0, "data": {"run_id": "r1"}})), 0, 1, ""),
         row("202 failing code", json(202, &json!({"code": 9})), 1, 1, "code 9"),
