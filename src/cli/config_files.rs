@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use directories::ProjectDirs;
 
 use super::output::Failure;
-use crate::config::{ConfigError, ConfigFile, Env, Loaded, Origin, Setting};
+use crate::config::{ConfigError, ConfigFile, Env, Loaded};
 use crate::domain::exit::Exit;
 use crate::secret::file::{SecretFileError, SecretFiles};
 
@@ -72,16 +72,15 @@ pub fn credentials_directory(env: &Env) -> Option<PathBuf> {
     env.get("CREDENTIALS_DIRECTORY").map(PathBuf::from)
 }
 
-/// Refuses a file that holds a secret and that others may read.
+/// Refuses a file that holds a secret and that others may read, also when the environment has another value.
 ///
 /// # Errors
 /// Which file, which key, and what to do.
-pub fn check_modes<C>(settings: &[Setting<C>], loaded: &Loaded<C>, env: &Env) -> Result<(), Failure> {
+pub fn check_modes<C>(loaded: &Loaded<C>, env: &Env) -> Result<(), Failure> {
     let files = SecretFiles { credentials: credentials_directory(env), allow_insecure: false };
-    for setting in settings.iter().filter(|setting| setting.secret) {
-        let Origin::File { path, .. } = loaded.origin(setting.key) else { continue };
-        if let Err(SecretFileError::Insecure { mode, .. }) = files.open(&path) {
-            let (file, key) = (path.display(), loaded.full_key(setting.key));
+    for (key, path) in &loaded.secrets_in_files {
+        if let Err(SecretFileError::Insecure { mode, .. }) = files.open(path) {
+            let (file, key) = (path.display(), loaded.full_key(key));
             return Err(Failure::new(
                 Exit::Config,
                 format!("configuration {file}: it holds {key} and its mode {mode:04o} lets others read it"),

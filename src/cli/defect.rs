@@ -5,15 +5,28 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
+use super::output::{Failure, Output};
+use crate::domain::exit::Exit;
+
 /// Where the last panic was.
 static PLACE: Mutex<Option<String>> = Mutex::new(None);
 
-/// What a panic leaves, in place of what the standard library would print: its place.
-pub fn install_hook() {
-    std::panic::set_hook(Box::new(|panic| {
+/// What a panic leaves, in place of what the standard library would print: its place. A program that is built to abort
+/// catches nothing, so there it ends here, with its line on `output` and its code.
+pub fn install_hook(output: Output) {
+    std::panic::set_hook(Box::new(move |panic| {
         *PLACE.lock().unwrap_or_else(PoisonError::into_inner) =
             panic.location().map(|at| format!(" at {}:{}", at.file(), at.line()));
+        if cfg!(panic = "abort") {
+            end(output);
+        }
     }));
+}
+
+#[expect(clippy::exit, clippy::disallowed_methods, reason = "the alternative is the signal of an abort")]
+fn end(output: Output) -> ! {
+    let exit = output.finish(Err(Failure::new(Exit::Internal, message())));
+    std::process::exit(exit.code().into());
 }
 
 /// What `work` gives, or what to say of the panic that ended it.

@@ -117,8 +117,8 @@ impl Output {
         self.data(&lines.join("\n"))
     }
 
-    /// Writes a failure: exactly one line, so that a mail made of it says everything at a glance; on a terminal the
-    /// hint stands apart.
+    /// Writes a failure: exactly one line with its exit code, so that a mail made of it says everything at a glance; on a
+    /// terminal the hint stands apart.
     pub fn failure(&self, failure: &Failure) {
         let message = one_line(&failure.message);
         let (red, reset) = if self.colour { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
@@ -128,7 +128,8 @@ impl Output {
             None => String::new(),
         };
         let Output { program, .. } = self;
-        self.note(&format!("{program}: {red}{message}{reset}{hint}"));
+        let (code, name) = (failure.exit.code(), failure.exit.as_str());
+        self.note(&format!("{program}: {red}{message}{reset} [{code} {name}]{hint}"));
     }
 
     /// Ends a program: shows its failure, if any, and gives its exit code.

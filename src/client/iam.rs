@@ -334,6 +334,16 @@ pub(super) mod tests {
                 assert_eq!(token.expires_at, Some(expected), "{json}");
             }
         }
+        let later = quarter.as_second() + 900;
+        for json in [
+            json!({"token": "T", "expires_in": 900, "expires_at": later}),
+            json!({"token": "T", "expires_in": 1800, "expires_at": quarter.as_second(), "expire": later}),
+        ] {
+            let LoginReply::Granted(token) = read(&reply(&json), &accepted(), now()) else {
+                panic!("{json}")
+            };
+            assert_eq!(token.expires_at, Some(quarter), "the earliest counts: {json}");
+        }
         for json in [json!({"token": "T", "expires_at": null}), json!({"token": "T", "expires_in": "soon"})] {
             let LoginReply::Granted(token) = read(&reply(&json), &accepted(), now()) else {
                 panic!("{json}")

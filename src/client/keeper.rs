@@ -176,7 +176,8 @@ impl TokenKeeper {
     /// without it. A waiter whose predecessor found the IAM unavailable shares that result.
     pub(super) async fn lock(&self, deadline: Instant) -> Result<Option<FileLock>, NoToken> {
         let since = self.clock.now();
-        let lock_deadline = deadline.min(Instant::now() + self.config.token.lock_wait);
+        let began = Instant::now();
+        let lock_deadline = deadline.min(began + self.config.token.lock_wait);
         if let Err(error) = self.file.create_directory() {
             warn!(event = "token_not_kept", error = %error, "The directory of the token file cannot be created");
             return Ok(None);
@@ -190,7 +191,7 @@ impl TokenKeeper {
                 _ => Ok(Some(lock)),
             },
             Ok(None) => {
-                let waited = duration::show(self.config.token.lock_wait);
+                let waited = duration::show(lock_deadline.saturating_duration_since(began));
                 Err(NoToken::Unavailable(format!(
                     "another process has been logging in for more than {waited}"
                 )))

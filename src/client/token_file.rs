@@ -55,7 +55,7 @@ pub struct Kept {
 /// Others can read the token file, so it must not be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "token file {0}: mode {mode:04o} lets others use the token (hint: chmod 600 {0}, or --allow-insecure-permissions)",
+    "token file {0}: mode {mode:04o} lets others read it (hint: chmod 600 {0}, or --allow-insecure-permissions)",
     path.display()
 )]
 pub struct InsecureToken {

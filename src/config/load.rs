@@ -1,6 +1,7 @@
 //! The layers of a configuration: files and environment over the defaults.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use super::call;
 use super::env::{Env, dotted, variable};
@@ -22,6 +23,8 @@ pub struct Loaded<C> {
     pub target: Option<String>,
     /// Keys that the target names, with or without a value; the others are inherited.
     pub own: BTreeSet<&'static str>,
+    /// Secret keys and the files that hold one, whether or not that value is the one that counts.
+    pub secrets_in_files: BTreeSet<(&'static str, PathBuf)>,
 }
 
 impl<C> Loaded<C> {
@@ -151,7 +154,13 @@ impl<C: Default> Layers<C> {
         target: Option<String>,
         problems: Vec<Problem>,
     ) -> Self {
-        let loaded = Loaded { config: C::default(), origins: BTreeMap::new(), target, own: BTreeSet::new() };
+        let loaded = Loaded {
+            config: C::default(),
+            origins: BTreeMap::new(),
+            target,
+            own: BTreeSet::new(),
+            secrets_in_files: BTreeSet::new(),
+        };
         Self { settings, loaded, problems }
     }
 }
@@ -176,6 +185,9 @@ impl<C> Layers<C> {
     }
 
     fn set(&mut self, setting: &'static Setting<C>, target: Option<&str>, value: &Value, origin: &Origin) {
+        if let (true, Origin::File { path, .. }) = (setting.secret, origin) {
+            self.loaded.secrets_in_files.insert((setting.key, path.clone()));
+        }
         match (setting.set)(&mut self.loaded.config, value) {
             Ok(()) => {
                 self.loaded.origins.insert(setting.key, origin.clone());

@@ -153,6 +153,21 @@ pub fn truncate(text: &str, limit: usize) -> &str {
     &text[..end]
 }
 
+/// The beginning of `text` that takes at most `limit` bytes of a line, in either format, once it is escaped.
+pub fn truncate_escaped(text: &str, limit: usize) -> &str {
+    let mut width = 0;
+    let end = text.char_indices().find_map(|(at, c)| {
+        width += match c {
+            '"' | '\\' | '\n' | '\r' | '\t' => 2,
+            c if c.is_control() => "\\u{00}".len(),
+            '\u{2028}' | '\u{2029}' => "\\u{2028}".len(),
+            c => c.len_utf8(),
+        };
+        (width > limit).then_some(at)
+    });
+    &text[..end.unwrap_or(text.len())]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -193,6 +208,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_value_is_cut_to_what_is_written(value in any::<String>(), limit in 0_usize..200) {
+            let cut = truncate_escaped(&value, limit);
+            for format in [LogFormat::Text, LogFormat::Json] {
+                let length = |value: &str| render(format, Level::INFO, "m", &[("v", value.into())]).len();
+                // A blank has quotes in either format.
+                prop_assert!(length(&format!(" {cut}")) - length(" ") <= limit, "{:?}", cut);
+            }
+            let plain = value.chars().all(|c| !c.is_control() && !matches!(c, '"' | '\\' | '\u{2028}' | '\u{2029}'));
+            prop_assert!(!plain || cut == truncate(&value, limit));
+        }
+
         #[test]
         fn no_content_can_make_a_second_line(message in any::<String>(), value in any::<String>()) {
             for format in [LogFormat::Text, LogFormat::Json] {

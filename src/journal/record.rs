@@ -316,6 +316,7 @@ mod tests {
         assert_eq!(record.last.run_id, "run-4");
         let record = records.add(&sample("a", 9, Accepted)).unwrap().record;
         assert_eq!((record.consecutive_failures, record.totals.accepted), (0, 1));
+        assert_eq!(record.last_success_at, Some(Timestamp::from_second(9).unwrap()));
         assert_eq!(records.tasks().unwrap(), ["a"]);
         assert_eq!(Totals::default().success_rate(), None);
     }

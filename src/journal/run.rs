@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{Span, error, info, warn};
 
-use super::line::truncate;
+use super::line::{truncate, truncate_escaped};
 use super::log::{LogFile, RunLog};
 use super::overlap::{self, Claim, Holder};
 use super::record::{Records, RunEntry};
@@ -58,7 +58,7 @@ pub struct JournalSettings {
     pub rotation: Rotation,
     /// Shape of its lines.
     pub format: LogFormat,
-    /// Most bytes of a reply in a line.
+    /// Most bytes of a reply in a line, as they are written there.
     pub body_limit: u64,
     /// Default directories of state and log, which are made with all that is above them; of a directory that is set the
     /// one above it must be there.
@@ -92,7 +92,7 @@ impl JournalSettings {
 
 /// A place that cannot be created: a call that could not be recorded is not made.
 #[derive(Debug, thiserror::Error)]
-#[error("{}: {source}", path.display())]
+#[error("cannot be created, locked or written: {}: {source}", path.display())]
 pub struct CannotCreate {
     /// Which place.
     pub path: PathBuf,
@@ -124,7 +124,7 @@ macro_rules! finished {
         let (report, outcome) = ($report, $report.outcome);
         let http_status = report.http_status.map(u64::from);
         let token_source = report.token_source.map(TokenSource::as_str);
-        let response = report.body.as_deref().map(|body| truncate(body, $limit));
+        let response = report.body.as_deref().map(|body| truncate_escaped(body, $limit));
         $level!(
             event = "finished",
             status = outcome.status().as_str(),

@@ -40,10 +40,10 @@ fn render(record: &TaskRecord) -> String {
         ("last_run_timestamp_seconds", "When the last run began.", moment(last.started_at)),
         (
             "last_success_timestamp_seconds",
-            "When the last run that succeeded began; 0 before the first.",
+            "When the last run that succeeded or was accepted began; 0 before the first.",
             success,
         ),
-        ("last_duration_seconds", "How long the last run took.", duration),
+        ("last_duration_seconds", "How long the last run took, without jitter.", duration),
         ("last_exit_code", "Exit code of the last run.", last.exit_code.to_string()),
         ("consecutive_failures", "Runs that failed since the last success.", failures),
     ] {
@@ -82,10 +82,10 @@ mod tests {
         # HELP qs_api_call_last_run_timestamp_seconds When the last run began.
         # TYPE qs_api_call_last_run_timestamp_seconds gauge
         qs_api_call_last_run_timestamp_seconds{task="sync-daily"} 90
-        # HELP qs_api_call_last_success_timestamp_seconds When the last run that succeeded began; 0 before the first.
+        # HELP qs_api_call_last_success_timestamp_seconds When the last run that succeeded or was accepted began; 0 before the first.
         # TYPE qs_api_call_last_success_timestamp_seconds gauge
         qs_api_call_last_success_timestamp_seconds{task="sync-daily"} 90
-        # HELP qs_api_call_last_duration_seconds How long the last run took.
+        # HELP qs_api_call_last_duration_seconds How long the last run took, without jitter.
         # TYPE qs_api_call_last_duration_seconds gauge
         qs_api_call_last_duration_seconds{task="sync-daily"} 0.012
         # HELP qs_api_call_last_exit_code Exit code of the last run.

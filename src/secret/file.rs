@@ -16,7 +16,7 @@ const LONGEST: u64 = 16 * 1024;
 #[derive(Debug, Error)]
 pub enum SecretFileError {
     /// Others can read it.
-    #[error("mode {mode:04o} of {} lets others read it", path.display())]
+    #[error("{}: mode {mode:04o} lets others read it", path.display())]
     Insecure {
         /// Which file.
         path: PathBuf,

@@ -281,7 +281,7 @@ fn a_secret_file_that_others_may_read_is_refused_by_name() {
             let unset = if key == "database.url_file" { "QS_DATABASE__URL" } else { "QS_UNUSED" };
             let (code, stderr) = refused(&["serve", "--dev-iam"], &[(variable, &file), (unset, "")]);
             assert_eq!((code, stderr.lines().count()), (Some(78), 1), "{stderr}");
-            let reason = format!("{key}: mode {mode:04o} of {file} lets others read it");
+            let reason = format!("{key}: {file}: mode {mode:04o} lets others read it");
             assert!(stderr.contains(&reason) && stderr.contains("chmod 600"), "{stderr}");
             assert!(!stderr.contains("hunter2"), "{stderr}");
         }

@@ -65,7 +65,7 @@ fn a_mistake_is_shown_with_its_place_and_a_fix() {
         ran.stdout,
         "standard input:2:1: error: minute: found 61, expected 0 to 59 [bad-time]\n    61 * * * * root /bin/true\n    ^^\n    fix: 59\nstandard input: 1 entry, 0 of them calls, for cron: 1 error, 0 warnings\n"
     );
-    assert_eq!(ran.stderr, "qs-api-call: standard input: 1 error\n");
+    assert_eq!(ran.stderr, "qs-api-call: standard input: 1 error [78 config]\n");
 }
 
 #[test]

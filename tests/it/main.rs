@@ -58,6 +58,7 @@ mod layers;
 mod login_hold;
 mod many_calls;
 mod matrix;
+mod messages;
 #[cfg(feature = "server")]
 mod metrics;
 #[cfg(feature = "server")]
@@ -66,6 +67,7 @@ mod oracle;
 mod panic;
 #[cfg(feature = "server")]
 mod plans;
+mod promises;
 mod schedule;
 #[cfg(feature = "server")]
 mod statistics_defects;

@@ -35,6 +35,7 @@ const PAST: &str = "Fri, 20 Nov 2020 23:00:00 GMT";
 #[expect(clippy::too_many_lines, reason = "one table, one row a line")]
 pub fn rows() -> Vec<Row> {
     let ten_mib = vec![b'x'; 10 << 20];
+    let many_lines = (0..300).fold(Answer::status(200), |answer, n| answer.with(&format!("X-Line-{n}"), "x"));
     let attempt = &["--attempt-timeout", "300ms"];
     let repeatable = &["--attempt-timeout", "300ms", "--idempotent"];
     vec![
@@ -54,6 +55,10 @@ pub fn rows() -> Vec<Row> {
         Row {
             args: &["--success-code", "7"],
             ..row("200 own code", json(200, &json!({"code": 7})), 0, 1, "")
+        },
+        Row {
+            args: &["--success-code", "7"],
+            ..row("200 code 0, which no longer counts", json(200, &json!({"code": 0})), 1, 1, "code 0")
         },
         row(
             "200 non-JSON",
@@ -113,6 +118,19 @@ pub fn rows() -> Vec<Row> {
             args: &["-X", "GET"],
             ..row("GET is repeatable by its nature", Answer::Close, 75, 3, "connection lost")
         },
+        Row { args: &["-X", "PUT"], ..row("PUT is repeatable", Answer::Close, 75, 3, "connection lost") },
+        Row {
+            args: &["-X", "DELETE"],
+            ..row("DELETE is repeatable", Answer::Close, 75, 3, "connection lost")
+        },
+        Row { args: &["-X", "HEAD"], ..row("HEAD is repeatable", Answer::Close, 75, 3, "connection lost") },
+        Row {
+            args: &["-X", "OPTIONS"],
+            ..row("OPTIONS is repeatable", Answer::Close, 75, 3, "connection lost")
+        },
+        Row { args: &["-X", "PATCH"], ..row("PATCH is not", Answer::Close, 124, 1, "connection lost") },
+        row("101", Answer::status(101), 76, 1, "HTTP 101"),
+        row("200 of 300 lines", many_lines, 76, 1, "its head has more than 256 lines"),
         row("201", json(201, &json!({"code": 0})), 0, 1, ""),
         row("202", json(202, &json!({"code": 0, "data": {"run_id": "r1"}})), 0, 1, ""),
         row("202 failing code", json(202, &json!({"code": 9})), 1, 1, "code 9"),
@@ -133,6 +151,7 @@ pub fn rows() -> Vec<Row> {
             1,
             "Permission denied",
         ),
+        row("400 detail", json(400, &json!({"detail": "no such day"})), 1, 1, "no such day"),
         row("404", Answer::status(404), 1, 1, "HTTP 404 Not Found"),
         row("408", Answer::status(408), 75, 3, "HTTP 408"),
         row("409", json(409, &json!({"message": "version conflict"})), 1, 1, "version conflict"),
@@ -201,6 +220,10 @@ fn every_answer_has_its_exit_code_its_requests_and_its_line() {
         let last = &ran.json()[0];
         assert_eq!(last["exit_code"], exit, "{name}: the record");
         assert_eq!(last["attempts"], requests, "{name}: the record");
+        let log = world.log();
+        let end = log.lines().last().unwrap();
+        assert!(end.contains(" event=finished ") && end.contains(&format!(" exit={exit} ")), "{name}: {log}");
+        assert_eq!(log.matches("event=finished").count(), 1, "{name}: {log}");
     }
 }
 
@@ -210,6 +233,7 @@ fn check(name: &str, ran: &Ran, exit: i32, says: &str) {
     let lines = usize::from(exit != 0);
     assert_eq!(ran.stderr.lines().count(), lines, "{name}: {ran:?}");
     assert!(ran.stderr.contains(says), "{name}: {says:?} in {ran:?}");
+    assert!(exit == 0 || ran.stderr.contains(&format!(" [{exit} ")), "{name}: the code in {ran:?}");
 }
 
 #[test]
@@ -281,11 +305,56 @@ fn a_known_authority_is_trusted_from_the_option_and_from_the_environment() {
     world.run(&["--cacert", ca.to_str().unwrap(), ENDPOINT]).assert_silent_success();
     let world = world.set("SSL_CERT_FILE", ca.to_str().unwrap());
     world.run(&[ENDPOINT]).assert_silent_success();
+    let other = tempfile::tempdir().unwrap();
+    let other = Authority::new().write(other.path()).display().to_string();
+    world.run(&["--cacert", &other, ENDPOINT]).assert_failure(75);
     let missing = world.run(&["--cacert", "/nonexistent/ca.pem", ENDPOINT]);
     missing.assert_failure(66);
     assert!(missing.stderr.contains("/nonexistent/ca.pem"), "{missing:?}");
     let wrong = world.write_secret("wrong.pem", "no certificate");
-    world.run(&["--cacert", wrong.to_str().unwrap(), ENDPOINT]).assert_failure(78);
+    let wrong = world.run(&["--cacert", wrong.to_str().unwrap(), ENDPOINT]);
+    wrong.assert_failure(78);
+    assert!(wrong.stderr.contains("wrong.pem"), "{wrong:?}");
+}
+
+#[test]
+fn both_versions_of_tls_are_spoken() {
+    let authority = Authority::new();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let server = FakeServer::start_tls(authority.server_of(version), |_| success());
+        let world = World::with_token(&server);
+        let ca = authority.write(world.dir()).display().to_string();
+        world.run(&["--cacert", &ca, ENDPOINT]).assert_silent_success();
+    }
+}
+
+#[test]
+fn a_wrong_certificate_file_is_found_before_a_login_is_wasted_on_it() {
+    let iam = FakeServer::start(|_| success()).unused();
+    let world = World::without_token(&iam).set("API_BASE_URL", "https://127.0.0.1:1");
+    let (cert, key) = Authority::new().write_client(world.dir());
+    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    for (args, code, names) in [
+        (["--cacert", "/none/ca.pem", "--retries", "0"], 66, "/none/ca.pem"),
+        (["--cert", "/none/c.pem", "--key", key], 66, "/none/c.pem"),
+        (["--cert", cert, "--key", "/none/k.pem"], 66, "/none/k.pem"),
+        (["--cert", cert, "--key", cert], 78, cert),
+    ] {
+        let ran = world.run(&[&args[..], &[ENDPOINT]].concat());
+        ran.assert_failure(code);
+        assert!(ran.stderr.contains(names), "{ran:?}");
+    }
+    assert!(iam.requests().is_empty());
+}
+
+#[test]
+fn a_connection_that_is_not_set_up_in_time_was_never_sent() {
+    // It accepts, and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let world = World::new().set("API_BASE_URL", format!("https://{}", silent.local_addr().unwrap()));
+    world.write_secret("token", "cached-token");
+    let ran = world.run(&["--json", "--connect-timeout", "100ms", ENDPOINT]);
+    assert_eq!((ran.code, ran.json()["attempts"].as_u64()), (75, Some(3)), "{ran:?}");
 }
 
 #[test]

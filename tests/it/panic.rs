@@ -4,13 +4,14 @@
 use std::process::Command;
 
 use qs_scheduler::cli::defect;
+use qs_scheduler::cli::output::Output;
 
 use crate::support::fake::{Answer, FakeServer};
 use crate::support::world::{Ran, World};
 
 #[test]
 fn a_panic_is_its_place_without_data() {
-    defect::install_hook();
+    defect::install_hook(Output::of_process("test", None));
     let said = defect::caught(|| panic!("CANARY-token")).unwrap_err();
     drop(std::panic::take_hook());
     assert!(said.starts_with("a defect of this program at tests/it/panic.rs:"), "{said}");

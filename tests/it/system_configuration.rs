@@ -31,7 +31,7 @@ impl Etc {
         // The program must be within reach of a user who may not look into the home of whoever built it.
         let root = tempfile::tempdir_in("/tmp").unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        for dir in ["etc", "home"] {
+        for dir in ["etc", "home", "var"] {
             fs::create_dir(root.path().join(dir)).unwrap();
         }
         fs::set_permissions(root.path().join("home"), fs::Permissions::from_mode(0o777)).unwrap();
@@ -117,6 +117,36 @@ fn a_system_file_that_cannot_be_seen_is_a_warning_when_the_users_own_settings_su
     refused.assert_failure(78);
     assert!(refused.stderr.contains("make it readable for this user"), "{refused:?}");
     assert_eq!(server.count("/api/v1/x"), 1);
+}
+
+#[test]
+fn what_a_run_leaves_behind_has_its_place_as_root_and_otherwise() {
+    let Some(etc) = Etc::new("the places of root and of a user") else { return };
+    let iam = Granting::new(900);
+    let server = FakeServer::start(move |request| iam.answer(request));
+    let home = etc.root.path().join("home");
+    let mut world = World::without_token(&server).set("HOME", home.display().to_string());
+    for place in ["TOKEN_FILE", "QS_STATE__DIR", "QS_LOG__DIR"] {
+        world = world.unset(place);
+    }
+    let run = |uid, var: &str| etc.run_after(var, &world, uid, &["/api/v1/x"]).assert_silent_success();
+    run(0, "mount --bind \"$0/var\" /var");
+    let var = etc.root.path().join("var");
+    for place in [
+        "lib/qs-scheduler/tasks/x.history.jsonl",
+        "lib/qs-scheduler/metrics/qs_api_call_x.prom",
+        "log/qs-scheduler/api-call.log",
+    ] {
+        assert!(var.join(place).is_file(), "{place}");
+    }
+    assert!(var.join("lib/qs-scheduler/locks").is_dir() && etc.path().join("internal-token").is_file());
+    run(NOBODY, ":");
+    let state = home.join(".local/state/qs-scheduler");
+    for place in ["tasks/x.history.jsonl", "metrics/qs_api_call_x.prom", "api-call.log", "internal-token"] {
+        assert!(state.join(place).is_file(), "{place}");
+    }
+    assert!(state.join("locks").is_dir());
+    assert_eq!((mode(&state.join("internal-token")), mode(&state.join("api-call.log"))), (0o600, 0o640));
 }
 
 #[test]

@@ -43,9 +43,9 @@ const PROGRAM: &str = "qs-api-call";
 
 /// Runs the program with `args`, whose first is the name it was called by.
 pub fn main(args: impl IntoIterator<Item = OsString>, env: &Env) -> Exit {
-    defect::install_hook();
-    let args: Vec<OsString> = args.into_iter().collect();
     let output = Output::of_process(PROGRAM, env.get("NO_COLOR"));
+    defect::install_hook(output);
+    let args: Vec<OsString> = args.into_iter().collect();
     defect::caught(|| run_to_end(&args, env, output))
         .unwrap_or_else(|defect| output.finish(Err(Failure::new(Exit::Internal, defect))))
 }

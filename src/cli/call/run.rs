@@ -236,7 +236,7 @@ fn finish(
     // No trouble with the output changes what the call came to.
     trouble.extend(print(report, &entry, is_kept, options, output).err().map(|failure| failure.message));
     let (exit, trouble, task) = (report.outcome.exit(), trouble.join("; "), &entry.task);
-    let line = format!("{task}: {} [{} {}]", report.message, exit.code(), exit.as_str());
+    let line = format!("{task}: {}", report.message);
     match (exit, trouble.is_empty()) {
         (Exit::Ok, true) => Ok(()),
         (Exit::Ok, false) => {

@@ -10,7 +10,7 @@ use crate::cli::output::Failure;
 use crate::client::transport::{Transport, TransportOptions};
 use crate::client::{Client, ClientSettings};
 use crate::clock::SharedClock;
-use crate::config::call::{CallConfig, CallTargets, SETTINGS};
+use crate::config::call::{CallConfig, CallTargets};
 use crate::config::{Env, Loaded, Origin, SecretText};
 use crate::crontab::call_line::Common;
 use crate::crontab::invocation::{Invocation, default_log};
@@ -70,7 +70,7 @@ impl Settings {
         options::apply(&mut loaded, invocation, common);
         if !loaded.config.token.allow_insecure_permissions {
             for loaded in std::iter::once(&loaded).chain(&all) {
-                config_files::check_modes(&SETTINGS, loaded, env)?;
+                config_files::check_modes(loaded, env)?;
             }
         }
         let config = &loaded.config;

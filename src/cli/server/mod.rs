@@ -58,7 +58,7 @@ pub(super) fn read<C: Default>(
         return Err(unseen);
     }
     let loaded = load(settings, &found.files, env)?;
-    config_files::check_modes(settings, &loaded, env)?;
+    config_files::check_modes(&loaded, env)?;
     Ok(loaded)
 }
 

@@ -259,10 +259,11 @@ fn tls_cause(error: &reqwest::Error) -> Option<&rustls::Error> {
 /// What the parser of HTTP says of bytes that are no response.
 fn language_cause(error: &reqwest::Error) -> Option<String> {
     let hyper = causes(error).find_map(|cause| cause.downcast_ref::<hyper::Error>())?;
-    if hyper.is_parse_too_large() {
+    let words = causes(error).last().map(ToString::to_string)?;
+    // hyper has a method for it where it is built as a server, too, which a call is not.
+    if words == "message head is too large" {
         return Some(format!("its head has more than {MOST_HEADERS} lines or is too long"));
     }
-    let words = causes(error).last().map(ToString::to_string)?;
     // The error for bytes that come before the request has no other mark than its words.
     let early = words.contains("unexpected message");
     (hyper.is_parse() || early).then(|| {

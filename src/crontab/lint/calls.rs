@@ -68,6 +68,16 @@ fn values(line: usize, invocation: &Invocation, problems: &mut Vec<Problem>) {
             wrong("a header without a name and a colon".to_owned(), "NAME: VALUE", "-H 'X-Name: value'");
         }
     }
+    let key = "idempotency-key";
+    if invocation
+        .header
+        .iter()
+        .any(|header| header.split(':').next().unwrap_or_default().trim().eq_ignore_ascii_case(key))
+    {
+        let found =
+            "a header Idempotency-Key, with which the server takes every run for a repeat of the first";
+        wrong(found.to_owned(), "a key that is new in every run", "leave it out: the call makes one");
+    }
     if invocation.query.iter().any(|pair| !pair.contains('=')) {
         wrong("a query parameter without '='".to_owned(), "KEY=VALUE", "-q key=value");
     }

@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 
 /// Makes server certificates for 127.0.0.1 and writes its own certificate where a client can trust it.
 pub struct Authority {
@@ -52,7 +52,12 @@ impl Authority {
 
     /// A server configuration with a certificate for 127.0.0.1.
     pub fn server(&self) -> Arc<ServerConfig> {
-        self.configured(None)
+        self.configured(None, rustls::DEFAULT_VERSIONS)
+    }
+
+    /// The same that speaks this version alone.
+    pub fn server_of(&self, version: &'static SupportedProtocolVersion) -> Arc<ServerConfig> {
+        self.configured(None, &[version])
     }
 
     /// The same, for clients with a certificate of this authority alone.
@@ -62,16 +67,20 @@ impl Authority {
         roots.add(root).expect("a root");
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-        self.configured(Some(verifier.build().expect("a verifier")))
+        self.configured(Some(verifier.build().expect("a verifier")), rustls::DEFAULT_VERSIONS)
     }
 
-    fn configured(&self, verifier: Option<Arc<dyn ClientCertVerifier>>) -> Arc<ServerConfig> {
+    fn configured(
+        &self,
+        verifier: Option<Arc<dyn ClientCertVerifier>>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Arc<ServerConfig> {
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("an address");
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a PKCS #8 key");
         let builder = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(versions)
             .expect("known versions");
         let builder = match verifier {
             Some(verifier) => builder.with_client_cert_verifier(verifier),
