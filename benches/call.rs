@@ -79,7 +79,7 @@ impl Client {
             Client::Script => {
                 let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/seed-shaped.sh");
                 let mut command = world.command(Command::new("bash"));
-                command.env("API_BASE_URL", world.origin(wire));
+                command.env("API_BASE_URL", world.origin(wire)).env("TOKEN_FILE", world.token(wire));
                 if let Some(ca) = trusted {
                     command.env("CURL_CA_BUNDLE", ca);
                 }
@@ -88,7 +88,7 @@ impl Client {
             }
             Client::Bare => {
                 let mut command = world.command(Command::new(bare));
-                command.arg(world.url(wire)).arg(world.path("token")).args(trusted);
+                command.arg(world.url(wire)).arg(world.token(wire)).args(trusted);
                 command
             }
             Client::ApiCall => world.api_call(&[], wire),

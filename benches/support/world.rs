@@ -59,10 +59,14 @@ impl World {
         let server = Server::start(dir.path())?;
         let world = Self { dir, server, program };
         std::fs::create_dir(world.path("home"))?;
-        let mut login = world.command(Command::new(&world.program));
-        login.args(["token", "refresh"]).env("IAM_BASE_URL", format!("{}/api/v1", world.server.http));
-        let login = login.env("IAM_USERNAME", "benchmark").env("IAM_PASSWORD", "benchmark").output()?;
-        ensure!(login.status.success(), "no token: {}", String::from_utf8_lossy(&login.stderr));
+        // A token is for the API that it was got for.
+        for wire in [Wire::Http, Wire::OneCa] {
+            let mut login = world.command(Command::new(&world.program));
+            login.args(["token", "refresh"]).env("IAM_BASE_URL", format!("{}/api/v1", world.server.http));
+            login.env("API_BASE_URL", world.origin(wire)).env("TOKEN_FILE", world.token(wire));
+            let login = login.env("IAM_USERNAME", "benchmark").env("IAM_PASSWORD", "benchmark").output()?;
+            ensure!(login.status.success(), "no token: {}", String::from_utf8_lossy(&login.stderr));
+        }
         std::fs::write(world.path("header"), format!("Authorization: Bearer {TOKEN}\n"))?;
         Ok(world)
     }
@@ -91,6 +95,11 @@ impl World {
         if wire == Wire::Http { &self.server.http } else { &self.server.https }
     }
 
+    /// The token for it.
+    pub(crate) fn token(&self, wire: Wire) -> PathBuf {
+        self.path(if wire == Wire::Http { "token" } else { "token-https" })
+    }
+
     /// The file of trusted CAs.
     pub(crate) fn trusted(&self, wire: Wire) -> Option<PathBuf> {
         match wire {
@@ -106,7 +115,6 @@ impl World {
             .env_clear()
             .env("PATH", "/usr/local/bin:/usr/bin:/bin")
             .env("HOME", self.path("home"))
-            .env("TOKEN_FILE", self.path("token"))
             .env("QS_STATE__DIR", self.path("state"))
             .stdin(Stdio::null())
             .stdout(Stdio::null());
@@ -125,7 +133,7 @@ impl World {
                 command
             }
         };
-        command.env("API_BASE_URL", self.origin(wire));
+        command.env("API_BASE_URL", self.origin(wire)).env("TOKEN_FILE", self.token(wire));
         match (wire, self.trusted(wire)) {
             (Wire::OneCa, Some(ca)) => drop(command.arg("--cacert").arg(ca)),
             (_, Some(ca)) => drop(command.env("SSL_CERT_FILE", ca)),
