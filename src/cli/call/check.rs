@@ -44,7 +44,7 @@ pub(super) async fn run(
 
 /// Checks one target.
 async fn of_target(args: &CheckArgs, settings: &Settings, clock: SharedClock) -> Checks {
-    let client = settings.client(false, clock.clone());
+    let client = settings.client(args.force_login, clock.clone());
     let mut checks = Checks { items: Vec::new() };
     configuration(&mut checks, settings);
     places(&mut checks, settings, &client.tokens, &*clock);
