@@ -79,7 +79,7 @@ impl Unavailable {
         let until = self.until?.min(later(self.at, LONGEST_PAUSE));
         (now < until && self.address == login.url.as_str()).then(|| {
             let until = until.strftime("%Y-%m-%dT%H:%M:%SZ");
-            format!("{}; not asked again before {until}, as it wishes (hint: --force-login)", self.reason)
+            format!("{}; not asked again before {until}, as it wishes (hint: qs-api-call token refresh --force-login)", self.reason)
         })
     }
 }
@@ -94,7 +94,7 @@ impl Rejection {
     /// What a call comes to that needs a login while it holds.
     pub fn not_tried_again(&self) -> String {
         format!(
-            "{}; not tried again before {} or until the credential changes (hint: --force-login)",
+            "{}; not tried again before {} or until the credential changes (hint: qs-api-call token refresh --force-login)",
             self.reason,
             self.held_until().strftime("%Y-%m-%dT%H:%M:%SZ")
         )

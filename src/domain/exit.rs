@@ -100,7 +100,7 @@ impl Exit {
             Exit::Auth => (
                 77,
                 "not accepted: login rejected or locked, 401 after a fresh token, 403",
-                "check the account and its roles; after a change run `qs-api-call token refresh`",
+                "check the account and its roles; after a change run `qs-api-call token refresh`, with --force-login if the credential is the same",
             ),
             Exit::Config => (
                 78,

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::crontab::CrontabCommand;
 use super::crontab::args::ReadingArgs;
@@ -71,7 +72,40 @@ impl Cli {
         {
             return Ok(Self { invocation, call, common, command: None });
         }
-        Self::try_parse_from(args)
+        let cli = Self::try_parse_from(args)?;
+        match cli.misplaced() {
+            Some(message) => Err(Self::command().error(ErrorKind::ArgumentConflict, message)),
+            None => Ok(cli),
+        }
+    }
+
+    /// What stands before a command and is not for it: nothing that is written may be ignored, `--dry-run` least of all.
+    fn misplaced(&self) -> Option<String> {
+        self.command.as_ref()?;
+        let Invocation { endpoint, log_file, method, data, query, header, task, .. } = &self.invocation;
+        if let Some(word) =
+            [endpoint.as_ref().map(|word| word.into()), log_file.clone()].into_iter().flatten().next()
+        {
+            return Some(format!("{word:?} before a command: a call and a command are two lines"));
+        }
+        let call = &self.call;
+        let given = [
+            ("--dry-run", call.dry_run),
+            ("--json", call.json),
+            ("--verbose", call.verbose > 0),
+            ("--manual", call.manual),
+            ("--force-login", call.force_login),
+            ("--method", method.is_some()),
+            ("--data", data.is_some()),
+            ("--query", !query.is_empty()),
+            ("--header", !header.is_empty()),
+            ("--task", task.is_some()),
+            ("--wait", self.invocation.wait),
+            ("--output", self.invocation.output.is_some()),
+            ("--no-body", self.invocation.no_body),
+        ];
+        let (name, _) = given.into_iter().find(|(_, given)| *given)?;
+        Some(format!("{name} before a command is for a call: write it behind the command, if that has it"))
     }
 }
 
@@ -185,6 +219,9 @@ pub struct CheckArgs {
     /// Check the unnamed target and every other one, in turn
     #[arg(long, conflicts_with = "target")]
     pub all_targets: bool,
+    /// Log in although the last login with this credential was rejected
+    #[arg(long)]
+    pub force_login: bool,
     /// As one JSON array
     #[arg(long)]
     pub json: bool,
@@ -312,6 +349,27 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_before_a_command_is_never_ignored() {
+        for line in [
+            "qs-api-call --dry-run forget x",
+            "qs-api-call --json status",
+            "qs-api-call -v check",
+            "qs-api-call --force-login check",
+            "qs-api-call -d {} token status",
+            "qs-api-call tokn status",
+            "qs-api-call /api/v1/done status",
+        ] {
+            let error = read(line).err().unwrap_or_else(|| panic!("{line}"));
+            assert_eq!(error.kind(), ErrorKind::ArgumentConflict, "{line}");
+        }
+        for line in
+            ["qs-api-call --target a check", "qs-api-call --config c.yaml status", "qs-api-call check --json"]
+        {
+            assert!(read(line).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
     fn every_command_is_known_as_one() {
         let mut command = Cli::command();
         command.build();
@@ -340,7 +398,6 @@ mod tests {
             "qs-api-call /a b c",
             "qs-api-call --retries x /a",
             "qs-api-call status",
-            "qs-api-call /a status",
             "qs-api-call token",
             "qs-api-call --state-dir /s token status",
             "qs-api-call help man",

@@ -1,17 +1,16 @@
 //! `check`: the whole picture before cron tries it, without showing a secret and without calling the endpoint.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
-use serde_json::{Value, json};
 use tokio::time::Instant;
 use url::Url;
 
 use super::args::CheckArgs;
+use super::check_places::{configuration, ping_url, places};
+use super::checks::{Checks, Mark, report};
 use super::settings::Settings;
 use crate::cli::output::{Failure, Output};
 use crate::client::clock_difference::clock_difference;
@@ -20,77 +19,13 @@ use crate::client::keeper::TokenKeeper;
 use crate::client::proof::Proof;
 use crate::client::request::authorize;
 use crate::client::token::Token;
-use crate::client::token_file::Stored;
 use crate::client::transport::{Nature, Outgoing, SendStep};
 use crate::client::{Client, address};
 use crate::clock::{Clock, SharedClock};
 use crate::domain::exit::Exit;
-use crate::files;
-use crate::journal::log::LogFile;
-use crate::notify::ping;
 
 /// Longest deadline of one question to a server.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How one item stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mark {
-    Good,
-    Warning,
-    Bad(Exit),
-}
-
-impl Mark {
-    fn word(self) -> &'static str {
-        match self {
-            Mark::Good => "ok",
-            Mark::Warning => "warning",
-            Mark::Bad(_) => "bad",
-        }
-    }
-}
-
-/// The items found so far.
-struct Checks {
-    items: Vec<(&'static str, Mark, String)>,
-}
-
-impl Checks {
-    fn add(&mut self, what: &'static str, mark: Mark, text: impl Into<String>) {
-        self.items.push((what, mark, text.into()));
-    }
-
-    fn of(&mut self, what: &'static str, result: Result<String, Failure>) {
-        match result {
-            Ok(text) => self.add(what, Mark::Good, text),
-            Err(failure) => {
-                let hint = failure.hint.map(|hint| format!(" (hint: {hint})")).unwrap_or_default();
-                self.add(what, Mark::Bad(failure.exit), format!("{}{hint}", failure.message));
-            }
-        }
-    }
-}
-
-impl Checks {
-    /// How the program ends when this is all: as the first bad item says.
-    fn verdict(&self, target: Option<&str>) -> Option<Failure> {
-        let bad: Vec<_> = self
-            .items
-            .iter()
-            .filter_map(|(what, mark, text)| match mark {
-                Mark::Bad(exit) => Some((what, *exit, text)),
-                Mark::Good | Mark::Warning => None,
-            })
-            .collect();
-        let (what, exit, text) = bad.first()?;
-        let several = match bad.len() {
-            1 => String::new(),
-            count => format!("{count} items are bad, the first is "),
-        };
-        let target = target.map(|name| format!("target {name}: ")).unwrap_or_default();
-        Some(Failure::new(*exit, format!("check: {target}{several}{what}: {text}")))
-    }
-}
 
 /// Checks everything that a call to each target needs; the exit code is that of the first item that is bad, of several
 /// targets the highest.
@@ -109,7 +44,7 @@ pub(super) async fn run(
 
 /// Checks one target.
 async fn of_target(args: &CheckArgs, settings: &Settings, clock: SharedClock) -> Checks {
-    let client = settings.client(false, clock.clone());
+    let client = settings.client(args.force_login, clock.clone());
     let mut checks = Checks { items: Vec::new() };
     configuration(&mut checks, settings);
     places(&mut checks, settings, &client.tokens, &*clock);
@@ -144,89 +79,6 @@ async fn of_target(args: &CheckArgs, settings: &Settings, clock: SharedClock) ->
 /// No question takes longer than an attempt of a call may.
 fn patience(settings: &Settings) -> Duration {
     settings.config().call.attempt_timeout.min(PATIENCE)
-}
-
-fn configuration(checks: &mut Checks, settings: &Settings) {
-    let files: Vec<String> = settings.files.iter().map(|path| path.display().to_string()).collect();
-    let from = if files.is_empty() { "defaults and environment alone".to_owned() } else { files.join(", ") };
-    let target = settings.target().map(|name| format!("target {name} of ")).unwrap_or_default();
-    checks.add("configuration", Mark::Good, format!("{target}{from}"));
-    let loaded = &settings.loaded;
-    for (key, advice) in
-        [("iam.password", "prefer iam.password_file"), ("iam.client_secret", "prefer iam.client_secret_file")]
-    {
-        if let origin @ crate::config::Origin::Env(_) = loaded.origin(key) {
-            checks.add("configuration", Mark::Warning, format!("{key} comes from the {origin}: {advice}"));
-        }
-    }
-}
-
-fn places(checks: &mut Checks, settings: &Settings, tokens: &TokenKeeper, clock: &dyn Clock) {
-    let cannot = |path: &Path, error: &std::io::Error| {
-        Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display()))
-    };
-    let log = &settings.log_path;
-    let made = settings.journal().make_dirs();
-    checks.of("state", made.map(|()| settings.state_dir.display().to_string()).map_err(Failure::from));
-    let opened = LogFile::open(log, settings.rotation()).and_then(|file| file.has_room());
-    checks.of(
-        "log",
-        opened.map(|_| format!("{} is writable", log.display())).map_err(|error| cannot(log, &error)),
-    );
-    for (what, path, mode) in
-        [("records", settings.records_dir(), 0o700), ("locks", settings.locks_dir(), 0o700)]
-    {
-        place(checks, what, &path, files::create_last_dir(&path, mode));
-    }
-    let metrics = settings.metrics_dir();
-    place(checks, "metrics", &metrics, files::create_exact_dir(&metrics, 0o755));
-    // The two directories that a call makes; what is above them is nobody's business here.
-    for (path, needed) in [(files::parent(&metrics), 0o001), (&*metrics, 0o005)] {
-        let bits = std::fs::metadata(path).map_or(needed, |found| found.mode());
-        if bits & needed != needed {
-            let text = format!(
-                "{} has mode {:04o}: Prometheus cannot read the metrics (hint: chmod {} {})",
-                path.display(),
-                bits & 0o7777,
-                if needed == 0o001 { "o+x" } else { "o+rx" },
-                path.display()
-            );
-            checks.add("metrics", Mark::Warning, text);
-        }
-    }
-    if settings.config().call.no_auth {
-        return;
-    }
-    place(checks, "token", files::parent(&settings.token_path), tokens.file.create_directory());
-    match tokens.file.read(clock.now()) {
-        Ok(Stored::Broken(reason)) => {
-            checks.add("token", Mark::Warning, format!("{}: {reason}", settings.token_path.display()));
-        }
-        Ok(_) => {}
-        Err(insecure) => checks.add("token", Mark::Bad(Exit::Config), insecure.to_string()),
-    }
-}
-
-/// Whether the directory of `what`, which was just `made`, can be written to.
-fn place(checks: &mut Checks, what: &'static str, path: &Path, made: std::io::Result<()>) {
-    let result = made.and_then(|()| writable(path)).map(|()| format!("{} is writable", path.display()));
-    let failure = |error| Failure::new(Exit::CannotCreate, format!("{}: {error}", path.display()));
-    checks.of(what, result.map_err(failure));
-}
-
-fn ping_url(checks: &mut Checks, settings: &Settings) {
-    let Some(url) = &settings.config().ping.url else { return };
-    match ping::check_url(&url.0) {
-        Ok(()) => checks.add("ping", Mark::Good, "ping.url can be pinged; it was not".to_owned()),
-        Err(reason) => checks.add("ping", Mark::Bad(Exit::Config), format!("ping.url: {reason}")),
-    }
-}
-
-/// Whether a file can be made in `dir`.
-fn writable(dir: &Path) -> std::io::Result<()> {
-    let probe = dir.join(format!(".check.{}", std::process::id()));
-    files::replace(&probe, b"", files::PRIVATE, files::Durability::Rename)?;
-    files::remove(&probe).map(|_| ())
 }
 
 /// Name, connection and certificate of a server: any HTTP answer proves all three.
@@ -343,28 +195,4 @@ async fn endpoint_exists(
         }
     };
     Err(Failure::new(exit, format!("{endpoint}: {reason}")))
-}
-
-/// Shows the items of each target, and ends as the worst of them says.
-fn report(targets: &[(Option<&str>, Checks)], as_json: bool, output: Output) -> Result<(), Failure> {
-    if as_json {
-        let items = targets.iter().flat_map(|(target, checks)| {
-            let of_item = |(what, mark, text): &(&str, Mark, String)| json!({"target": target, "check": what, "result": mark.word(), "message": text});
-            checks.items.iter().map(of_item).collect::<Vec<Value>>()
-        });
-        output.json(&items.collect())?;
-    } else {
-        for (target, checks) in targets {
-            if targets.len() > 1 {
-                output.data(&format!("target {}:", target.unwrap_or("(unnamed)")))?;
-            }
-            output.table(&[], checks.items.iter().map(|(what, mark, text)| [*what, mark.word(), text]))?;
-        }
-    }
-    // The first of those with the highest code.
-    let worst = targets.iter().filter_map(|(target, checks)| checks.verdict(*target));
-    match worst.rev().max_by_key(|failure| failure.exit.code()) {
-        None => Ok(()),
-        Some(failure) => Err(failure),
-    }
 }

@@ -2,6 +2,8 @@
 
 mod args;
 mod check;
+mod check_places;
+mod checks;
 mod completions;
 mod config;
 mod crontab;

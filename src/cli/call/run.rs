@@ -57,10 +57,7 @@ pub(super) async fn run(
     let task = invocation.task_name();
     check_task_name(&task)
         .map_err(|reason| Failure::new(Exit::Usage, format!("--task {task:?}: {reason}")))?;
-    if options.json && invocation.output.as_deref().is_some_and(reply_file::is_stdout) {
-        let failure = Failure::new(Exit::Usage, "--json and --output - both write to standard output");
-        return Err(failure.with_hint("the reply is in the object of --json, or name a file"));
-    }
+    check_output(invocation, options)?;
     let started_at = clock.now();
     let run_id = ExecutionId::new(started_at, std::array::from_fn(|_| fastrand::u8(..)));
     let settings = &settings.of_task(&task);
@@ -71,15 +68,19 @@ pub(super) async fn run(
         Err(error) if options.dry_run || error.outcome() == CallOutcome::Usage => return Err(error.into()),
         request => request,
     };
-    let endpoint = invocation.endpoint.clone().unwrap_or_default();
     let (reply_file, no_place) = match reply_file::open(invocation.output.as_deref()) {
         Ok(reply_file) => (reply_file, None),
         Err(reason) => (None, Some(reason)),
     };
-    let target = settings.target().map(str::to_owned);
-    let manual = options.manual || is_watched(output);
-    let identity = identity(invocation, settings.config());
-    let execution = ExecutionInfo { task, run_id, endpoint, target, identity, manual, started_at };
+    let execution = ExecutionInfo {
+        task,
+        run_id,
+        endpoint: invocation.endpoint.clone().unwrap_or_default(),
+        target: settings.target().map(str::to_owned),
+        identity: identity(invocation, settings.config()),
+        manual: options.manual || is_watched(output),
+        started_at,
+    };
     let mut signals = Signals::listen();
     let journal = Journal::open(execution, settings.journal(), clock.clone())?;
     let progress = Progress::new(output, options.verbose, clock);
@@ -91,21 +92,18 @@ pub(super) async fn run(
         if let Some(reason) = &settings.unseen {
             warn!(event = "configuration_unseen", reason, "The system's configuration cannot be seen");
         }
-        let unheard = |outcome, reason| Ended::unheard(CallReport::without_reply(outcome, reason));
-        let request = match (request, no_place) {
-            (Ok(request), None) => request,
-            (Ok(_), Some(reason)) => return unheard(CallOutcome::CannotCreate, reason),
-            (Err(error), _) => return unheard(error.outcome(), error.to_string()),
-        };
-        let began = Instant::now();
-        tokio::select! {
-            ended = under_lock(&client, &request, &journal, settings.config()) => ended,
-            stop = signals.stopped() => {
-                let report = CallReport { duration: began.elapsed(), ..stopped(stop, &request) };
-                let monitor = Monitor::of(&client, &settings.config().ping, &journal).await;
-                Ended { report, monitor, last_ping: Some(LAST_PING) }
+        match (request, no_place) {
+            (Ok(request), None) => {
+                let called = called(&client, &request, &journal, settings, &mut signals);
+                tokio::select! {
+                    ended = called => ended,
+                    never = signs_of_life(Instant::now(), options, output) => match never {},
+                }
             }
-            never = signs_of_life(began, options, output) => match never {},
+            (Ok(_), Some(reason)) => {
+                Ended::unheard(CallReport::without_reply(CallOutcome::CannotCreate, reason))
+            }
+            (Err(error), _) => Ended::unheard(CallReport::without_reply(error.outcome(), error.to_string())),
         }
     };
     let ended = caught_in(pin!(call.instrument(span.clone())))
@@ -118,6 +116,34 @@ pub(super) async fn run(
         monitor.end(exit, &ended.report.message, ended.last_ping, &mut signals).instrument(span).await;
     }
     result
+}
+
+/// What cannot both be on standard output.
+fn check_output(invocation: &Invocation, options: &CallOptions) -> Result<(), Failure> {
+    if options.json && invocation.output.as_deref().is_some_and(reply_file::is_stdout) {
+        let failure = Failure::new(Exit::Usage, "--json and --output - both write to standard output");
+        return Err(failure.with_hint("the reply is in the object of --json, or name a file"));
+    }
+    Ok(())
+}
+
+/// The call, until it is over or a signal ends it.
+async fn called(
+    client: &Client,
+    request: &Request,
+    journal: &Journal,
+    settings: &Settings,
+    signals: &mut Signals,
+) -> Ended {
+    let began = Instant::now();
+    tokio::select! {
+        ended = under_lock(client, request, journal, settings.config()) => ended,
+        stop = signals.stopped() => {
+            let report = CallReport { duration: began.elapsed(), ..stopped(stop, request) };
+            let monitor = Monitor::of(client, &settings.config().ping, journal).await;
+            Ended { report, monitor, last_ping: Some(LAST_PING) }
+        }
+    }
 }
 
 /// A call that is over.

@@ -166,7 +166,11 @@ impl Transport {
             Ok(Err(error)) => {
                 let own = self.options.identity.as_ref().map(|(certificate, _)| certificate.as_path());
                 let asked = self.asked.ever();
-                let failure = SendFailure::of(&error, sent.load(Ordering::SeqCst), asked, own, &peer);
+                let mut failure = SendFailure::of(&error, sent.load(Ordering::SeqCst), asked, own, &peer);
+                if failure.step == SendStep::Connect && proxy.is_none() {
+                    let port = url.port_or_known_default().unwrap_or_default();
+                    failure.detail = format!("{peer}:{port}: {}", failure.detail);
+                }
                 let refusal = match failure.step {
                     SendStep::Exchange if asked && proxy.is_none() => self.refusal(&url, deadline).await,
                     _ => None,

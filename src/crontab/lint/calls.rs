@@ -20,9 +20,20 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
                 program(entry, &call.program, facts.host, problems);
                 endpoint(entry, facts.endpoints, problems);
                 values(entry.line, invocation, problems);
-                if call.line.call.manual {
-                    let found = "--manual, with which no run of this line would count for its task";
-                    report(problems, Rule::CallArguments, entry.line, found).fix("leave it out");
+                for (given, found) in [
+                    (
+                        call.line.call.manual,
+                        "--manual, with which no run of this line would count for its task",
+                    ),
+                    (call.line.call.dry_run, "--dry-run, with which this line would never call anything"),
+                    (
+                        call.line.call.force_login,
+                        "--force-login, with which a wrong password would lock the account",
+                    ),
+                ] {
+                    if given {
+                        report(problems, Rule::CallArguments, entry.line, found).fix("leave it out");
+                    }
                 }
                 if invocation.log_file.is_none() && entry.setting("LOG_FILE").is_none() {
                     let found = "a call without a log file writes to api-call.log of the log directory, like every other one";

@@ -76,6 +76,9 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(330);
 /// Settings of cron itself, which mean nothing elsewhere.
 const CRONS_OWN: [&str; 7] = ["SHELL", "PATH", "MAILTO", "MAILFROM", "HOME", "LOGNAME", "CRON_TZ"];
 
+/// Settings that say where on the host something is kept.
+const OF_THE_HOST: [&str; 3] = ["TOKEN_FILE", "QS_TOKEN__FILE", "QS_STATE__DIR"];
+
 impl Unrenderable {
     fn new(entry: &CrontabEntry, why: impl Into<String>) -> Self {
         Self { line: entry.line, why: why.into() }
@@ -94,6 +97,17 @@ fn call_of(entry: &CrontabEntry) -> Result<&Call, Unrenderable> {
     }
     if entry.command.input.is_some() {
         return no("its standard input comes from cron; use --data");
+    }
+    if let Some(name) =
+        settings(entry, call).iter().map(|(name, _)| *name).find(|name| OF_THE_HOST.contains(name))
+    {
+        return no(&format!(
+            "{name} is a place of the host, where a unit or a pod cannot write; use a target"
+        ));
+    }
+    let output = call.line.invocation.output.as_deref();
+    if output.is_some_and(|path| path.is_absolute() && !path.starts_with("/dev")) {
+        return no("the file of its --output is a place of the host, where a unit or a pod cannot write");
     }
     Ok(call)
 }
