@@ -129,7 +129,12 @@ impl Client {
             };
             report.token_source = token.as_ref().map(|(_, source)| *source);
             report.attempts += 1;
-            info!(event = "calling", attempt = report.attempts, "Calling API: {}", request.url);
+            info!(
+                event = "calling",
+                attempt = report.attempts,
+                "Calling API: {}",
+                self.redactor.clean(request.url.as_str())
+            );
             let attempt_deadline = deadline.min(Instant::now() + call.attempt_timeout);
             let sent_at = self.clock.now();
             let secret = token.as_ref().map(|(token, _)| &token.secret);

@@ -102,8 +102,13 @@ impl Envelope {
 
     fn of_object(object: &Map<String, Value>, reply: &Value, accepted: &[Code]) -> Self {
         let mut envelope = Self { message: refusal::message(reply).map(str::to_owned), ..Self::default() };
+        let counts = object.iter().any(|(name, value)| value.is_number() && refusal::is_counter(name));
         for (name, value) in object {
             let Some(field) = field(name) else { continue };
+            // `{"success": 0, "failed": 0}` counts what there was to do.
+            if field == Field::Flag && value.is_number() && counts {
+                continue;
+            }
             let refuses = field.refuses(name, value, accepted);
             if matches!(field, Field::Code | Field::ErrorCode)
                 && let Some(code) = refusal::code(value)
@@ -215,6 +220,8 @@ mod tests {
         for reply in [
             json!({"code": 0, "message": "success"}),
             json!({"code": 200, "msg": "ok", "data": {"errors": ["row 3"], "status": "failed", "failed": 1}}),
+            json!({"total": 0, "success": 0, "failed": 0}),
+            json!({"code": 200, "msg": "ok", "success": 0, "fail": 0}),
             json!({"code": "0"}),
             json!({"code": "00000"}),
             json!({"code": "ok"}),
@@ -294,7 +301,7 @@ mod tests {
             (json!({"errors": true}), "errors"),
             (json!({"success": false, "message": "wrong password"}), "success is false: wrong password"),
             (json!({"Success": "false"}), "Success is false"),
-            (json!({"success": 0}), "success is false"),
+            (json!({"success": 0}), "success is 0"),
             (json!({"ok": false, "error": "channel_not_found"}), "ok is false: channel_not_found"),
             (json!({"status": "error", "msg": "wrong"}), "status is error: wrong"),
             (json!({"Status": "FAIL"}), "Status is FAIL"),

@@ -86,7 +86,11 @@ fn judge_reply(reply: &Reply, rules: Rules, repeatable: bool) -> Judgement {
         _ => Envelope::default(),
     };
     let status = show(reply.status);
-    let token_rejected = rejects_token(reply, &envelope, rules);
+    // A reply that holds what is expected has done its work, whatever else it says.
+    let met = !rules.expect.is_empty()
+        && (200..300).contains(&reply.status)
+        && unmet(rules.expect, json.as_ref().ok().and_then(Option::as_ref)).is_none();
+    let token_rejected = !met && rejects_token(reply, &envelope, rules);
     let (outcome, class, message) = match reply.status {
         _ if token_rejected => (Unauthenticated, Final, envelope.refused(&token_status(reply, &status))),
         200..=299 => judge_success(reply, &json, &envelope, rules, repeatable),
@@ -369,7 +373,13 @@ mod tests {
             (&["/a=1"], &Reply::of(200, "", "<html>"), Protocol, "HTTP 200, but the reply is a web page"),
             (&["/a=1"], &Reply::of(202, JSON, r#"{"a":1}"#), Accepted, "HTTP 202"),
             (
-                &["/errcode=42001"],
+                &["/state=DONE"],
+                &Reply::of(200, JSON, r#"{"state":"DONE","code":401}"#),
+                Success,
+                "HTTP 200, code 401",
+            ),
+            (
+                &["/errcode=0"],
                 &Reply::of(200, JSON, r#"{"errcode":42001}"#),
                 Unauthenticated,
                 "HTTP 200, the token is not accepted, errcode 42001",

@@ -58,6 +58,11 @@ pub(super) fn field(name: &str) -> Option<Field> {
     })
 }
 
+/// Whether a number of this name is a count beside a count of successes.
+pub(super) fn is_counter(name: &str) -> bool {
+    matches!(plain(name).as_str(), "fail" | "failed" | "failure" | "failures" | "total" | "skipped")
+}
+
 /// Letters and digits alone, in lower case: `error_code`, `errorCode` and `Error-Code` are one name.
 pub(super) fn plain(text: &str) -> String {
     text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
@@ -83,7 +88,7 @@ impl Field {
                 Some(sign) => format!(" {sign}"),
                 None => String::new(),
             }),
-            Self::Flag => is_no(value).then(|| " is false".to_owned()),
+            Self::Flag => is_no(value).then(|| format!(" is {}", text(value))),
             Self::Status => fails(name, value).then(|| format!(" is {}", text(value))),
         }
     }

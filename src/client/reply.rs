@@ -92,7 +92,8 @@ impl Reply {
         let declared = matches!(self.content_type.as_deref(), Some("text/html" | "application/xhtml+xml"));
         let beginning = self.body.trim_ascii_start();
         if !beginning.starts_with(b"<") {
-            return declared && !self.body.is_empty();
+            // What is declared so and is none: many servers call every reply a page.
+            return declared && self.body.windows(2).any(|pair| pair == b"</");
         }
         let beginning = beginning[..beginning.len().min(BEGINNING)].to_ascii_lowercase();
         let holds = |tag: &[u8]| beginning.windows(tag.len()).any(|part| part == tag);
@@ -245,7 +246,9 @@ mod tests {
     #[test]
     fn a_page_is_a_page_whatever_its_type() {
         for (content_type, body, is) in [
-            ("text/html", "x", true),
+            ("text/html", "success", false),
+            ("text/html", "{\"code\":0}", false),
+            ("text/html", "Sorry, <b>closed</b>", true),
             ("text/html", "", false),
             ("", "<!DOCTYPE html><title>", true),
             ("text/plain", "\n <HTML>", true),

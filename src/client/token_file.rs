@@ -112,16 +112,21 @@ impl TokenFile {
 
     /// The lock that a process holds while it logs in. It lives beside the token.
     pub fn lock_path(&self) -> PathBuf {
-        files::sibling(&self.path, ".lock")
+        self.beside(".lock")
     }
 
     /// Where rejected logins are remembered.
     pub fn memory_path(&self) -> PathBuf {
-        files::sibling(&self.path, ".login.json")
+        self.beside(".login.json")
+    }
+
+    /// A file beside the token itself, so that two names of one token have one sidecar, one lock and one memory.
+    fn beside(&self, suffix: &str) -> PathBuf {
+        files::sibling(&files::resolve(&self.path).unwrap_or_else(|_| self.path.clone()), suffix)
     }
 
     fn meta_path(&self) -> PathBuf {
-        files::sibling(&self.path, ".meta.json")
+        self.beside(".meta.json")
     }
 
     /// Reads the token; what is said about it and is later than `now` is not believed.
@@ -146,6 +151,10 @@ impl TokenFile {
             Ok(None) => return Ok(Stored::Missing),
             Err(reason) => return Ok(Stored::Broken(reason)),
         };
+        if self.meta().is_none() && self.meta_path().exists() {
+            // A power cut may leave it so. Without it, the token would be anybody's.
+            return Ok(Stored::Broken("what is known about it stands beside it and cannot be read"));
+        }
         let modified = file.metadata().and_then(|metadata| metadata.modified()).ok();
         let modified = modified.and_then(|time| Timestamp::try_from(time).ok());
         Ok(Stored::Token(self.kept(secret, modified.unwrap_or(Timestamp::UNIX_EPOCH), now)))
@@ -226,7 +235,7 @@ impl TokenFile {
 
     fn write_meta(&self, meta: &Meta) -> io::Result<()> {
         let json = serde_json::to_vec(meta).map_err(io::Error::other)?;
-        files::replace(&self.meta_path(), &json, PRIVATE, Durability::Rename)
+        files::replace(&self.meta_path(), &json, PRIVATE, Durability::Disk)
     }
 
     /// Removes token, sidecar and login memory. Returns whether there was a token.
@@ -291,6 +300,31 @@ mod tests {
         assert_eq!(std::fs::read_to_string(&file.path).unwrap(), "abc\n");
         assert!(file.clear().unwrap() && !file.clear().unwrap());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_token_beside_a_damaged_sidecar_is_nobodys() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = TokenFile::new(dir.path().join("token"), false);
+        let (login, mine) = (login(LoginDialect::PasswordV1), identity("https://api"));
+        for damaged in ["", "{", "null", "[]", "{}", "{\"token_sha256\": 5}"] {
+            file.write(&ours(Some(1_900)), &mine, &login).unwrap();
+            std::fs::write(file.meta_path(), damaged).unwrap();
+            assert!(matches!(file.read(at(NOW)), Ok(Stored::Broken(_))), "{damaged:?}");
+        }
+    }
+
+    #[test]
+    fn two_names_of_a_token_have_one_sidecar() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = TokenFile::new(dir.path().join("token"), false);
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(&file.path, &link).unwrap();
+        let other = TokenFile::new(&link, false);
+        assert_eq!(
+            [other.meta_path(), other.lock_path(), other.memory_path()],
+            [file.meta_path(), file.lock_path(), file.memory_path()]
+        );
     }
 
     #[test]

@@ -95,7 +95,13 @@ pub struct Invocation {
     pub idempotent: bool,
 
     /// Code in a reply that means success, a number or a word; may be repeated [default: 0, 200, OK and SUCCESS]
-    #[arg(long, value_name = "CODE", allow_negative_numbers = true, help_heading = "Policy")]
+    #[arg(
+        long,
+        value_name = "CODE",
+        value_delimiter = ',',
+        allow_negative_numbers = true,
+        help_heading = "Policy"
+    )]
     pub success_code: Vec<Code>,
 
     /// What a reply must hold, for example /status=OK; may be repeated

@@ -158,10 +158,23 @@ pub(super) fn history(
             run.code.clone().unwrap_or_else(|| "-".to_owned()),
             run.attempts.to_string(),
             duration::show(std::time::Duration::from_millis(run.duration_ms)),
-            crate::journal::line::truncate(&run.message, 100).to_owned(),
+            printable(crate::journal::line::truncate(&run.message, 100)),
         ]
     });
     output.table(&header, rows)
+}
+
+/// A server's words without what would move a terminal's cursor, or make a row of their own.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}') {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }
 
 pub(super) fn records(settings: &Settings) -> Records {
