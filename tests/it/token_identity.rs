@@ -167,7 +167,7 @@ fn a_bare_token_that_cannot_be_adopted_is_not_used() {
     // Root may write everywhere, so something is in the way.
     std::fs::create_dir_all(world.path("token.meta.json/in-the-way")).unwrap();
     assert_eq!(calls(&world, &api, &[]), "token.qs-scheduler@example.com.none.one");
-    assert!(world.log().contains("WARN: The token of the file is not used"), "{}", world.log());
+    assert!(world.log().contains("stands beside it and cannot be read"), "{}", world.log());
 }
 
 #[test]
