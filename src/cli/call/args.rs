@@ -83,9 +83,8 @@ impl Cli {
     fn misplaced(&self) -> Option<String> {
         self.command.as_ref()?;
         let Invocation { endpoint, log_file, method, data, query, header, task, .. } = &self.invocation;
-        if let Some(word) =
-            [endpoint.as_ref().map(|word| word.into()), log_file.clone()].into_iter().flatten().next()
-        {
+        let file = log_file.as_ref().map(|path| path.display().to_string());
+        if let Some(word) = endpoint.clone().or(file) {
             return Some(format!("{word:?} before a command: a call and a command are two lines"));
         }
         let call = &self.call;
