@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use tracing_subscriber::layer::Context;
 
 use super::line::Line;
 use super::rotation::{Rotation, Trouble};
-use super::sink::{LogPlace, Sink};
+use super::sink::{LogPlace, Sink, write_to_stream};
 use crate::clock::{SharedClock, local_zone};
 use crate::config::call::LogFormat;
 use crate::files;
@@ -95,7 +95,7 @@ impl LogFile {
         }
         let place = match &mut self.sink {
             Sink::Stream(stream) => {
-                return stream.write_all(std::mem::take(&mut self.pending).as_bytes()).map(|()| None);
+                return write_to_stream(stream, &mut self.pending, lock_wait).map(|()| None);
             }
             Sink::File(place) => place,
         };

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FallocateFlags, OFlags};
 use rustix::io::Errno;
 
@@ -24,6 +25,34 @@ pub(super) enum Sink {
     File(LogPlace),
     /// A pipe, a terminal, a socket or a device: the log of a container. There is no file of ours beside it.
     Stream(File),
+}
+
+/// Most that a pipe takes at once when it is said to take something (`PIPE_BUF` of Linux).
+const PIECE: usize = 4096;
+
+/// Writes `lines` to a stream and takes from them what was written. A reader that stalls holds a call no longer than
+/// `patience` for a piece: a write that waits in the kernel would not even end with a signal.
+///
+/// # Errors
+/// `TimedOut`, and the system's.
+pub(super) fn write_to_stream(stream: &mut File, lines: &mut String, patience: Duration) -> io::Result<()> {
+    let timeout = Timespec::try_from(patience).map_err(io::Error::other)?;
+    while !lines.is_empty() {
+        let ready = loop {
+            match poll(&mut [PollFd::new(&*stream, PollFlags::OUT)], Some(&timeout)) {
+                Err(Errno::INTR) => {}
+                ready => break ready?,
+            }
+        };
+        if ready == 0 {
+            let reason = format!("nobody has read it for {patience:?}");
+            return Err(io::Error::new(io::ErrorKind::TimedOut, reason));
+        }
+        let end = lines.floor_char_boundary(PIECE);
+        stream.write_all(&lines.as_bytes()[..end])?;
+        drop(lines.drain(..end));
+    }
+    Ok(())
 }
 
 impl Sink {

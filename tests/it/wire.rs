@@ -251,6 +251,25 @@ fn a_log_that_cannot_be_written_is_found_before_anything_is_sent() {
 }
 
 #[test]
+fn a_reader_that_stalls_holds_no_call() {
+    let server = FakeServer::start(|_| success()).unused();
+    let world = World::with_token(&server);
+    // The pipe is full before the call begins, and nobody reads from it.
+    let script = "head -c 65536 /dev/zero; \"$0\" /api/v1/x /dev/stdout 2>&2; echo $? > code";
+    let call = world.command(&[]);
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script]).arg(call.get_program()).current_dir(world.dir());
+    shell.env_clear().envs(call.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    shell.env("PATH", "/usr/bin:/bin").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = shell.spawn().unwrap();
+    let said = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
+    child.wait().unwrap();
+    assert_eq!(world.read("code").trim(), "73", "{said}");
+    assert!(said.contains("nobody has read it for 3s"), "{said}");
+    assert!(server.requests().is_empty());
+}
+
+#[test]
 fn a_container_logs_to_its_streams() {
     let server = FakeServer::start(|_| success());
     let world = World::with_token(&server);
