@@ -2,11 +2,13 @@
 //! not once an hour until the account is locked, and so that a queue of waiting processes does not ask a dead IAM one
 //! after the other.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use super::credential_digest::CredentialDigest;
 use super::iam::Login;
@@ -115,11 +117,20 @@ impl Rejection {
 impl LoginMemory {
     /// Reads it, as far as it can be believed.
     pub fn read(path: &Path, now: Timestamp) -> Self {
-        let read = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let mut memory: Self = read.unwrap_or_default();
+        let mut memory = Self::stored(path).unwrap_or_else(|error| {
+            warn!(event = "login_memory_lost", path = %path.display(), error = %error, "The memory of failed logins cannot be read; tries are counted anew");
+            Self::default()
+        });
         memory.rejection.iter_mut().chain(&mut memory.earlier).for_each(|rejection| rejection.settle(now));
         memory.unavailable = memory.unavailable.filter(|seen| seen.at <= now);
         memory
+    }
+
+    fn stored(path: &Path) -> io::Result<Self> {
+        match files::if_there(std::fs::read(path))? {
+            Some(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            None => Ok(Self::default()),
+        }
     }
 
     /// Writes it; an empty memory removes the file.
@@ -128,7 +139,8 @@ impl LoginMemory {
             return files::remove(path).map(|_| ());
         }
         let json = serde_json::to_vec(self).map_err(std::io::Error::other)?;
-        files::replace(path, &json, PRIVATE, Durability::Rename)
+        // A power cut must not give a wrong password its tries back.
+        files::replace(path, &json, PRIVATE, Durability::Disk)
     }
 
     /// The rejection of this credential, whether it still holds or not.
