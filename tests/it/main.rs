@@ -10,6 +10,7 @@
 
 mod support;
 
+mod advisories;
 #[cfg(feature = "server")]
 mod apiserver;
 mod bodies;
