@@ -11,10 +11,11 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::stop;
+use super::{private_logs, stop};
 use crate::cli::output::{Failure, Output};
 use crate::config::server::{Log, LogShape};
 use crate::domain::exit::Exit;
+use crate::files;
 use crate::telemetry::{self, Telemetry};
 
 /// Runs a program to its end, with its log. From here on a signal means an orderly stop, also while it starts.
@@ -27,6 +28,8 @@ pub(super) fn run<F: Future<Output = Result<(), Failure>>>(
     output: Output,
     start: impl FnOnce(Signals) -> F,
 ) -> Result<(), Failure> {
+    files::only_for_owner();
+    private_logs::make_dir(log.dir.as_deref())?;
     let telemetry = Telemetry {
         program,
         // The words of the setting are those of the filter.
@@ -36,6 +39,7 @@ pub(super) fn run<F: Future<Output = Result<(), Failure>>>(
         dir: log.dir.clone(),
     };
     let _guard = telemetry::init(&telemetry).map_err(|error| stop(Exit::CannotCreate, error))?;
+    private_logs::tighten(log.dir.as_deref(), program);
     runtime()?.block_on(async { start(Signals::listen()?).await })
 }
 
