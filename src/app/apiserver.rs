@@ -28,6 +28,7 @@ use crate::config::Env;
 use crate::config::apiserver::ApiserverConfig;
 use crate::domain::entry::EntryBase;
 use crate::domain::exit::Exit;
+use crate::files;
 use crate::http::business::{self as routes, Api};
 use crate::http::edge::{Edge, RateLimiter};
 use crate::metrics::sync::SyncMetrics;
@@ -49,8 +50,14 @@ pub fn run(config: &ApiserverConfig, env: &Env, output: Output) -> Result<(), Fa
 /// # Errors
 /// When the database cannot be opened or changed.
 pub fn migrate(config: &ApiserverConfig, check: bool, env: &Env, output: Output) -> Result<(), Failure> {
-    let secrets = Secrets::new(env);
-    migrated(server::runtime()?.block_on(stores::migrate(config, check, &secrets))?, check, output)
+    files::only_for_owner();
+    let (secrets, runtime) = (Secrets::new(env), server::runtime()?);
+    let missing = if check {
+        runtime.block_on(stores::check(config, &secrets))?
+    } else {
+        runtime.block_on(stores::migrate(config, &secrets))?
+    };
+    migrated(missing, check, output)
 }
 
 /// Prints the OpenAPI document.

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use super::output::{Failure, Output, usage};
 use super::server::health::Health;
 use super::server::{self, Action, ConfigCommand, Migrate};
-use crate::config::apiserver::{ApiserverConfig, DEFAULT_YAML, SETTINGS, validate};
+use crate::config::apiserver::{ApiserverConfig, DEFAULT_YAML, SETTINGS, validate, validate_stores};
 use crate::config::{Env, Loaded, Origin};
 
 /// The program's name, in usage and errors.
@@ -99,7 +99,9 @@ pub fn run(
             Ok(Some(Action::Serve(loaded.config)))
         }
         Command::Migrate(Migrate { source, check }) => {
-            Ok(Some(Action::Migrate { config: source.read(env)?.config, check }))
+            let loaded = source.read(env)?;
+            validate_stores(&loaded)?;
+            Ok(Some(Action::Migrate { config: loaded.config, check }))
         }
         Command::Health { source, health } => {
             health.run(|| Ok(source.read(env)?.config.server.addr), env, output).map(|()| None)

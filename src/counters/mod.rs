@@ -14,6 +14,8 @@ use jiff::civil::Date;
 
 use crate::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent};
 use crate::domain::sync_run::ItemError;
+use crate::redis::LinkError;
+use crate::sql::{self, MigrationError, Outage, Trouble};
 
 /// Why a verb did nothing.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,22 @@ pub enum CountersError {
     /// The backend did not do it.
     #[error("{verb}: {source}")]
     Backend {
+        /// The verb.
+        verb: &'static str,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Nothing can be asked of the backend now: it is down, does not let us in, or is too busy.
+    #[error("{verb}: {source}")]
+    Unreachable {
+        /// The verb.
+        verb: &'static str,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The backend answers and takes no writes: it is full, or read-only.
+    #[error("{verb}: {source}")]
+    NotWritable {
         /// The verb.
         verb: &'static str,
         /// Why.
@@ -36,6 +54,19 @@ pub enum CountersError {
     },
 }
 
+impl CountersError {
+    /// Whether it is no matter of what was asked: the same may succeed later.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::NotWritable { .. } => true,
+            Self::Backend { source, .. } => {
+                source.downcast_ref::<sqlx::Error>().is_some_and(sql::is_contended)
+            }
+            Self::Corrupt { .. } => false,
+        }
+    }
+}
+
 /// Says during which verb something failed.
 trait During<T>: Sized {
     /// The backend did not do it.
@@ -47,12 +78,47 @@ trait During<T>: Sized {
 
 impl<T, E: Into<Box<dyn Error + Send + Sync>>> During<T> for Result<T, E> {
     fn during(self, verb: &'static str) -> Result<T, CountersError> {
-        self.map_err(|source| CountersError::Backend { verb, source: source.into() })
+        self.map_err(|source| {
+            let source = plain(source.into());
+            match trouble(&*source) {
+                Some(Trouble::Unreachable) => CountersError::Unreachable { verb, source },
+                Some(Trouble::NotWritable) => CountersError::NotWritable { verb, source },
+                None => CountersError::Backend { verb, source },
+            }
+        })
     }
 
     fn corrupt(self, verb: &'static str) -> Result<T, CountersError> {
         self.map_err(|found| CountersError::Corrupt { verb, found: found.into().to_string() })
     }
+}
+
+/// What an error of a backend says of the backend as a whole.
+fn trouble(error: &(dyn Error + Send + Sync + 'static)) -> Option<Trouble> {
+    if error.is::<Outage>() {
+        return Some(Trouble::Unreachable);
+    }
+    if let Some(error) = error.downcast_ref::<sqlx::Error>() {
+        return sql::trouble(error);
+    }
+    match error.downcast_ref::<LinkError>()? {
+        LinkError::Unreachable { .. } => Some(Trouble::Unreachable),
+        LinkError::NotWritable { .. } => Some(Trouble::NotWritable),
+        LinkError::Url | LinkError::Server { .. } => None,
+    }
+}
+
+/// An error of the database without what the driver says around it.
+fn plain(error: Box<dyn Error + Send + Sync>) -> Box<dyn Error + Send + Sync> {
+    let error = match error.downcast::<MigrationError>().map(|error| *error) {
+        Ok(MigrationError::Database(error)) => error,
+        Ok(schema) => return Box::new(schema),
+        Err(error) => match error.downcast::<sqlx::Error>() {
+            Ok(error) => *error,
+            Err(other) => return other,
+        },
+    };
+    sql::outage(error).map_or_else(Box::from, Box::from)
 }
 
 /// How far the counters have come. Every event that is counted makes the revision of its organisation grow. When the

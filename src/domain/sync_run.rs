@@ -74,6 +74,8 @@ pub struct SyncProgress {
     pub errors: Vec<ItemError>,
     /// Why the sync stopped before its end.
     pub error: Option<String>,
+    /// Whether it stopped because a store could not be reached. Known to whoever did the work; the record does not keep it.
+    pub store_lost: bool,
     /// What only this kind has to tell: differences, tasks by state.
     pub detail: Option<Value>,
     /// The days that it covered, once they are known.

@@ -8,10 +8,12 @@ mod error;
 use std::sync::{Mutex, PoisonError};
 
 use redis::{FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation, ServerError, Value};
+use tokio::time::timeout;
 
 use self::address::{Address, Connection};
 pub use self::error::LinkError;
-use self::error::{describe, server_text};
+use self::error::describe;
+use crate::clock::patience::patience;
 use crate::secret::Secret;
 
 /// A connection that all callers share.
@@ -54,7 +56,7 @@ impl Link {
 
     /// The error of one of several answers.
     pub fn refused(&self, error: &ServerError) -> LinkError {
-        LinkError::at(self.place(), server_text(error))
+        LinkError::said(self.place(), error)
     }
 
     /// An answer of a form that the command does not have.
@@ -69,20 +71,30 @@ impl Link {
         F: Future<Output = RedisResult<T>>,
     {
         let (age, connection) = self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut answer = send(connection.clone()).await;
-        if answer.as_ref().is_err_and(RedisError::is_connection_refusal) {
-            answer = send(connection).await;
+        let sent = async {
+            let answer = send(connection.clone()).await;
+            let lost = answer.as_ref().is_err_and(RedisError::is_connection_refusal);
+            if lost { send(connection).await } else { answer }
+        };
+        let patience = patience();
+        match timeout(patience, sent).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                if address::worn_out(&error) {
+                    self.replace(age);
+                }
+                Err(describe(self.place(), &error))
+            }
+            Err(_) => {
+                // A peer that has gone silent never answers on this connection again.
+                self.replace(age);
+                Err(LinkError::unreachable(self.place(), format!("no answer within {patience:?}")))
+            }
         }
-        answer.map_err(|error| {
-            self.replace_if_worn_out(age, &error);
-            describe(self.place(), &error)
-        })
     }
 
-    fn replace_if_worn_out(&self, age: u64, error: &RedisError) {
-        if !address::worn_out(error) {
-            return;
-        }
+    /// Makes another connection, once for all callers that had this one.
+    fn replace(&self, age: u64) {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         if connection.0 == age
             && let Ok(fresh) = self.address.connect_lazily()

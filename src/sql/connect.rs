@@ -1,6 +1,6 @@
 //! Opening the database that a URL names.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -8,10 +8,12 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Executor};
 
-use super::Db;
+use super::outage::{Connections, Outage};
+use super::{Db, private};
+use crate::clock::patience::WORK;
 use crate::secret::Secret;
 
-/// How long a write to SQLite waits for another one, and a caller for a connection.
+/// How long a write to SQLite waits for another one.
 const BUSY: Duration = Duration::from_secs(10);
 
 /// Where the database is.
@@ -33,49 +35,92 @@ pub enum ConnectError {
     #[error("the URL cannot be read; a password in it must be percent-encoded")]
     Url,
     /// The database did not answer.
-    #[error("cannot open the database {place}: {source}")]
+    #[error("cannot open the database {place}: {reason}")]
     Unreachable {
         /// File, or host and port.
         place: String,
         /// Why.
-        source: sqlx::Error,
+        reason: String,
     },
 }
 
+/// What the address leads to.
+enum Options {
+    Sqlite(SqliteConnectOptions),
+    MySql(Box<MySqlConnectOptions>),
+}
+
 impl Db {
-    /// Opens it with at most this many connections. A SQLite file is made if it does not exist.
+    /// Opens it with at most this many connections. A SQLite file is made if it does not exist; it and what lies beside it
+    /// is for its owner alone.
     ///
     /// # Errors
     /// When the URL is none, or nothing answers there.
     pub async fn connect(address: &Address, connections: u32) -> Result<Self, ConnectError> {
-        match address {
-            Address::File(path) => sqlite(SqliteConnectOptions::new().filename(path), connections).await,
-            Address::Url(url) if url.expose().starts_with("sqlite:") => {
-                let options = SqliteConnectOptions::from_str(url.expose()).map_err(|_| ConnectError::Url)?;
-                sqlite(options, connections).await
-            }
-            Address::Url(url)
-                if url.expose().starts_with("mysql:") || url.expose().starts_with("mariadb:") =>
-            {
-                let options = MySqlConnectOptions::from_str(url.expose()).map_err(|_| ConnectError::Url)?;
-                mysql(options, connections).await
-            }
-            Address::Url(_) => Err(ConnectError::Scheme),
+        match Options::read(address)? {
+            Options::Sqlite(options) => sqlite(options, connections).await,
+            Options::MySql(options) => mysql(*options, connections).await,
+        }
+    }
+
+    /// Opens it to look at it: nothing is made or changed, no file beside it either. None where a SQLite file is missing.
+    ///
+    /// # Errors
+    /// When the URL is none, or nothing answers there.
+    pub async fn look(address: &Address) -> Result<Option<Self>, ConnectError> {
+        match Options::read(address)? {
+            Options::Sqlite(options) => look_at_file(options).await,
+            Options::MySql(options) => mysql(*options, 1).await.map(Some),
+        }
+    }
+}
+
+impl Options {
+    fn read(address: &Address) -> Result<Self, ConnectError> {
+        let url = match address {
+            Address::File(path) => return Ok(Self::Sqlite(SqliteConnectOptions::new().filename(path))),
+            Address::Url(url) => url.expose(),
+        };
+        if url.starts_with("sqlite:") {
+            SqliteConnectOptions::from_str(url).map(Self::Sqlite).map_err(|_| ConnectError::Url)
+        } else if url.starts_with("mysql:") || url.starts_with("mariadb:") {
+            let options = MySqlConnectOptions::from_str(url).map_err(|_| ConnectError::Url)?;
+            Ok(Self::MySql(Box::new(options)))
+        } else {
+            Err(ConnectError::Scheme)
         }
     }
 }
 
 async fn sqlite(options: SqliteConnectOptions, connections: u32) -> Result<Db, ConnectError> {
-    let place = options.get_filename().display().to_string();
+    let file = options.get_filename().to_owned();
+    let place = file.display().to_string();
+    private::keep(&file)
+        .map_err(|error| ConnectError::Unreachable { place: place.clone(), reason: error.to_string() })?;
     // A commit is on the disk before it is reported: an accepted event and a finished sync survive a power cut.
     let options = options
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY);
-    SqlitePoolOptions::new()
+    open_file(options, connections, &place).await
+}
+
+/// A file that nobody has open is read as if it could not change: SQLite would put its files of shared memory beside it.
+async fn look_at_file(options: SqliteConnectOptions) -> Result<Option<Db>, ConnectError> {
+    let file = options.get_filename().to_owned();
+    if !file.exists() {
+        return Ok(None);
+    }
+    let in_use = private::beside(&file).any(|beside| beside.exists());
+    let options = options.create_if_missing(false).read_only(true).immutable(!in_use).busy_timeout(BUSY);
+    open_file(options, 1, &file.display().to_string()).await.map(Some)
+}
+
+async fn open_file(options: SqliteConnectOptions, connections: u32, place: &str) -> Result<Db, ConnectError> {
+    let pool = SqlitePoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(BUSY)
+        .acquire_timeout(WORK)
         .after_release(|connection, _| {
             Box::pin(async move {
                 // A full disk ends a transaction without being asked to, and the driver goes on to believe in it: no
@@ -84,17 +129,17 @@ async fn sqlite(options: SqliteConnectOptions, connections: u32) -> Result<Db, C
                 Ok(!connection.is_in_transaction())
             })
         })
-        .connect_with(options)
-        .await
-        .map(Db::Sqlite)
-        .map_err(|source| ConnectError::Unreachable { place, source })
+        .connect_lazy_with(options);
+    let file = Connections::new(pool, &format!("SQLite in {place}"));
+    file.acquire().await.map_err(|error| unreachable_at(place, error))?;
+    Ok(Db::Sqlite(file))
 }
 
 async fn mysql(options: MySqlConnectOptions, connections: u32) -> Result<Db, ConnectError> {
     let place = format!("{}:{}", options.get_host(), options.get_port());
-    MySqlPoolOptions::new()
+    let pool = MySqlPoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(BUSY)
+        .acquire_timeout(WORK)
         .after_connect(|connection, _| {
             Box::pin(async move {
                 // Every verb locks the rows that it changes, so gaps between them need no lock of their own.
@@ -107,8 +152,23 @@ async fn mysql(options: MySqlConnectOptions, connections: u32) -> Result<Db, Con
                 Ok(())
             })
         })
-        .connect_with(options.charset("utf8mb4"))
-        .await
-        .map(Db::MySql)
-        .map_err(|source| ConnectError::Unreachable { place, source })
+        .connect_lazy_with(options.charset("utf8mb4"));
+    let server = Connections::new(pool, &format!("MySQL at {place}"));
+    server.acquire().await.map_err(|error| unreachable_at(&place, error))?;
+    Ok(Db::MySql(server))
+}
+
+fn unreachable_at(place: &str, error: sqlx::Error) -> ConnectError {
+    let reason = match super::outage::of(error) {
+        Ok(Outage { reason, .. }) => reason,
+        Err(other) => other.to_string(),
+    };
+    ConnectError::Unreachable { place: place.to_owned(), reason }
+}
+
+/// The directory of a SQLite file.
+pub(super) fn file_of(pool: &sqlx::SqlitePool) -> Option<PathBuf> {
+    let options = pool.connect_options();
+    let file: &Path = options.get_filename();
+    private::is_file(file).then(|| file.to_owned())
 }

@@ -7,19 +7,23 @@
 mod connect;
 mod error;
 mod migrate;
+mod outage;
+mod private;
+mod probe;
 mod row;
 mod rows;
 mod statement;
 mod upsert;
 mod value;
 
-use sqlx::{MySql, MySqlPool, Sqlite, SqlitePool, Transaction};
+use sqlx::{MySql, Sqlite, Transaction};
 
 use statement::Runs;
 
 pub use connect::{Address, ConnectError};
 pub use error::{is_contended, unless_taken};
 pub use migrate::{MigrationError, Migrations, SchemaChange};
+pub use outage::{Connections, Outage, Trouble, of as outage, trouble};
 pub use row::{CellError, Columns, Row};
 pub use rows::insert_rows;
 pub use statement::{LONGEST_LIST, Statement, padded, sql};
@@ -58,9 +62,9 @@ impl DatabaseKind {
 #[derive(Clone, Debug)]
 pub enum Db {
     /// To a file.
-    Sqlite(SqlitePool),
+    Sqlite(Connections<Sqlite>),
     /// To a server.
-    MySql(MySqlPool),
+    MySql(Connections<MySql>),
 }
 
 /// A transaction that is rolled back unless it is committed.
@@ -95,27 +99,27 @@ impl Db {
     /// read later would fail at once.
     pub async fn begin(&self) -> Result<Tx, sqlx::Error> {
         Ok(match self {
-            Self::Sqlite(pool) => Tx::Sqlite(pool.begin_with("begin immediate").await?),
-            Self::MySql(pool) => Tx::MySql(pool.begin().await?),
+            Self::Sqlite(file) => Tx::Sqlite(file.begin(Some("begin immediate")).await?),
+            Self::MySql(server) => Tx::MySql(server.begin(None).await?),
         })
     }
 
     /// Begins a transaction that only reads. On SQLite every statement in it sees the same moment.
     pub async fn snapshot(&self) -> Result<Tx, sqlx::Error> {
         Ok(match self {
-            Self::Sqlite(pool) => Tx::Sqlite(pool.begin().await?),
-            Self::MySql(pool) => Tx::MySql(pool.begin().await?),
+            Self::Sqlite(file) => Tx::Sqlite(file.begin(None).await?),
+            Self::MySql(server) => Tx::MySql(server.begin(None).await?),
         })
     }
 
     /// How many rows it touched. What a row that was found but not changed counts as is the database's matter.
     pub async fn execute(&self, statement: Statement) -> Result<u64, sqlx::Error> {
-        on!(self, pool => pool.execute(statement).await)
+        on!(self, at => at.acquire().await?.execute(statement).await)
     }
 
     /// The rows.
     pub async fn fetch_all(&self, statement: Statement) -> Result<Vec<Row>, sqlx::Error> {
-        on!(self, pool => pool.fetch_all(statement).await)
+        on!(self, at => at.acquire().await?.fetch_all(statement).await)
     }
 
     /// The only row, if there is one.
@@ -143,7 +147,7 @@ impl Db {
 
     /// Ends every connection.
     pub async fn close(&self) {
-        on!(self, pool => pool.close().await);
+        on!(self, at => at.pool.close().await);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sqlx::mysql::MySqlConnection;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, MySql, MySqlPool, Sqlite, SqlitePool};
+use sqlx::{AssertSqlSafe, MySql, Sqlite};
 
 use super::DatabaseKind;
 use super::row::Row;
@@ -94,7 +94,7 @@ pub fn padded<T: Clone>(mut list: Vec<T>) -> Vec<T> {
     list
 }
 
-/// What runs a statement: a pool, or the connection of a transaction.
+/// What runs a statement: a connection, that of a transaction too.
 pub(super) trait Runs: Sized {
     async fn execute(self, statement: Statement) -> Result<u64, sqlx::Error>;
     /// The same with rows that the caller keeps.
@@ -138,9 +138,7 @@ macro_rules! runs {
     };
 }
 
-runs!(&SqlitePool, Sqlite);
 runs!(&mut SqliteConnection, Sqlite);
-runs!(&MySqlPool, MySql);
 runs!(&mut MySqlConnection, MySql);
 
 #[cfg(test)]

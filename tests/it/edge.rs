@@ -6,7 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::extract::{FromRef, State};
 use qs_scheduler::clock::SystemClock;
-use qs_scheduler::http::edge::{self, Answer, ApiError, Caller, Edge, Input, RateLimiter, Readiness, Reply};
+use qs_scheduler::http::edge::{
+    self, Answer, ApiError, Caller, Edge, Input, NotReady, RateLimiter, Readiness, Reply,
+};
 use qs_scheduler::identity::keys::SigningKey;
 use qs_scheduler::identity::{Permission, Rules, Verifier};
 use qs_scheduler::metrics::{self, Metrics};
@@ -41,8 +43,9 @@ struct Water(bool);
 
 #[async_trait]
 impl Readiness for Water {
-    async fn check(&self) -> Vec<(&'static str, Option<String>)> {
-        vec![("water", (!self.0).then(|| "there is none".to_owned()))]
+    async fn check(&self) -> Vec<(&'static str, Option<NotReady>)> {
+        let none = || NotReady { word: "unreachable", reason: "there is none".to_owned() };
+        vec![("water", (!self.0).then(none))]
     }
 }
 

@@ -68,8 +68,12 @@ mod oracle;
 mod panic;
 #[cfg(feature = "server")]
 mod plans;
+#[cfg(feature = "server")]
+mod private_files;
 mod promises;
 mod schedule;
+#[cfg(feature = "server")]
+mod schema;
 #[cfg(feature = "server")]
 mod statistics_defects;
 #[cfg(feature = "server")]

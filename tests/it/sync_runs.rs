@@ -284,7 +284,7 @@ async fn ready_tells_which_store_is_gone_and_health_does_not_care() {
     let client = http_client();
     let ready = send(&client, Method::GET, &format!("{}/ready", server.base), &[], "").await;
     assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(ready.body["checks"], serde_json::json!({"store": "ok", "counters": "unreachable"}));
+    assert_eq!(ready.body["checks"], serde_json::json!({"store": "ok", "counters": "unusable"}));
     let health = send(&client, Method::GET, &format!("{}/health", server.base), &[], "").await;
     assert_eq!((health.status, &health.body["code"]), (StatusCode::OK, &Value::Null));
 }

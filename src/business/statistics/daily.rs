@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::batch::{Batches, span};
 use super::context::{Context, lost};
 use crate::business::sync_run::{Progress, SyncStopped, SyncWork};
+use crate::clock::patience::patiently;
 use crate::counters::{CountersError, Mark, Page, Touched};
 use crate::domain::statistics::{DailyCount, DayRange, Days};
 use crate::domain::sync_run::SyncKind;
@@ -71,7 +72,7 @@ impl DailySync {
     async fn write_days(&self, org_id: i64, days: Days, progress: &mut Progress) -> Result<(), SyncStopped> {
         let (send, mut pages) = mpsc::channel(1);
         // Stops with this function: a set aborts its tasks when it is dropped.
-        let mut reader = JoinSet::from_iter([read(Arc::clone(&self.context), org_id, days, send)]);
+        let mut reader = JoinSet::from_iter([patiently(read(Arc::clone(&self.context), org_id, days, send))]);
         let mut batches = Batches::default();
         while let Some(page) = pages.recv().await {
             progress.note();

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
 use super::{AdmittedSync, Progress, RecordError, Scope, SyncRuns, SyncWork};
+use crate::clock::patience::patiently;
 use crate::domain::sync_run::{SyncProgress, SyncRun};
 use crate::lease::{Lease, WorkEnd, keep};
 use crate::store::StoreError;
@@ -55,13 +56,14 @@ impl SyncRuns {
         let noted = progress.noted();
         let lease = SyncLease { runs: self, id, noted: noted.clone() };
         let stopped = |error: &str| SyncProgress { error: Some(error.to_owned()), ..noted.borrow().clone() };
-        let work = perform(Arc::clone(self), id.to_owned(), scope, work, progress);
+        let work = patiently(perform(Arc::clone(self), id.to_owned(), scope, work, progress));
         let progress = match keep(&lease, self.lease, taken, work).await {
             WorkEnd::Done(progress) => progress,
             WorkEnd::Panicked => stopped("a defect stopped the sync"),
-            WorkEnd::LeaseLost => {
-                stopped("the lease was lost: the store did not take a sign of life in time")
-            }
+            WorkEnd::LeaseLost => SyncProgress {
+                store_lost: true,
+                ..stopped("the lease was lost: the store did not take a sign of life in time")
+            },
         };
         let ended = self.record_end(scope.org_id(), id, &progress).await;
         self.running().remove(id);
@@ -87,7 +89,8 @@ impl SyncRuns {
         };
         let run = self.store.find(org_id, id).await?;
         let missing = || StoreError::Corrupt { verb: "finish", found: format!("no sync {id}") };
-        let run = run.ok_or_else(missing)?;
+        let mut run = run.ok_or_else(missing)?;
+        run.progress.store_lost = progress.store_lost;
         if !recorded {
             tracing::warn!(run_id = id, "{GIVEN_UP}");
         }
@@ -128,6 +131,7 @@ async fn perform(
     };
     let mut progress = progress.into_counts();
     if let Err(error) = ended {
+        progress.store_lost = error.store_is_lost();
         progress.error = Some(error.to_string());
     }
     progress

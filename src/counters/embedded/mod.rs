@@ -47,6 +47,11 @@ impl EmbeddedCounters {
         MIGRATIONS.pending(db).await
     }
 
+    /// How many schema changes a database lacks that does not exist.
+    pub fn every_change() -> usize {
+        MIGRATIONS.all()
+    }
+
     /// Opens them.
     ///
     /// # Errors
@@ -192,6 +197,10 @@ impl Counters for EmbeddedCounters {
     }
 
     async fn ready(&self) -> Result<(), CountersError> {
-        MIGRATIONS.check(&self.db).await.during("ready")
+        MIGRATIONS.check(&self.db).await.during("ready")?;
+        self.db.room().await.during("ready")?;
+        // SQLite writes a row also when it says the same.
+        let probe = sql("update counter_generation set generation = generation");
+        self.db.execute(probe).await.during("ready").map(drop)
     }
 }

@@ -55,8 +55,10 @@ impl FromRef<Api> for Arc<Edge> {
 
 #[async_trait]
 impl edge::Readiness for StoreReadiness {
-    async fn check(&self) -> Vec<(&'static str, Option<String>)> {
-        StoreReadiness::check(self).await.into_iter().map(|check| (check.name, check.error)).collect()
+    async fn check(&self) -> Vec<(&'static str, Option<edge::NotReady>)> {
+        let not_ready = |(word, reason)| edge::NotReady { word, reason };
+        let checks = StoreReadiness::check(self).await.into_iter();
+        checks.map(|check| (check.name, check.problem.map(not_ready))).collect()
     }
 }
 

@@ -39,6 +39,7 @@ impl From<PlanError> for ApiError {
         match error {
             PlanError::Invalid(invalid) => Self::invalid(invalid.field, invalid.reason),
             PlanError::NotFound { what } => Self::not_found(what),
+            PlanError::Store(source) if source.may_pass() => Self::unavailable(source),
             PlanError::Store(source) => Self::database(source),
             forbidden => Self::new(StatusCode::CONFLICT, codes::STATE, forbidden.to_string()),
         }

@@ -38,7 +38,9 @@ impl From<StatisticsError> for ApiError {
         match error {
             StatisticsError::Invalid(Invalid { field, reason }) => Self::invalid(field, reason),
             StatisticsError::NotFound { what } => Self::not_found(what),
+            StatisticsError::Counters(source) if source.may_pass() => Self::unavailable(source),
             StatisticsError::Counters(source) => Self::internal(source),
+            StatisticsError::Store(source) if source.may_pass() => Self::unavailable(source),
             StatisticsError::Store(source) => Self::database(source),
             StatisticsError::Start(source) => source.into(),
         }

@@ -12,6 +12,7 @@ use super::sync_replies::{SyncAccepted, SyncInTheWay, SyncReply};
 use super::{Api, codes, schema};
 use crate::business::sync_run::{RecordError, Running, Scope, StartError, Started, SyncCaller};
 use crate::domain::sync_run::{EVERY_ORGANISATION, SyncKind, SyncRun, SyncStatus};
+use crate::http::edge::error::STORE_PAUSE;
 use crate::http::edge::error::codes::DATABASE;
 use crate::http::edge::fields::{NumberOrText, exact};
 use crate::http::edge::{Answer, ApiError, Caller, Reply};
@@ -67,6 +68,7 @@ impl From<StartError> for ApiError {
             StartError::Busy { .. } => (StatusCode::CONFLICT, codes::SYNC_BUSY),
             StartError::InProgress { .. } => (StatusCode::CONFLICT, codes::KEY_IN_PROGRESS),
             StartError::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, codes::KEY_REUSED),
+            StartError::Store(source) if source.may_pass() => return Self::unavailable(source),
             StartError::Store(source) => {
                 let (status, message) = (StatusCode::INTERNAL_SERVER_ERROR, "nothing was started");
                 return Self::new(status, DATABASE, message).cause(source);
@@ -82,7 +84,7 @@ impl From<StartError> for ApiError {
 
 impl From<RecordError> for ApiError {
     fn from(error: RecordError) -> Self {
-        Self::database(error)
+        if error.may_pass() { Self::unavailable(error) } else { Self::database(error) }
     }
 }
 
@@ -185,7 +187,13 @@ fn ended(run: &SyncRun) -> Answer {
             (codes::SYNC_FAILED, format!("{} of {} items were not done", progress.failed, progress.scanned))
         }
     };
-    let error = ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, code, message).data(SyncReply::from(run));
+    // What is not done for want of a store is done by a repeat; anything else takes somebody who looks.
+    let error = if progress.store_lost {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message).retry_after(STORE_PAUSE)
+    } else {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, code, message)
+    };
+    let error = error.data(SyncReply::from(run));
     Err(match progress.errors.first() {
         Some(first) => error.cause(format!("{}: {}", first.item, first.message)),
         None => error,

@@ -34,7 +34,7 @@ use crate::metrics::Metrics;
 pub use auth::{Caller, Observer};
 pub use envelope::{Answer, Reply};
 pub use error::ApiError;
-pub use health::Readiness;
+pub use health::{NotReady, Readiness};
 pub use input::{Body, Input, Segment};
 pub use limit::RateLimiter;
 

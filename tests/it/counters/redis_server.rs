@@ -134,7 +134,7 @@ async fn a_server_that_ends_and_comes_back() {
     redis.kill();
     for _ in 0..2 {
         let error = counters.count(1, &submitted("e", "2026-01-01", &["a"]), at(1)).await.unwrap_err();
-        assert!(matches!(&error, CountersError::Backend { verb: "count", .. }), "{error}");
+        assert!(matches!(&error, CountersError::Unreachable { verb: "count", .. }), "{error}");
         assert!(error.to_string().contains(&format!("127.0.0.1:{}", redis.port())), "{error}");
     }
     counters.ready().await.unwrap_err();

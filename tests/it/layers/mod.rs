@@ -19,8 +19,15 @@ const LAYERS: [&[&str]; 6] = [
 ];
 
 /// What may be used beside the layers below.
-const WITHIN_A_LAYER: [(&str, &str); 4] =
-    [("crontab", "domain"), ("config", "secret"), ("sql", "secret"), ("redis", "secret")];
+const WITHIN_A_LAYER: [(&str, &str); 7] = [
+    ("crontab", "domain"),
+    ("config", "secret"),
+    ("sql", "secret"),
+    ("redis", "secret"),
+    ("sql", "clock"),
+    ("redis", "clock"),
+    ("sql", "files"),
+];
 
 /// Only `app` says which adapter is used.
 const ADAPTERS: [&str; 9] = [

@@ -149,6 +149,11 @@ impl Server {
         (self.child.wait().unwrap().code(), rest)
     }
 
+    /// Its directory.
+    pub fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     /// Its directory, which outlives it.
     pub fn take_dir(&mut self) -> tempfile::TempDir {
         std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())

@@ -48,8 +48,12 @@ fn refusals(operation: &mut Operation, protected: bool) {
         (protected, "403", "The roles of the caller are not enough."),
         (body, "413", "The body is too large."),
         (protected, "429", "The caller asks too often."),
-        (true, "500", "A defect, or a database that does not answer."),
-        (true, "503", "No answer within the deadline, or the keys of the IAM could not be fetched."),
+        (true, "500", "A defect, or a database that did not do what was asked."),
+        (
+            true,
+            "503",
+            "No answer within the deadline, a store that cannot be used now, or keys of the IAM that could not be fetched.",
+        ),
     ] {
         if possible {
             let refusal = || ResponseBuilder::new().description(description).build().into();

@@ -26,6 +26,18 @@ pub(super) async fn loose_collation(db: &Db) -> Result<Option<String>, sqlx::Err
 
 /// Adds the late columns where they are missing: without them each write would fail.
 pub(super) async fn add_late_columns(db: &Db) -> Result<(), sqlx::Error> {
+    for (table, missing) in late_columns(db).await? {
+        db.execute(sql(format!("alter table {table} {missing}"))).await?;
+    }
+    Ok(())
+}
+
+/// The tables that lack late columns, and what would add them. Only reads.
+pub(super) async fn late_columns(db: &Db) -> Result<Vec<(&'static str, String)>, sqlx::Error> {
+    let mut lacking = Vec::new();
+    if db.kind() == DatabaseKind::Sqlite {
+        return Ok(lacking);
+    }
     for table in ["statistics_daily", "statistics_accumulated", "statistics_plan"] {
         let columns = sql("select lower(column_name) from information_schema.columns \
                            where table_schema = database() and table_name = ?");
@@ -35,9 +47,10 @@ pub(super) async fn add_late_columns(db: &Db) -> Result<(), sqlx::Error> {
             .filter(|(column, _)| !present.iter().any(|known| known == column))
             .map(|(column, definition)| format!("add column {column} {definition}"))
             .collect();
-        if !missing.is_empty() {
-            db.execute(sql(format!("alter table {table} {}", missing.join(", ")))).await?;
+        // A table that does not exist yet is made with all of them.
+        if !present.is_empty() && !missing.is_empty() {
+            lacking.push((table, missing.join(", ")));
         }
     }
-    Ok(())
+    Ok(lacking)
 }

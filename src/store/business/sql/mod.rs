@@ -15,10 +15,10 @@ use jiff::tz::TimeZone;
 
 pub use stamp::Stamps;
 
-use self::adopt::{add_late_columns, loose_collation};
+use self::adopt::{add_late_columns, late_columns, loose_collation};
 use super::Store;
-use crate::sql::{DatabaseKind, Db, MigrationError, Migrations, SchemaChange};
-use crate::store::error::{Answer, StoreError};
+use crate::sql::{DatabaseKind, Db, MigrationError, Migrations, SchemaChange, sql};
+use crate::store::error::{Answer, StoreError, named};
 
 /// What the business keeps. The name of its history is older than the other stores' and never changes.
 static MIGRATIONS: Migrations = Migrations {
@@ -39,6 +39,11 @@ static MIGRATIONS: Migrations = Migrations {
             sqlite: include_str!("migrations/sqlite/0003_sync_run.sql"),
             mysql: include_str!("migrations/mysql/0003_sync_run.sql"),
         },
+        SchemaChange {
+            name: "probe",
+            sqlite: include_str!("migrations/sqlite/0004_probe.sql"),
+            mysql: include_str!("migrations/mysql/0004_probe.sql"),
+        },
     ],
 };
 
@@ -56,18 +61,20 @@ impl SqlStore {
     /// When that fails, or they were made by a newer program.
     pub async fn migrate(db: &Db) -> Result<(), MigrationError> {
         MIGRATIONS.run(db).await?;
-        if db.kind() == DatabaseKind::MySql {
-            add_late_columns(db).await.map_err(MigrationError::Database)?;
-        }
-        Ok(())
+        Ok(add_late_columns(db).await?)
     }
 
-    /// How many schema changes are missing.
+    /// How many schema changes are missing, late columns among them. Only reads.
     ///
     /// # Errors
     /// When the history cannot be read, or the tables were made by a newer program.
     pub async fn pending(db: &Db) -> Result<usize, MigrationError> {
-        MIGRATIONS.pending(db).await
+        Ok(MIGRATIONS.pending(db).await? + late_columns(db).await?.len())
+    }
+
+    /// How many schema changes a database lacks that does not exist.
+    pub fn every_change() -> usize {
+        MIGRATIONS.all()
     }
 
     /// Opens it. `zone` is the one whose wall clock the `DATETIME` columns show.
@@ -75,8 +82,11 @@ impl SqlStore {
     /// # Errors
     /// When the tables are not those of this program.
     pub async fn open(db: Db, zone: TimeZone) -> Result<Self, MigrationError> {
-        MIGRATIONS.check(&db).await?;
-        if let Some(collation) = loose_collation(&db).await.map_err(MigrationError::Database)? {
+        match Self::pending(&db).await? {
+            0 => {}
+            steps => return Err(MigrationError::Pending { steps }),
+        }
+        if let Some(collation) = loose_collation(&db).await? {
             tracing::warn!(
                 collation,
                 "statistics_daily.statistic_key takes keys that differ in case alone for one"
@@ -90,6 +100,17 @@ impl SqlStore {
 impl Store for SqlStore {
     async fn ready(&self) -> Answer<()> {
         let checked = MIGRATIONS.check(&self.db).await;
-        checked.map_err(|error| StoreError::Database { verb: "ready", source: Box::new(error) })
+        checked.map_err(|error| StoreError::of_schema("ready", error))?;
+        named("ready", async {
+            self.db.room().await?;
+            let again = match self.db.kind() {
+                DatabaseKind::Sqlite => "on conflict (id) do update set probes = probes + 1",
+                DatabaseKind::MySql => "on duplicate key update probes = probes + 1",
+            };
+            // A real change: a disk that is full, a server that is read-only and a user without rights refuse it.
+            let probe = sql("insert into qs_probe (id, probes) values (1, 1) ").push(again);
+            self.db.execute(probe).await.map(drop)
+        })
+        .await
     }
 }

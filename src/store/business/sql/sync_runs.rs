@@ -224,6 +224,7 @@ fn sync_run(columns: &mut Columns) -> Result<SyncRun, CellError> {
             failed: columns.count()?,
             errors: serde_json::from_str(&columns.text()?).map_err(json)?,
             error: columns.optional_text()?,
+            store_lost: false,
             detail: columns
                 .optional_text()?
                 .map(|text| serde_json::from_str(&text).map_err(json))
