@@ -29,7 +29,7 @@ pub(super) fn tighten(dir: Option<&Path>, program: &str) {
     let (begin, mut tightened) = (format!("{program}."), 0_u32);
     for path in entries.flatten().map(|entry| entry.path()) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if !name.starts_with(&begin) || !name.ends_with(".log") {
+        if !name.starts_with(&begin) || path.extension().is_none_or(|extension| extension != "log") {
             continue;
         }
         match files::tighten(&path) {

@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection, Executor};
 
 use super::outage::{Connections, Outage};
+use super::probe::FileIdentity;
 use super::{Db, private};
 use crate::clock::patience::WORK;
 use crate::secret::Secret;
@@ -46,7 +47,7 @@ pub enum ConnectError {
 
 /// What the address leads to.
 enum Options {
-    Sqlite(SqliteConnectOptions),
+    Sqlite(Box<SqliteConnectOptions>),
     MySql(Box<MySqlConnectOptions>),
 }
 
@@ -58,7 +59,7 @@ impl Db {
     /// When the URL is none, or nothing answers there.
     pub async fn connect(address: &Address, connections: u32) -> Result<Self, ConnectError> {
         match Options::read(address)? {
-            Options::Sqlite(options) => sqlite(options, connections).await,
+            Options::Sqlite(options) => sqlite(*options, connections).await,
             Options::MySql(options) => mysql(*options, connections).await,
         }
     }
@@ -69,7 +70,7 @@ impl Db {
     /// When the URL is none, or nothing answers there.
     pub async fn look(address: &Address) -> Result<Option<Self>, ConnectError> {
         match Options::read(address)? {
-            Options::Sqlite(options) => look_at_file(options).await,
+            Options::Sqlite(options) => look_at_file(*options).await,
             Options::MySql(options) => mysql(*options, 1).await.map(Some),
         }
     }
@@ -78,11 +79,14 @@ impl Db {
 impl Options {
     fn read(address: &Address) -> Result<Self, ConnectError> {
         let url = match address {
-            Address::File(path) => return Ok(Self::Sqlite(SqliteConnectOptions::new().filename(path))),
+            Address::File(path) => {
+                return Ok(Self::Sqlite(Box::new(SqliteConnectOptions::new().filename(path))));
+            }
             Address::Url(url) => url.expose(),
         };
         if url.starts_with("sqlite:") {
-            SqliteConnectOptions::from_str(url).map(Self::Sqlite).map_err(|_| ConnectError::Url)
+            let options = SqliteConnectOptions::from_str(url).map_err(|_| ConnectError::Url)?;
+            Ok(Self::Sqlite(Box::new(options)))
         } else if url.starts_with("mysql:") || url.starts_with("mariadb:") {
             let options = MySqlConnectOptions::from_str(url).map_err(|_| ConnectError::Url)?;
             Ok(Self::MySql(Box::new(options)))
@@ -98,8 +102,9 @@ async fn sqlite(options: SqliteConnectOptions, connections: u32) -> Result<Db, C
     private::keep(&file)
         .map_err(|error| ConnectError::Unreachable { place: place.clone(), reason: error.to_string() })?;
     // A commit is on the disk before it is reported: an accepted event and a finished sync survive a power cut.
+    // It is there by now; one that disappears later is an outage and no reason to begin with an empty one.
     let options = options
-        .create_if_missing(true)
+        .create_if_missing(!private::is_file(&file))
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY);
@@ -130,8 +135,9 @@ async fn open_file(options: SqliteConnectOptions, connections: u32, place: &str)
             })
         })
         .connect_lazy_with(options);
-    let file = Connections::new(pool, &format!("SQLite in {place}"));
+    let mut file = Connections::new(pool, &format!("SQLite in {place}"));
     file.acquire().await.map_err(|error| unreachable_at(place, error))?;
+    file.opened = file_of(&file.pool).and_then(|path| FileIdentity::of(&path).ok());
     Ok(Db::Sqlite(file))
 }
 
@@ -166,7 +172,7 @@ fn unreachable_at(place: &str, error: sqlx::Error) -> ConnectError {
     ConnectError::Unreachable { place: place.to_owned(), reason }
 }
 
-/// The directory of a SQLite file.
+/// The file of these connections; none for a database in memory.
 pub(super) fn file_of(pool: &sqlx::SqlitePool) -> Option<PathBuf> {
     let options = pool.connect_options();
     let file: &Path = options.get_filename();

@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions, Connection, Database, Pool, SqlSafeStr, Transaction};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
+use super::probe::FileIdentity;
 use crate::clock::patience::patience;
 
 /// How long the connection past the pool may take.
@@ -38,20 +39,27 @@ pub struct Connections<D: Database> {
     /// The pool itself, for what this module has no verb for.
     pub pool: Pool<D>,
     place: Arc<str>,
+    /// The file that was opened, whatever stands in its place by now.
+    pub(super) opened: Option<FileIdentity>,
     /// What the last connection past the pool was told, and when.
     told: Arc<Mutex<Option<(Instant, String)>>>,
 }
 
 impl<D: Database> Clone for Connections<D> {
     fn clone(&self) -> Self {
-        Self { pool: self.pool.clone(), place: Arc::clone(&self.place), told: Arc::clone(&self.told) }
+        Self {
+            pool: self.pool.clone(),
+            place: Arc::clone(&self.place),
+            opened: self.opened,
+            told: Arc::clone(&self.told),
+        }
     }
 }
 
 impl<D: Database> Connections<D> {
     /// Those of this pool. `place` is what may be shown of its address.
     pub(super) fn new(pool: Pool<D>, place: &str) -> Self {
-        Self { pool, place: place.into(), told: Arc::default() }
+        Self { pool, place: place.into(), opened: None, told: Arc::default() }
     }
 
     /// A connection, as soon as there is one.

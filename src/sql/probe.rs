@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Db;
@@ -12,16 +13,44 @@ use crate::files;
 /// What is written: more than one change needs.
 const ROOM: usize = 64 << 10;
 
+/// Which file it is, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileIdentity {
+    device: u64,
+    number: u64,
+}
+
+impl FileIdentity {
+    /// That of the file of this name.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let found = std::fs::metadata(path)?;
+        Ok(Self { device: found.dev(), number: found.ino() })
+    }
+}
+
 impl Db {
-    /// Writes as much beside a SQLite file as a change may need, and takes it back. A server looks after its own disk.
+    /// Makes sure that the file of SQLite is still the one that was opened: after a backup was put in its place, what this
+    /// process writes goes into the file that has no name any more. Then writes as much beside a SQLite file as a change may need, and takes it back. A server looks after its own disk.
     ///
     /// # Errors
     /// The system's, as one of the database.
     pub async fn room(&self) -> Result<(), sqlx::Error> {
         let Self::Sqlite(connections) = self else { return Ok(()) };
         let Some(file) = file_of(&connections.pool) else { return Ok(()) };
-        let written = tokio::task::spawn_blocking(move || write_beside(&file)).await;
+        let opened = connections.opened;
+        let looked = move || is_still(&file, opened).and_then(|()| write_beside(&file));
+        let written = tokio::task::spawn_blocking(looked).await;
         written.map_err(io::Error::other)?.map_err(sqlx::Error::Io)
+    }
+}
+
+fn is_still(file: &Path, opened: Option<FileIdentity>) -> io::Result<()> {
+    match opened {
+        Some(opened) if FileIdentity::of(file)? != opened => Err(io::Error::other(format!(
+            "{} is another file than the one that was opened (hint: restart the server)",
+            file.display()
+        ))),
+        _ => Ok(()),
     }
 }
 

@@ -197,8 +197,8 @@ impl Counters for EmbeddedCounters {
     }
 
     async fn ready(&self) -> Result<(), CountersError> {
-        MIGRATIONS.check(&self.db).await.during("ready")?;
         self.db.room().await.during("ready")?;
+        MIGRATIONS.check(&self.db).await.during("ready")?;
         // SQLite writes a row also when it says the same.
         let probe = sql("update counter_generation set generation = generation");
         self.db.execute(probe).await.during("ready").map(drop)

@@ -101,6 +101,22 @@ async fn a_read_only_database_is_not_ready() {
     server.sync().await;
 }
 
+#[tokio::test]
+async fn a_file_that_was_replaced_is_not_ready() {
+    let server = Signed::start(&[]).await;
+    until_they_are(&server, "ok", "ok").await;
+    let (file, away) = (server.dir().join("qs.db"), server.dir().join("away"));
+    std::fs::rename(&file, &away).unwrap();
+    until_they_are(&server, "unreachable", "unreachable").await;
+    assert!(!file.exists(), "no connection makes an empty one");
+    std::fs::copy(&away, &file).unwrap();
+    until("the log says so", async || {
+        assert_eq!(ready(&server).await.status, StatusCode::SERVICE_UNAVAILABLE);
+        server.server.log().contains("is another file than the one that was opened").then_some(())
+    })
+    .await;
+}
+
 async fn on_redis(what: &str) -> Option<(PrivateRedis, Signed)> {
     let redis = PrivateRedis::start_with(what, &["--save", "3600", "1"])?;
     let server = Signed::start(&[("QS_REDIS__URL", &redis.url())]).await;

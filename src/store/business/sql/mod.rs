@@ -99,10 +99,10 @@ impl SqlStore {
 #[async_trait]
 impl Store for SqlStore {
     async fn ready(&self) -> Answer<()> {
+        named("ready", self.db.room()).await?;
         let checked = MIGRATIONS.check(&self.db).await;
         checked.map_err(|error| StoreError::of_schema("ready", error))?;
         named("ready", async {
-            self.db.room().await?;
             let again = match self.db.kind() {
                 DatabaseKind::Sqlite => "on conflict (id) do update set probes = probes + 1",
                 DatabaseKind::MySql => "on duplicate key update probes = probes + 1",
