@@ -71,13 +71,13 @@ impl Link {
         F: Future<Output = RedisResult<T>>,
     {
         let (age, connection) = self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let sent = async {
+        let exchange = async {
             let answer = send(connection.clone()).await;
             let lost = answer.as_ref().is_err_and(RedisError::is_connection_refusal);
             if lost { send(connection).await } else { answer }
         };
         let patience = patience();
-        match timeout(patience, sent).await {
+        match timeout(patience, exchange).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => {
                 if address::worn_out(&error) {

@@ -32,7 +32,7 @@ pub(super) fn keep(file: &Path) -> io::Result<()> {
     for path in std::iter::once(file.to_owned()).chain(beside(file)) {
         match files::tighten(&path) {
             Ok(true) => {
-                tracing::warn!(path = %path.display(), "others could read it; now only its owner can")
+                tracing::warn!(path = %path.display(), "others could read it; now only its owner can");
             }
             Ok(false) => {}
             Err(error) => {

@@ -15,7 +15,7 @@ const ROOM: usize = 64 << 10;
 
 /// Which file it is, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileIdentity {
+pub(super) struct FileIdentity {
     device: u64,
     number: u64,
 }
