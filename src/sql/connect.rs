@@ -1,6 +1,6 @@
 //! Opening the database that a URL names.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection, Executor};
 
 use super::outage::{Connections, Outage};
-use super::probe::FileIdentity;
+use super::private::{FileIdentity, file_of};
 use super::{Db, private};
 use crate::clock::patience::WORK;
 use crate::secret::Secret;
@@ -170,11 +170,4 @@ fn unreachable_at(place: &str, error: sqlx::Error) -> ConnectError {
         Err(other) => other.to_string(),
     };
     ConnectError::Unreachable { place: place.to_owned(), reason }
-}
-
-/// The file of these connections; none for a database in memory.
-pub(super) fn file_of(pool: &sqlx::SqlitePool) -> Option<PathBuf> {
-    let options = pool.connect_options();
-    let file: &Path = options.get_filename();
-    private::is_file(file).then(|| file.to_owned())
 }

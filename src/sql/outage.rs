@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions, Connection, Database, Pool, SqlSafeStr, Transaction};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-use super::probe::FileIdentity;
+use super::private::FileIdentity;
 use crate::clock::patience::patience;
 
 /// How long the connection past the pool may take.

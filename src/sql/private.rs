@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::files::{self, PRIVATE, if_there};
@@ -41,4 +42,26 @@ pub(super) fn keep(file: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Which file it is, whatever its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FileIdentity {
+    device: u64,
+    number: u64,
+}
+
+impl FileIdentity {
+    /// That of the file of this name.
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let found = std::fs::metadata(path)?;
+        Ok(Self { device: found.dev(), number: found.ino() })
+    }
+}
+
+/// The file of these connections; none for a database in memory.
+pub(super) fn file_of(pool: &sqlx::SqlitePool) -> Option<PathBuf> {
+    let options = pool.connect_options();
+    let file: &Path = options.get_filename();
+    is_file(file).then(|| file.to_owned())
 }

@@ -3,30 +3,14 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::Db;
-use super::connect::file_of;
+use super::private::{FileIdentity, file_of};
 use crate::files;
 
 /// What is written: more than one change needs.
 const ROOM: usize = 64 << 10;
-
-/// Which file it is, whatever its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FileIdentity {
-    device: u64,
-    number: u64,
-}
-
-impl FileIdentity {
-    /// That of the file of this name.
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
-        let found = std::fs::metadata(path)?;
-        Ok(Self { device: found.dev(), number: found.ino() })
-    }
-}
 
 impl Db {
     /// Makes sure that the file of SQLite is still the one that was opened: after a backup was put in its place, what this
