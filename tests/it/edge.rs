@@ -171,7 +171,7 @@ async fn callers_are_known_and_replies_have_one_form() {
         (None, "{}", 401, 100_205, "the header Authorization is missing"),
         (Some("nobody"), r#"{"cups":2}"#, 403, 100_207, "the caller's roles do not allow to read (hint: "),
         (Some("viewer"), "[", 400, 100_003, "the body is not JSON: "),
-        (Some("viewer"), r#"{"cups":2,"milk":1}"#, 400, 100_004, "input: unknown field `milk`"),
+        (Some("viewer"), r#"{"cups":2,"milk":1}"#, 400, 100_004, "milk: unknown field `milk`"),
         (Some("viewer"), &format!("{:65}", "{}"), 413, 110_413, "the body is too large"),
         (Some("viewer"), r#"{"cups":11}"#, 409, u64::from(KETTLE_EMPTY), "the kettle is empty"),
     ] {

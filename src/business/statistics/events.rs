@@ -4,6 +4,7 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Statistics, StatisticsError};
+use crate::domain::calendar::{KEPT, kept_day};
 use crate::domain::invalid::Invalid;
 use crate::domain::statistics::{EventType, MAX_KEY, StatisticType, StatisticsEvent, Subject, check_key};
 
@@ -61,9 +62,9 @@ impl Statistics {
             return Err(Invalid::new("occurred_at", "lies more than a day in the future").into());
         }
         let date = self.context.day(occurred_at);
-        if date.year() < 1000 {
-            return Err(Invalid::new("occurred_at", "lies before the year 1000").into());
-        }
+        let Some(date) = kept_day(date) else {
+            return Err(Invalid::new("occurred_at", format!("expected an instant of {KEPT}")).into());
+        };
         let subjects: Vec<Subject> = [
             (StatisticType::Questionnaire, "questionnaire_code", input.questionnaire_code),
             (StatisticType::Testee, "testee_id", input.testee_id),

@@ -14,9 +14,7 @@ use super::{Api, schema};
 use crate::business::due_tasks::{DueRequest, MAX_LIMIT, MAX_TESTEES};
 use crate::business::plan::TaskFilter;
 use crate::domain::plan_task::{TaskEntry, TaskEvent};
-use crate::http::edge::fields::{
-    NumberOrText, flag, id as optional_id, numbers, path_id, required, up_to, word,
-};
+use crate::http::edge::fields::{NumberOrText, flag, id as optional_id, ids, path_id, required, up_to, word};
 use crate::http::edge::{Answer, ApiError, Caller, Input, Reply, Segment};
 use crate::identity::{Identity, Permission};
 
@@ -62,7 +60,7 @@ async fn schedule_tasks(
     Input(input): Input<ScheduleInput>,
 ) -> Answer {
     let caller = request.caller(Permission::OpenDueTasks, input.org)?;
-    let testee_ids = numbers("testee_ids", input.testee_ids.as_ref())?;
+    let testee_ids = ids("testee_ids", input.testee_ids.as_ref())?;
     if testee_ids.as_ref().is_some_and(|ids| !(1..=MAX_TESTEES).contains(&ids.len())) {
         let reason = format!("expected 1 to {MAX_TESTEES} ids; leave it out for every testee");
         return Err(ApiError::invalid("testee_ids", reason));

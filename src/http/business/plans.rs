@@ -158,7 +158,7 @@ async fn found(api: &Api, caller: &Identity, input: ListInput, testee_id: Option
     let status = input.status.map(|status| word("status", &status)).transpose()?;
     let filter = PlanFilter { scale_code: input.scale_code, status, testee_id };
     let page = page(input.page.as_ref(), input.page_size.as_ref())?;
-    let found = api.plans.list(caller.org_id, &filter, page).await?;
+    let found = api.plans.list(caller.org_id, filter, page).await?;
     Ok(Reply::new(PlanPage::new(&found, page)))
 }
 

@@ -123,7 +123,7 @@ pub(super) fn start_dates() -> RefOr<Schema> {
 /// An instant: RFC 3339, or the wall clock of the server's zone.
 pub(super) fn moment() -> RefOr<Schema> {
     let pattern =
-        "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])( ([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$";
+        "^[1-9][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])( ([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$";
     schema(json!({ "oneOf": [
         { "type": "string", "format": "date-time", "pattern": "T" },
         { "type": "string", "pattern": pattern },
@@ -132,12 +132,15 @@ pub(super) fn moment() -> RefOr<Schema> {
 
 /// The code of a scale; spaces around it are taken away.
 pub(super) fn scale_code() -> RefOr<Schema> {
-    schema(json!({ "type": "string", "minLength": 1, "maxLength": 100, "pattern": r"[^\s\x00\x85]" }))
+    schema(
+        json!({ "type": "string", "minLength": 1, "maxLength": 100, "pattern": r"^[^\x00]*[^\s\x00\x85][^\x00]*$" }),
+    )
 }
 
-/// The address of an entry.
+/// The address of an entry: of the web, as a browser opens it.
 pub(super) fn entry_url() -> RefOr<Schema> {
-    schema(json!({ "type": "string", "minLength": 1, "maxLength": 500 }))
+    let pattern = r"^https?://[a-z][a-z0-9.]*(:[1-9][0-9]{0,3})?(/[!-~]*)?$";
+    schema(json!({ "type": "string", "format": "uri", "maxLength": 500, "pattern": pattern }))
 }
 
 /// How a plan counts its days.

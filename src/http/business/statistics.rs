@@ -1,7 +1,6 @@
 //! `statistics/…`: the intake of events, the syncs and the validation, and what they have produced.
 
 use axum::extract::State;
-use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -16,7 +15,7 @@ use super::{Api, schema};
 use crate::business::statistics::{EventInput, Mode, StatisticsError};
 use crate::domain::invalid::Invalid;
 use crate::domain::statistics::EventType;
-use crate::http::edge::fields::{NumberOrText, day, positive};
+use crate::http::edge::fields::{Instant, NumberOrText, day, positive};
 use crate::http::edge::{Answer, ApiError, Caller, Input, Reply, Segment};
 use crate::identity::Permission;
 
@@ -174,7 +173,7 @@ struct EventBody {
     risk_level: Option<String>,
     /// When, not more than a day ahead; unset means now.
     #[schema(schema_with = schema::instant)]
-    occurred_at: Option<Timestamp>,
+    occurred_at: Option<Instant>,
 }
 
 #[derive(Deserialize)]
@@ -204,7 +203,7 @@ async fn record_event(State(api): State<Api>, caller: Caller, Input(event): Inpu
         plan_id: event.plan_id.map(text),
         origin: event.origin,
         risk_level: event.risk_level,
-        occurred_at: event.occurred_at,
+        occurred_at: event.occurred_at.map(|Instant(at)| at),
     };
     let counted = api.statistics.count(caller.org_id, input).await?;
     let reply = EventReply { event_id, date: counted.date.to_string(), counted: counted.counted };

@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 
 use super::error::{ApiError, codes};
-use super::{Edge, metrics};
+use super::{Edge, headers, metrics};
 use crate::identity::{Identity, Permission};
 
 /// Who sent a valid token, within the limit of requests.
@@ -38,8 +38,12 @@ where
     }
 }
 
-async fn identify(headers: &HeaderMap, edge: &Edge) -> Result<Identity, ApiError> {
-    let header = headers.get(AUTHORIZATION).ok_or_else(missing)?;
+async fn identify(sent: &HeaderMap, edge: &Edge) -> Result<Identity, ApiError> {
+    if headers::twice(sent, &AUTHORIZATION) {
+        let message = "the header Authorization is given twice";
+        return Err(ApiError::unauthorized(codes::AUTH_HEADER, message));
+    }
+    let header = sent.get(AUTHORIZATION).ok_or_else(missing)?;
     let header = header.to_str().map_err(|_| malformed())?.trim();
     if header.is_empty() {
         return Err(missing());

@@ -11,6 +11,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::error::{ApiError, codes};
+use super::headers;
+use crate::domain::json::unambiguous;
 
 /// The fields of `T`. A field that `T` does not know is refused.
 #[derive(Debug)]
@@ -22,6 +24,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let query = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
             .map_err(|error| ApiError::body(error.to_string()))?;
+        headers::json_body(request.headers())?;
         read(&bytes(request, state).await?, query.0).map(Input)
     }
 }
@@ -34,6 +37,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        headers::json_body(request.headers())?;
         object(&bytes(request, state).await?).map(|fields| Body(Value::Object(fields)))
     }
 }
@@ -70,20 +74,27 @@ fn read<T: DeserializeOwned>(body: &[u8], query: Vec<(String, String)>) -> Resul
         if !seen.insert(name.clone()) {
             return Err(ApiError::invalid(&name, "is given twice in the query"));
         }
+        // What decoding puts in the place of bytes that are no UTF-8: nobody can tell what was meant.
+        if name.contains(char::REPLACEMENT_CHARACTER) || value.contains(char::REPLACEMENT_CHARACTER) {
+            return Err(ApiError::invalid(&name, "is not UTF-8 in the query"));
+        }
         fields.insert(name, Value::String(value));
     }
-    serde_json::from_value(Value::Object(fields)).map_err(|error| ApiError::invalid("input", error))
+    serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
+        let field = error.path().to_string();
+        ApiError::invalid(if field == "." { "input" } else { &field }, error.into_inner())
+    })
 }
 
 fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     if body.trim_ascii().is_empty() {
         return Ok(Map::new());
     }
-    match serde_json::from_slice(body) {
+    match unambiguous(body) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(Value::Null) => Ok(Map::new()),
         Ok(_) => Err(ApiError::body("expected a JSON object")),
-        // The parser's text tells line and column, and nothing of the body.
+        // The parser's text tells line and column, and of the body no more than the name of a field.
         Err(error) => Err(ApiError::body(format!("the body is not JSON: {error}"))),
     }
 }
@@ -110,10 +121,13 @@ mod tests {
         assert_eq!(sample(" null ", &[]).unwrap(), Sample::default());
         let both = sample(r#"{"a":"1","b":"2"}"#, &[("b", "3")]).unwrap();
         assert_eq!((both.a.as_deref(), both.b.as_deref()), (Some("1"), Some("3")));
-        for bad in ["{", "[]", "5", r#"{"c":1}"#, r#"{"a":[]}"#] {
+        for bad in ["{", "[]", "5", r#"{"c":1}"#, r#"{"a":[]}"#, r#"{"a":"1","a":"1"}"#] {
             assert!(sample(bad, &[]).is_err(), "{bad}");
         }
         assert!(sample("", &[("c", "1")]).is_err());
         assert!(sample("", &[("a", "1"), ("a", "1")]).is_err(), "which of the two?");
+        assert!(sample("", &[("a", "\u{fffd}")]).is_err(), "what was it?");
+        let message = sample(r#"{"a":[]}"#, &[]).unwrap_err().message;
+        assert!(message.starts_with("a: invalid type"), "the field is named: {message}");
     }
 }

@@ -9,6 +9,7 @@ mod envelope;
 pub mod error;
 pub mod fields;
 mod frame;
+mod headers;
 mod health;
 mod input;
 mod limit;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::{StatusCode, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use serde_json::Value;
@@ -83,6 +84,7 @@ where
         .method_not_allowed_fallback(|| async { no_such_method() })
         .layer(Extension(openapi::Served(document.to_string().into())))
         .layer(DefaultBodyLimit::max(edge.max_body))
+        .layer(from_fn(headers::once))
         .layer(from_fn_with_state(Arc::clone(&edge), frame::deadline))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(edge, frame::frame))
