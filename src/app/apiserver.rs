@@ -117,13 +117,14 @@ fn compose(
     let (store, counters) = (Arc::clone(&stores.store), Arc::clone(&stores.counters));
     let mut registry = metrics::registry();
     let syncs = SyncMetrics::new(&mut registry);
-    let runs = Arc::new(SyncRuns::new(
+    let runs = SyncRuns::new(
         Arc::clone(&store),
         Organisations::new(Arc::clone(&store), Arc::clone(&counters)),
         Arc::clone(clock),
         config.sync.lease,
         Box::new(move |run| syncs.ended(run)),
-    ));
+    );
+    let runs = Arc::new(runs.concurrent(config.sync.concurrent));
     let statistics = Statistics::new(
         Arc::clone(&store),
         Arc::clone(&counters),

@@ -1,6 +1,7 @@
 //! The scheduled work on plan tasks: those of inactive plans are canceled, overdue ones expire, due ones are opened.
 //!
-//! Callers need no exclusive right: every batch claims its rows, so each task is changed by one of them.
+//! One at a time of an organisation does it, as of every sync: more would only be in each other's way, and in the way of
+//! events. That each task is changed once does not hang on it: every batch claims its rows.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -41,6 +41,8 @@ section! {
     pub struct Sync {
         /// How long a sync holds its lease without a sign of life.
         pub lease: Duration = Duration::from_secs(15),
+        /// How many syncs do their work at the same time.
+        pub concurrent: u32 = 4,
         /// How long the records of syncs are kept.
         pub keep_records: Duration = Duration::from_hours(90 * 24),
         /// How long the id of a counted event is remembered.
@@ -59,7 +61,7 @@ section! {
 }
 
 /// Every setting, in the order of the default file.
-pub static SETTINGS: [Setting<ApiserverConfig>; 39] = [
+pub static SETTINGS: [Setting<ApiserverConfig>; 40] = [
     setting!(server.addr),
     setting!(server.shutdown_grace),
     setting!(server.request_timeout),
@@ -73,6 +75,7 @@ pub static SETTINGS: [Setting<ApiserverConfig>; 39] = [
     setting!(redis.url, [], secret: true),
     setting!(redis.url_file),
     setting!(sync.lease),
+    setting!(sync.concurrent),
     setting!(sync.keep_records),
     setting!(sync.remember_events),
     setting!(plan.entry_base_url),
@@ -133,6 +136,9 @@ pub fn validate(loaded: &Loaded<ApiserverConfig>) -> Result<(), ConfigError> {
     if database.connections < 2 {
         let message = "must be at least 2: a sync gives signs of life beside its work";
         wrong("database.connections", message, USE_DEFAULT);
+    }
+    if sync.concurrent == 0 {
+        wrong("sync.concurrent", "must be at least 1: no sync would ever end", USE_DEFAULT);
     }
     for (key, value) in [
         ("dev_iam.username", &dev_iam.username),

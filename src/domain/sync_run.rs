@@ -27,9 +27,9 @@ words! {
 }
 
 impl SyncKind {
-    /// The name of the exclusive right that it needs. Tasks are claimed row by row, so opening them needs none.
-    pub fn lease(self, org_id: i64) -> Option<String> {
-        (self != Self::Schedule).then(|| format!("sync:{self}:{org_id}"))
+    /// The name of the exclusive right that it needs.
+    pub fn lease(self, org_id: i64) -> String {
+        format!("sync:{self}:{org_id}")
     }
 }
 
@@ -132,7 +132,7 @@ pub struct NewSyncRun {
     /// First and last day.
     pub window: Option<DayRange>,
     /// The exclusive right that it needs.
-    pub lease: Option<String>,
+    pub lease: String,
     /// How long it may go on without a sign of life.
     pub lease_until: Timestamp,
     /// When it started.
@@ -154,6 +154,8 @@ pub struct SyncRun {
     pub caller: String,
     /// The caller's key for the request.
     pub idempotency_key: Option<String>,
+    /// The first sync with this key, if that one failed and this is a repeat of it.
+    pub retry_of: Option<String>,
     /// What was asked.
     pub request: String,
     /// First and last day.
@@ -181,8 +183,8 @@ mod tests {
 
     #[test]
     fn a_kind_needs_the_lease_of_its_organisation() {
-        assert_eq!(SyncKind::Daily.lease(7).as_deref(), Some("sync:daily:7"));
-        assert_eq!(SyncKind::Schedule.lease(7), None);
+        assert_eq!(SyncKind::Daily.lease(7), "sync:daily:7");
+        assert_eq!(SyncKind::Schedule.lease(7), "sync:schedule:7");
     }
 
     #[test]

@@ -15,12 +15,13 @@ mod value;
 
 use sqlx::{MySql, MySqlPool, Sqlite, SqlitePool, Transaction};
 
+use row::read_each;
 use statement::Runs;
 
 pub use connect::{Address, ConnectError};
 pub use error::{is_contended, unless_taken};
 pub use migrate::{MigrationError, Migrations, SchemaChange};
-pub use row::{CellError, Columns, Row};
+pub use row::{CellError, Columns, Readable, Row, Unreadable};
 pub use rows::insert_rows;
 pub use statement::{LONGEST_LIST, Statement, padded, sql};
 pub use upsert::Upsert;
@@ -141,6 +142,15 @@ impl Db {
         self.fetch_optional(statement).await?.map(|row| row.read(&mut read)).transpose()
     }
 
+    /// The rows that this function can read, and which are the others.
+    pub async fn read_each<T>(
+        &self,
+        statement: Statement,
+        read: impl FnMut(&mut Columns) -> Result<T, CellError> + Send,
+    ) -> Result<Readable<T>, sqlx::Error> {
+        Ok(read_each(self.fetch_all(statement).await?, read))
+    }
+
     /// Ends every connection.
     pub async fn close(&self) {
         on!(self, pool => pool.close().await);
@@ -184,6 +194,15 @@ impl Tx {
         mut read: impl FnMut(&mut Columns) -> Result<T, CellError> + Send,
     ) -> Result<Option<T>, sqlx::Error> {
         self.fetch_optional(statement).await?.map(|row| row.read(&mut read)).transpose()
+    }
+
+    /// See [`Db::read_each`].
+    pub async fn read_each<T>(
+        &mut self,
+        statement: Statement,
+        read: impl FnMut(&mut Columns) -> Result<T, CellError> + Send,
+    ) -> Result<Readable<T>, sqlx::Error> {
+        Ok(read_each(self.fetch_all(statement).await?, read))
     }
 
     /// Makes its changes last.

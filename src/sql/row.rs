@@ -46,6 +46,48 @@ impl Row {
     }
 }
 
+/// The rows of a list that could be read, and those that could not: one that another program wrote must not take the whole
+/// list with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Readable<T> {
+    /// What was read.
+    pub items: Vec<T>,
+    /// What was not.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// A row that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its first cell, which is its id.
+    pub id: String,
+    /// What was expected and what was found.
+    pub reason: CellError,
+}
+
+/// Reads each row with this function.
+pub(super) fn read_each<T>(
+    rows: Vec<Row>,
+    mut read: impl FnMut(&mut Columns) -> Result<T, CellError>,
+) -> Readable<T> {
+    let mut readable = Readable { items: Vec::with_capacity(rows.len()), unreadable: Vec::new() };
+    for row in rows {
+        let id = match row.0.first() {
+            Some(Value::Int(id)) => id.to_string(),
+            Some(Value::Text(id)) => id.clone(),
+            Some(Value::Null) | None => String::new(),
+        };
+        match read(&mut row.columns()) {
+            Ok(item) => readable.items.push(item),
+            Err(reason) => {
+                tracing::warn!(id, reason, "a row cannot be read");
+                readable.unreadable.push(Unreadable { id, reason });
+            }
+        }
+    }
+    readable
+}
+
 fn sqlite_cell(row: &SqliteRow, index: usize) -> Result<Value, sqlx::Error> {
     let raw = row.try_get_raw(index)?;
     if raw.is_null() {
@@ -64,7 +106,9 @@ fn mysql_cell(row: &MySqlRow, index: usize) -> Result<Value, sqlx::Error> {
     }
     let kind = raw.type_info().name().to_owned();
     if kind.contains("INT") && kind.contains("UNSIGNED") {
-        return row.try_get_unchecked::<u64, _>(index).map(Value::from);
+        // What does not fit is no number that this program could give back: the text is, and no id.
+        let number = row.try_get_unchecked::<u64, _>(index)?;
+        return Ok(i64::try_from(number).map_or_else(|_| Value::Text(number.to_string()), Value::Int));
     }
     if kind.contains("INT") || kind == "BOOLEAN" {
         return row.try_get_unchecked(index).map(Value::Int);

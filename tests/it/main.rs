@@ -54,6 +54,8 @@ mod herd;
 mod housekeeping;
 #[cfg(feature = "server")]
 mod identity;
+#[cfg(feature = "server")]
+mod inputs;
 mod layers;
 mod login_hold;
 mod many_calls;

@@ -99,6 +99,38 @@ async fn a_plan_is_read_back_as_it_was_written() {
     }
 }
 
+/// Rows that another program wrote are named, and the lists have the others.
+#[tokio::test]
+async fn a_row_that_cannot_be_read_does_not_take_the_list_with_it() {
+    for database in TestDatabase::every().await {
+        let (store, db) = (database.store_in("UTC").await, database.connect().await);
+        for id in [1, 2] {
+            store.insert_plan(&plan(id, 1), at(NOW)).await.unwrap();
+            store.enrol(&[task(id * 10, &plan(id, 1), 7, 1)], at(NOW)).await.unwrap();
+        }
+        for statement in [
+            "update assessment_plan set status = 'strange' where id = 1",
+            "update assessment_task set status = 'strange' where id = 10",
+        ] {
+            db.execute(sql(statement)).await.unwrap();
+        }
+        let plans = store.plans(1, &PlanFilter::default(), ALL).await.unwrap();
+        assert_eq!((plans.items.len(), plans.items[0].id, plans.total), (1, 2, 2), "{}", database.name);
+        let tasks = store.tasks(1, TaskFilter::default(), ALL).await.unwrap();
+        assert_eq!((tasks.items.len(), tasks.items[0].id, tasks.total), (1, 20, 2), "{}", database.name);
+        for (found, id) in [(&plans.unreadable, "1"), (&tasks.unreadable, "10")] {
+            let [row] = &found[..] else { panic!("{found:?}") };
+            assert!(row.id == id && row.reason.contains("strange"), "{row:?}");
+        }
+        if database.name == "MySQL" {
+            let huge = "update assessment_task set status = 'pending', testee_id = 18446744073709551615 where id = 10";
+            db.execute(sql(huge)).await.unwrap();
+            let tasks = store.tasks(1, TaskFilter::default(), ALL).await.unwrap();
+            assert!(tasks.unreadable[0].reason.contains("18446744073709551615"), "{tasks:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_testee_is_enrolled_once_and_only_in_an_active_plan() {
     for database in TestDatabase::every().await {

@@ -27,6 +27,9 @@ pub enum StartError {
     /// The key belongs to a request that asked for something else.
     #[error("this Idempotency-Key was used for another request")]
     KeyReused,
+    /// As many syncs as this server takes on are running or waiting.
+    #[error("as many syncs as this server takes on are running or waiting")]
+    Crowded,
     /// The record cannot be written, so nothing was started.
     #[error("nothing was started: {0}")]
     Store(#[from] StoreError),

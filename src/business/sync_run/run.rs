@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
-use super::{AdmittedSync, Progress, RecordError, Scope, SyncRuns, SyncWork};
+use super::{AdmittedSync, Progress, RecordError, Scope, SyncRuns, SyncStopped, SyncWork};
 use crate::domain::sync_run::{SyncProgress, SyncRun};
 use crate::lease::{Lease, WorkEnd, keep};
 use crate::store::StoreError;
@@ -123,7 +123,7 @@ async fn perform(
     mut progress: Progress,
 ) -> SyncProgress {
     let ended = match scope {
-        Scope::Organisation(org_id) => work.perform(org_id, &mut progress).await,
+        Scope::Organisation(org_id) => in_turn(&runs, org_id, &*work, &mut progress).await,
         Scope::Every => runs.every(&id, &work, &mut progress).await,
     };
     let mut progress = progress.into_counts();
@@ -131,6 +131,20 @@ async fn perform(
         progress.error = Some(error.to_string());
     }
     progress
+}
+
+/// The work in one organisation, when it is its turn. A sync of every organisation has no turn of its own, only its parts
+/// have: else the whole could keep the turn that its part waits for.
+async fn in_turn(
+    runs: &SyncRuns,
+    org_id: i64,
+    work: &dyn SyncWork,
+    progress: &mut Progress,
+) -> Result<(), SyncStopped> {
+    let turn = runs.turns.acquire().await.map_err(|error| error.to_string())?;
+    let ended = work.perform(org_id, progress).await;
+    drop(turn);
+    ended
 }
 
 fn log_end(run: &SyncRun) {

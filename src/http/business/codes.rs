@@ -17,5 +17,7 @@ pub const KEY_IN_PROGRESS: u32 = 110_003;
 pub const KEY_REUSED: u32 = 110_004;
 /// A validation found differences that were not repaired; `data` lists the first of them.
 pub const DIFFERENCES: u32 = 110_005;
+/// As many syncs as this server takes on are running or waiting.
+pub const SYNCS_CROWDED: u32 = 110_006;
 /// The state of the plan or task forbids it.
 pub const STATE: u32 = 110_010;

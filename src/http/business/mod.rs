@@ -13,6 +13,7 @@ mod statistics_replies;
 mod sync_replies;
 mod sync_request;
 mod sync_runs;
+mod unreadable;
 
 use std::sync::Arc;
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
 use super::schema;
+use super::unreadable::UnreadableReply;
 use crate::business::plan::{Page, Paged};
 use crate::domain::plan::AssessmentPlan;
 use crate::domain::plan_task::PlanTask;
@@ -66,6 +67,8 @@ pub(super) struct TaskReply {
 #[derive(Serialize, ToSchema)]
 pub(super) struct PlanPage {
     items: Vec<PlanReply>,
+    /// What belongs on the page and cannot be read.
+    unreadable: Vec<UnreadableReply>,
     total_count: u64,
     page: u32,
     page_size: u32,
@@ -75,6 +78,8 @@ pub(super) struct PlanPage {
 #[derive(Serialize, ToSchema)]
 pub(super) struct TaskPage {
     items: Vec<TaskReply>,
+    /// What belongs on the page and cannot be read.
+    unreadable: Vec<UnreadableReply>,
     total_count: u64,
     page: u32,
     page_size: u32,
@@ -156,13 +161,15 @@ impl TaskReply {
 impl PlanPage {
     pub(super) fn new(found: &Paged<AssessmentPlan>, page: Page) -> Self {
         let items = found.items.iter().map(PlanReply::from).collect();
-        Self { items, total_count: found.total, page: page.number, page_size: page.size }
+        let unreadable = UnreadableReply::all(&found.unreadable);
+        Self { items, unreadable, total_count: found.total, page: page.number, page_size: page.size }
     }
 }
 
 impl TaskPage {
     pub(super) fn new(found: &Paged<PlanTask>, page: Page, zone: &TimeZone) -> Self {
         let items = found.items.iter().map(|task| TaskReply::new(task, zone)).collect();
-        Self { items, total_count: found.total, page: page.number, page_size: page.size }
+        let unreadable = UnreadableReply::all(&found.unreadable);
+        Self { items, unreadable, total_count: found.total, page: page.number, page_size: page.size }
     }
 }

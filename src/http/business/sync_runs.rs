@@ -6,9 +6,11 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+use uuid::Uuid;
 
 use super::sync_replies::{SyncList, SyncReply};
 use super::sync_request::scope;
+use super::unreadable::UnreadableReply;
 use super::{Api, schema};
 use crate::domain::sync_run::{EVERY_ORGANISATION, SyncKind};
 use crate::http::edge::fields::{NumberOrText, exact, instant};
@@ -64,7 +66,8 @@ async fn list_syncs(State(api): State<Api>, caller: Caller, Input(filter): Input
         return Err(ApiError::invalid("limit", format!("must be from 1 to {MAX_LIMIT}")));
     }
     let runs = api.runs.recent(scope.org_id(), kind, before, limit).await?;
-    Ok(Reply::new(SyncList { items: runs.iter().map(SyncReply::from).collect() }))
+    let items = runs.items.iter().map(SyncReply::from).collect();
+    Ok(Reply::new(SyncList { items, unreadable: UnreadableReply::all(&runs.unreadable) }))
 }
 
 /// The record of a sync, however it ended: `status` tells.
@@ -78,6 +81,10 @@ async fn list_syncs(State(api): State<Api>, caller: Caller, Input(filter): Input
 )]
 async fn show_sync(State(api): State<Api>, caller: Caller, Segment(id): Segment<String>) -> Answer {
     let caller = caller.require(Permission::Read)?;
+    // Ids are compared as texts, and databases differ in what they overlook: what is no id is not looked for.
+    if id.parse().map(|id: Uuid| id.to_string()).as_ref() != Ok(&id) {
+        return Err(ApiError::not_found(format!("sync {id}")));
+    }
     let mut run = api.runs.find(caller.org_id, &id).await?;
     if run.is_none() && caller.may(Permission::EveryOrganisation) {
         run = api.runs.find(EVERY_ORGANISATION, &id).await?;

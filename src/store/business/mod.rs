@@ -16,6 +16,7 @@ use crate::domain::statistics::{
 };
 use crate::domain::sync_run::{NewSyncRun, SyncKind, SyncProgress, SyncRun};
 
+pub use crate::sql::{Readable, Unreadable};
 pub use due_tasks::DueTaskStore;
 pub use plans::{PlanStore, PlanTaskStore};
 
@@ -106,7 +107,7 @@ pub enum SyncAdmission {
     Admitted,
     /// Another one holds the lease.
     LeaseHeld(SyncRun),
-    /// This caller has used the idempotency key before.
+    /// This caller's key is held by this sync, which runs or has succeeded, or belongs to another request.
     KeyUsed(SyncRun),
 }
 
@@ -114,7 +115,8 @@ pub enum SyncAdmission {
 /// sync as failed, since nobody does its work any more.
 #[async_trait]
 pub trait SyncRunStore: Send + Sync {
-    /// Records a sync as running, unless its key is known or its lease is held.
+    /// Records a sync as running, unless its key is used or its lease is held. A sync that failed does not hold its key:
+    /// the same request may repeat it, and its record says so.
     async fn begin(&self, run: &NewSyncRun) -> Answer<SyncAdmission>;
 
     /// A sign of life: how far the sync is, and its lease is held until then. Answers whether it was still running.
@@ -136,7 +138,7 @@ pub trait SyncRunStore: Send + Sync {
         kind: Option<SyncKind>,
         before: Option<Timestamp>,
         limit: u32,
-    ) -> Answer<Vec<SyncRun>>;
+    ) -> Answer<Readable<SyncRun>>;
 
     /// The newest succeeded sync of these kinds that has a mark.
     async fn last_marked(&self, org_id: i64, kinds: &[SyncKind]) -> Answer<Option<SyncRun>>;

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 
 use crate::domain::plan::{AssessmentPlan, PlanStatus};
 use crate::domain::plan_task::{PlanTask, TaskStatus};
+use crate::sql::Unreadable;
 use crate::store::error::Answer;
 
 /// Part of a list.
@@ -26,8 +27,10 @@ impl Page {
 /// A page with the length of the whole list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Paged<T> {
-    /// What is on the page.
+    /// What is on the page,
     pub items: Vec<T>,
+    /// but for what is there and cannot be read.
+    pub unreadable: Vec<Unreadable>,
     /// The whole list.
     pub total: u64,
 }

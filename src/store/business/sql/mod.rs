@@ -39,6 +39,11 @@ static MIGRATIONS: Migrations = Migrations {
             sqlite: include_str!("migrations/sqlite/0003_sync_run.sql"),
             mysql: include_str!("migrations/mysql/0003_sync_run.sql"),
         },
+        SchemaChange {
+            name: "sync_retry",
+            sqlite: include_str!("migrations/sqlite/0004_sync_retry.sql"),
+            mysql: include_str!("migrations/mysql/0004_sync_retry.sql"),
+        },
     ],
 };
 

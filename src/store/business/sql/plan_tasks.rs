@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use super::{SqlStore, Stamps};
 use crate::domain::plan::PlanStatus;
 use crate::domain::plan_task::{PlanTask, TaskStatus};
-use crate::sql::{CellError, Columns, DatabaseKind, Statement, Tx, Value, insert_rows, sql, unless_taken};
+use crate::sql::{
+    CellError, Columns, DatabaseKind, Readable, Statement, Tx, Value, insert_rows, sql, unless_taken,
+};
 use crate::store::business::plans::{Enrolment, Inserted, Moved, Page, Paged, PlanTaskStore, TaskFilter};
 use crate::store::error::{Answer, named};
 
@@ -97,8 +99,9 @@ impl PlanTaskStore for SqlStore {
             let query = wanted(&format!("select {COLUMNS} from assessment_task"), org_id, filter)
                 .push(" order by planned_at, id limit ? offset ?")
                 .bind_all([page.size.into(), page.offset()]);
-            let items = tx.read_all(query, |columns| task(columns, &self.stamps)).await?;
-            Ok(Paged { items, total })
+            let read = |columns: &mut Columns| task(columns, &self.stamps);
+            let Readable { items, unreadable } = tx.read_each(query, read).await?;
+            Ok(Paged { items, unreadable, total })
         })
         .await
     }

@@ -8,7 +8,7 @@ use super::{SqlStore, plan_tasks};
 use crate::domain::plan::{AssessmentPlan, PlanStatus};
 use crate::domain::plan_schedule::PlanSchedule;
 use crate::domain::plan_task::PlanTask;
-use crate::sql::{CellError, Columns, Statement, Tx, sql, unless_taken};
+use crate::sql::{CellError, Columns, Readable, Statement, Tx, sql, unless_taken};
 use crate::store::business::plans::{Inserted, Page, Paged, PlanFilter, PlanStore};
 use crate::store::error::{Answer, named};
 
@@ -59,7 +59,8 @@ impl PlanStore for SqlStore {
             let query = wanted(&format!("select {COLUMNS} from assessment_plan"), org_id, filter)
                 .push(" order by id desc limit ? offset ?")
                 .bind_all([page.size.into(), page.offset()]);
-            Ok(Paged { items: tx.read_all(query, plan).await?, total })
+            let Readable { items, unreadable } = tx.read_each(query, plan).await?;
+            Ok(Paged { items, unreadable, total })
         })
         .await
     }
