@@ -9,6 +9,7 @@ use super::secrets::Secrets;
 use super::stop;
 use crate::cli::output::Failure;
 use crate::config::apiserver::ApiserverConfig;
+use crate::config::server::Database;
 use crate::counters::Counters;
 use crate::counters::embedded::EmbeddedCounters;
 use crate::counters::redis::RedisCounters;
@@ -24,6 +25,11 @@ pub(super) struct Stores {
     pub(super) db: Db,
     pub(super) store: Arc<dyn Store>,
     pub(super) counters: Arc<dyn Counters>,
+}
+
+/// Descriptors that the stores may have open: a connection to SQLite has the database, its log and its index.
+pub(super) fn descriptors(database: &Database) -> u64 {
+    u64::from(database.connections) * 4
 }
 
 /// Opens both; takes missing schema changes first if the configuration says so.

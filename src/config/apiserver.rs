@@ -59,11 +59,16 @@ section! {
 }
 
 /// Every setting, in the order of the default file.
-pub static SETTINGS: [Setting<ApiserverConfig>; 39] = [
+pub static SETTINGS: [Setting<ApiserverConfig>; 44] = [
     setting!(server.addr),
     setting!(server.shutdown_grace),
     setting!(server.request_timeout),
     setting!(server.max_body),
+    setting!(server.max_connections),
+    setting!(server.header_timeout),
+    setting!(server.body_timeout),
+    setting!(server.write_timeout),
+    setting!(server.idle_timeout),
     setting!(server.timezone),
     setting!(database.url, [], secret: true),
     setting!(database.url_file),
@@ -113,6 +118,7 @@ pub fn validate(loaded: &Loaded<ApiserverConfig>) -> Result<(), ConfigError> {
         problems.push(loaded.problem(key, message, Some(hint.to_owned())));
     };
     auth::check(loaded, auth, dev_iam, server.addr, &mut wrong);
+    server.check(&mut wrong);
     rate_limit.check(&mut wrong);
     for (key, twice, other) in [
         (
@@ -145,7 +151,6 @@ pub fn validate(loaded: &Loaded<ApiserverConfig>) -> Result<(), ConfigError> {
     }
     let durations = [
         ("dev_iam.ttl", dev_iam.ttl),
-        ("server.request_timeout", server.request_timeout),
         ("plan.entry_ttl", plan.entry_ttl),
         ("sync.lease", sync.lease),
         ("sync.keep_records", sync.keep_records),

@@ -5,7 +5,9 @@ use super::call;
 /// Keys of `qs-apiserver`, which `qs-api-call` knows without being built with them. One text, so that a call that has no
 /// use for them has none for their table either.
 const SERVER: &str = "\
-    server.addr server.shutdown_grace server.request_timeout server.max_body server.timezone \
+    server.addr server.shutdown_grace server.request_timeout server.max_body \
+    server.max_connections server.header_timeout server.body_timeout server.write_timeout server.idle_timeout \
+    server.timezone \
     database.url database.url_file database.timezone database.connections database.migrate \
     redis.url redis.url_file \
     sync.lease sync.keep_records sync.remember_events \

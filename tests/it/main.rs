@@ -21,6 +21,8 @@ mod completions;
 #[cfg(feature = "server")]
 mod conformance;
 #[cfg(feature = "server")]
+mod connections;
+#[cfg(feature = "server")]
 mod consistency;
 #[cfg(feature = "server")]
 mod contention;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use qs_scheduler::app::apiserver::serve;
+use qs_scheduler::app::apiserver::{Serving, serve};
 use qs_scheduler::business::due_tasks::DueTasks;
 use qs_scheduler::business::organisations::Organisations;
 use qs_scheduler::business::plan::Plans;
@@ -20,7 +20,8 @@ use qs_scheduler::domain::entry::EntryBase;
 use qs_scheduler::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent};
 use qs_scheduler::domain::sync_run::EVERY_ORGANISATION;
 use qs_scheduler::http::business::{Api, codes, router};
-use qs_scheduler::http::edge::{Edge, RateLimiter};
+use qs_scheduler::http::edge::{BodyRoom, Edge, RateLimiter};
+use qs_scheduler::http::serve::Limits;
 use qs_scheduler::identity::dev_iam::{Account, DevIam};
 use qs_scheduler::identity::{Rules, Verifier};
 use qs_scheduler::metrics::{self, Metrics};
@@ -144,6 +145,8 @@ async fn start(then: Then, request_timeout: Duration, grace: Duration) -> Server
         open: true,
         request_timeout,
         max_body: 1 << 20,
+        body_timeout: LONG,
+        bodies: BodyRoom::default(),
     };
     let api = Api {
         statistics: Arc::new(statistics),
@@ -153,6 +156,8 @@ async fn start(then: Then, request_timeout: Duration, grace: Duration) -> Server
         dev_iam: Some(iam),
         edge: Arc::new(edge),
     };
+    let limits = Limits { connections: 64, header_timeout: LONG, idle_timeout: LONG, write_timeout: LONG };
+    let serving = Serving { limits, metrics: api.edge.metrics.connections.clone(), grace };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel();
@@ -160,7 +165,7 @@ async fn start(then: Then, request_timeout: Duration, grace: Duration) -> Server
         let _ = stopped.await;
     };
     let served = tokio::spawn(async move {
-        serve(listener, router(api), runs, shutdown, grace).await.unwrap();
+        serve(listener, router(api), runs, shutdown, serving).await.unwrap();
     });
     Server { base, token, store, counters, stop, served, _database: database }
 }

@@ -13,7 +13,9 @@ use crate::http::edge::openapi::keyword;
         title = "qs-apiserver",
         description = "The business endpoints that the crontab calls. Every reply is one envelope: \
                        `{\"code\":200,\"message\":\"success\",\"data\":…,\"request_id\":…}`; an error has the HTTP \
-                       status, a stable code, and a message that says what was wrong and where.",
+                       status, a stable code, and a message that says what was wrong and where. What is refused before there is \
+                       a request has no body: a head of more than 32 KiB (431) or that is no HTTP (400), and a \
+                       connection while every other one is worked on (503).",
         license(name = "MIT", identifier = "MIT")
     ),
     tags(

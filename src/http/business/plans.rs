@@ -71,8 +71,9 @@ struct PlanBody {
     post, path = "/plans", tag = "plans", request_body = PlanBody,
     responses((status = 200, description = "What it is now.", body = PlanReply))
 )]
-async fn create_plan(State(api): State<Api>, caller: Caller, Input(body): Input<PlanBody>) -> Answer {
+async fn create_plan(State(api): State<Api>, caller: Caller, body: Input<PlanBody>) -> Answer {
     let caller = caller.require(Permission::ManagePlans)?;
+    let body = body.read(caller).await?;
     let dates = body.fixed_dates.unwrap_or_default();
     let new = NewPlan {
         scale_code: required("scale_code", body.scale_code)?,
@@ -103,8 +104,9 @@ struct EnrolBody {
     post, path = "/plans/enroll", tag = "plans", request_body = EnrolBody,
     responses((status = 200, description = "What it is now.", body = EnrolmentReply), Refused)
 )]
-async fn enrol_testee(State(api): State<Api>, caller: Caller, Input(body): Input<EnrolBody>) -> Answer {
+async fn enrol_testee(State(api): State<Api>, caller: Caller, body: Input<EnrolBody>) -> Answer {
     let caller = caller.require(Permission::ManagePlans)?;
+    let body = body.read(caller).await?;
     let plan = required("plan_id", id("plan_id", body.plan_id.as_ref())?)?;
     let testee = required("testee_id", id("testee_id", body.testee_id.as_ref())?)?;
     let start = day("start_date", &required("start_date", body.start_date)?)?;
@@ -135,7 +137,7 @@ struct ListInput {
     get, path = "/plans", tag = "plans", params(ListInput),
     responses((status = 200, description = "A page of plans.", body = PlanPage))
 )]
-async fn list_plans(State(api): State<Api>, caller: Caller, Input(input): Input<ListInput>) -> Answer {
+async fn list_plans(State(api): State<Api>, caller: Caller, input: Input<ListInput>) -> Answer {
     found(&api, caller.require(Permission::Read)?, input, None).await
 }
 
@@ -148,13 +150,14 @@ async fn list_plans_of_testee(
     State(api): State<Api>,
     caller: Caller,
     Segment(id): Segment<String>,
-    Input(input): Input<ListInput>,
+    input: Input<ListInput>,
 ) -> Answer {
     let caller = caller.require(Permission::Read)?;
     found(&api, caller, input, Some(path_id("id", &id)?)).await
 }
 
-async fn found(api: &Api, caller: &Identity, input: ListInput, testee_id: Option<i64>) -> Answer {
+async fn found(api: &Api, caller: &Identity, input: Input<ListInput>, testee_id: Option<i64>) -> Answer {
+    let input = input.read(caller).await?;
     let status = input.status.map(|status| word("status", &status)).transpose()?;
     let filter = PlanFilter { scale_code: input.scale_code, status, testee_id };
     let page = page(input.page.as_ref(), input.page_size.as_ref())?;
@@ -211,9 +214,10 @@ async fn resume_plan(
     State(api): State<Api>,
     caller: Caller,
     Segment(id): Segment<String>,
-    Input(body): Input<ResumeBody>,
+    body: Input<ResumeBody>,
 ) -> Answer {
     let caller = caller.require(Permission::ManagePlans)?;
+    let body = body.read(caller).await?;
     let field = "testee_start_dates";
     let dates = body.testee_start_dates.unwrap_or_default();
     let start = |(testee, date): (&String, &String)| Ok((path_id(field, testee)?, day(field, date)?));

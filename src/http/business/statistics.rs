@@ -64,8 +64,10 @@ struct DailyInput {
     post, path = "/statistics/sync/daily", tag = "syncs", params(SyncHeaders), request_body = Option<DailyInput>,
     responses(SyncReplies), extensions(("x-query-or-body" = json!(true)))
 )]
-async fn sync_daily(State(api): State<Api>, request: SyncRequest, Input(input): Input<DailyInput>) -> Answer {
-    let caller = request.caller(Permission::RunSyncs, input.org)?;
+async fn sync_daily(State(api): State<Api>, request: SyncRequest, input: Input<DailyInput>) -> Answer {
+    let caller = request.require(Permission::RunSyncs)?;
+    let input = input.read(caller).await?;
+    let caller = request.by(caller, input.org)?;
     let day = |field, text: Option<String>| text.map(|text| day(field, &text)).transpose();
     let window: (Option<Date>, _) = (day("start_date", input.start_date)?, day("end_date", input.end_date)?);
     request.answer(&api, api.statistics.sync_daily(caller, window).await?).await
@@ -87,9 +89,11 @@ struct AccumulatedInput {
 async fn sync_accumulated(
     State(api): State<Api>,
     request: SyncRequest,
-    Input(input): Input<AccumulatedInput>,
+    input: Input<AccumulatedInput>,
 ) -> Answer {
-    let caller = request.caller(Permission::RunSyncs, input.org)?;
+    let caller = request.require(Permission::RunSyncs)?;
+    let input = input.read(caller).await?;
+    let caller = request.by(caller, input.org)?;
     request.answer(&api, api.statistics.sync_accumulated(caller).await?).await
 }
 
@@ -109,8 +113,10 @@ struct PlanInput {
     post, path = "/statistics/sync/plan", tag = "syncs", params(SyncHeaders), request_body = Option<PlanInput>,
     responses(SyncReplies, (status = 404, description = "There is no such plan.")), extensions(("x-query-or-body" = json!(true)))
 )]
-async fn sync_plan(State(api): State<Api>, request: SyncRequest, Input(input): Input<PlanInput>) -> Answer {
-    let caller = request.caller(Permission::RunSyncs, input.org)?;
+async fn sync_plan(State(api): State<Api>, request: SyncRequest, input: Input<PlanInput>) -> Answer {
+    let caller = request.require(Permission::RunSyncs)?;
+    let input = input.read(caller).await?;
+    let caller = request.by(caller, input.org)?;
     let only = input.plan_id.map(|id| positive("plan_id", &id.to_string())).transpose()?;
     request.answer(&api, api.statistics.sync_plan(caller, only).await?).await
 }
@@ -131,12 +137,10 @@ struct ValidateInput {
     post, path = "/statistics/validate", tag = "syncs", params(SyncHeaders), request_body = Option<ValidateInput>,
     responses(SyncReplies), extensions(("x-query-or-body" = json!(true)))
 )]
-async fn validate(
-    State(api): State<Api>,
-    request: SyncRequest,
-    Input(input): Input<ValidateInput>,
-) -> Answer {
-    let caller = request.caller(Permission::RunSyncs, input.org)?;
+async fn validate(State(api): State<Api>, request: SyncRequest, input: Input<ValidateInput>) -> Answer {
+    let caller = request.require(Permission::RunSyncs)?;
+    let input = input.read(caller).await?;
+    let caller = request.by(caller, input.org)?;
     let mode: Option<Mode> = input
         .mode
         .map(|mode| {
@@ -189,8 +193,9 @@ enum Type {
     post, path = "/statistics/events", tag = "statistics", request_body = EventBody,
     responses((status = 200, description = "It is counted, now or before.", body = EventReply))
 )]
-async fn record_event(State(api): State<Api>, caller: Caller, Input(event): Input<EventBody>) -> Answer {
+async fn record_event(State(api): State<Api>, caller: Caller, event: Input<EventBody>) -> Answer {
     let caller = caller.require(Permission::RecordEvents)?;
+    let event = event.read(caller).await?;
     let event_id = event.event_id.clone();
     let text = |id: NumberOrText| id.to_string();
     let input = EventInput {

@@ -102,13 +102,13 @@ impl FromRequestParts<Api> for SyncRequest {
 }
 
 impl SyncRequest {
-    /// Who asks, if the caller may, and for whom.
-    pub(super) fn caller(
-        &self,
-        needed: Permission,
-        org: Option<NumberOrText>,
-    ) -> Result<SyncCaller, ApiError> {
-        let caller = self.caller.require(needed)?;
+    /// Goes on if the caller may do this.
+    pub(super) fn require(&self, needed: Permission) -> Result<&Identity, ApiError> {
+        self.caller.require(needed)
+    }
+
+    /// The request of this caller, and for whom it asks.
+    pub(super) fn by(&self, caller: &Identity, org: Option<NumberOrText>) -> Result<SyncCaller, ApiError> {
         Ok(SyncCaller {
             scope: scope(caller, org)?,
             caller: caller.subject.clone(),

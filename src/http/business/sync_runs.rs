@@ -46,8 +46,9 @@ struct Filter {
     get, path = "/statistics/runs", tag = "syncs", params(Filter),
     responses((status = 200, description = "A page of records.", body = SyncList))
 )]
-async fn list_syncs(State(api): State<Api>, caller: Caller, Input(filter): Input<Filter>) -> Answer {
+async fn list_syncs(State(api): State<Api>, caller: Caller, filter: Input<Filter>) -> Answer {
     let caller = caller.require(Permission::Read)?;
+    let filter = filter.read(caller).await?;
     let scope = scope(caller, filter.org)?;
     let kind: Option<SyncKind> = filter
         .kind

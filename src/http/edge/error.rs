@@ -39,6 +39,8 @@ pub mod codes {
     pub const AUTH_MISSING: u32 = 100_205;
     /// The caller may not do this.
     pub const FORBIDDEN: u32 = 100_207;
+    /// The body did not arrive in time.
+    pub const BODY_LATE: u32 = 110_408;
     /// The path exists, the method does not.
     pub const METHOD: u32 = 110_405;
     /// The body is too large.
@@ -49,6 +51,8 @@ pub mod codes {
     pub const DEADLINE: u32 = 110_503;
     /// The keys of the IAM could not be fetched, so nobody knows whether the token is good.
     pub const KEYS_UNAVAILABLE: u32 = 110_504;
+    /// Too many bodies are under way.
+    pub const BUSY: u32 = 110_505;
 }
 
 /// Why a request was not done.

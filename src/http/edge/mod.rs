@@ -5,6 +5,7 @@
 //! their documentation and gives them to [`router`].
 
 mod auth;
+mod body;
 mod envelope;
 pub mod error;
 pub mod fields;
@@ -32,10 +33,11 @@ use crate::identity::Verifier;
 use crate::metrics::Metrics;
 
 pub use auth::{Caller, Observer};
+pub use body::BodyRoom;
 pub use envelope::{Answer, Reply};
 pub use error::ApiError;
 pub use health::Readiness;
-pub use input::{Body, Input, Segment};
+pub use input::{Body, Input, Segment, Unread};
 pub use limit::RateLimiter;
 
 /// What every program's routes need.
@@ -55,6 +57,10 @@ pub struct Edge {
     pub request_timeout: Duration,
     /// Largest request body, in bytes.
     pub max_body: usize,
+    /// How long the body of a request may take to arrive.
+    pub body_timeout: Duration,
+    /// The bodies that are under way.
+    pub bodies: BodyRoom,
 }
 
 /// The OpenAPI document of a program with these routes. `open`: what observes it needs no token.
@@ -98,7 +104,7 @@ fn no_such_method() -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, error::codes::METHOD, "this path does not know the method")
 }
 
-/// The panic itself is on stderr; its text may hold anything, so it is not sent.
+/// The panic itself is in the log; its text may hold anything, so it is not sent.
 fn panicked(_panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
     ApiError::internal("a handler panicked").into_response()
 }
