@@ -26,6 +26,7 @@ use crate::clock::periodic::drive;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Env;
 use crate::config::apiserver::ApiserverConfig;
+use crate::config::auth::RateLimit;
 use crate::domain::entry::EntryBase;
 use crate::domain::exit::Exit;
 use crate::http::business::{self as routes, Api};
@@ -102,6 +103,8 @@ async fn start(config: &ApiserverConfig, env: &Env, output: Output, signals: Sig
     let housekeeping = tokio::spawn(drive(housekeeper, clock, every, log_housekeeping));
     let ended = serve(listener, routes::router(api), runs, signals.any(), config.server.shutdown_grace).await;
     housekeeping.abort();
+    // Events of requests that were cut off may still wait for their turn: what was accepted is counted.
+    stores.counters.settle().await;
     stores.db.close().await;
     ended
 }
@@ -140,7 +143,7 @@ fn compose(
     );
     let edge = Edge {
         verifier: callers.verifier,
-        limiter: RateLimiter::new(config.rate_limit.per_second, config.rate_limit.burst),
+        limiter: limiter(&config.rate_limit),
         metrics: Metrics::new(registry),
         readiness: Box::new(StoreReadiness::new(Arc::clone(&store), counters)),
         open: config.server.addr.ip().is_loopback(),
@@ -155,6 +158,15 @@ fn compose(
         dev_iam: callers.dev_iam,
         edge: Arc::new(edge),
     }
+}
+
+fn limiter(limits: &RateLimit) -> RateLimiter {
+    let common = RateLimiter::new(limits.per_second, limits.burst)
+        .intake(limits.intake_per_second, limits.intake_burst);
+    limits
+        .accounts
+        .iter()
+        .fold(common, |limiter, account| limiter.account(&account.subject, account.per_second, account.burst))
 }
 
 /// Where testees go: as configured; with the development IAM, to this server.

@@ -59,7 +59,7 @@ section! {
 }
 
 /// Every setting, in the order of the default file.
-pub static SETTINGS: [Setting<ApiserverConfig>; 39] = [
+pub static SETTINGS: [Setting<ApiserverConfig>; 42] = [
     setting!(server.addr),
     setting!(server.shutdown_grace),
     setting!(server.request_timeout),
@@ -89,6 +89,9 @@ pub static SETTINGS: [Setting<ApiserverConfig>; 39] = [
     setting!(auth.ca_file),
     setting!(rate_limit.per_second),
     setting!(rate_limit.burst),
+    setting!(rate_limit.intake_per_second),
+    setting!(rate_limit.intake_burst),
+    setting!(rate_limit.accounts),
     setting!(dev_iam.enabled),
     setting!(dev_iam.username),
     setting!(dev_iam.password, [], secret: true),

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -15,8 +16,8 @@ use jiff::civil::Date;
 use crate::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent};
 use crate::domain::sync_run::ItemError;
 
-/// Why a verb did nothing.
-#[derive(Debug, thiserror::Error)]
+/// Why a verb did nothing. It can be told to everybody whose event was in one transaction.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum CountersError {
     /// The backend did not do it.
     #[error("{verb}: {source}")]
@@ -24,7 +25,7 @@ pub enum CountersError {
         /// The verb.
         verb: &'static str,
         /// Why.
-        source: Box<dyn Error + Send + Sync>,
+        source: Arc<dyn Error + Send + Sync>,
     },
     /// A counter holds what this program never writes.
     #[error("{verb}: unreadable counter: {found}")]
@@ -47,7 +48,7 @@ trait During<T>: Sized {
 
 impl<T, E: Into<Box<dyn Error + Send + Sync>>> During<T> for Result<T, E> {
     fn during(self, verb: &'static str) -> Result<T, CountersError> {
-        self.map_err(|source| CountersError::Backend { verb, source: source.into() })
+        self.map_err(|source| CountersError::Backend { verb, source: Arc::from(source.into()) })
     }
 
     fn corrupt(self, verb: &'static str) -> Result<T, CountersError> {
@@ -114,16 +115,33 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
+/// What became of an event that was to be counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// It was new, and is counted.
+    New,
+    /// Its id was counted before: nothing changed.
+    Before,
+    /// It has an origin or level of risk that is new to this counter, which has
+    /// [`MAX_VALUES`](crate::domain::statistics::MAX_VALUES) already: nothing changed.
+    Full(DailyKey),
+}
+
 /// Daily counters.
 #[async_trait]
 pub trait Counters: Send + Sync {
-    /// Counts an event, once. Answers whether it was new.
+    /// Counts each of these events, in this order and each id once, whoever else counts meanwhile. Answers what became of
+    /// each, in its place, when it is there to stay. An event that cannot be counted hinders no other one; after an
+    /// error it may be counted all the same, and can be sent again under its id.
     async fn count(
         &self,
         org_id: i64,
-        event: &StatisticsEvent,
+        events: Vec<StatisticsEvent>,
         now: Timestamp,
-    ) -> Result<bool, CountersError>;
+    ) -> Vec<Result<Counted, CountersError>>;
+
+    /// Waits until everything is counted that was accepted before, also for callers that have gone.
+    async fn settle(&self) {}
 
     /// How far they have come.
     async fn mark(&self, org_id: i64) -> Result<Mark, CountersError>;

@@ -11,6 +11,15 @@ pub fn is_contended(error: &sqlx::Error) -> bool {
     matches!(error.code().as_deref(), Some("5" | "261" | "517"))
 }
 
+/// Whether the database refused what was to be written, and not that something is written at all: of several rows, the
+/// others may be taken. SQLITE_CONSTRAINT in all its forms, SQLITE_TOOBIG, SQLITE_MISMATCH.
+pub fn is_of_values(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    let number = code.and_then(|code| code.parse::<u32>().ok());
+    // Extended codes have the plain one in their lowest byte.
+    number.is_some_and(|number| matches!(number & 0xff, 18..=20))
+}
+
 /// What a write answered; nothing, when the key of a row exists already.
 pub fn unless_taken<T>(written: Result<T, sqlx::Error>) -> Result<Option<T>, sqlx::Error> {
     match written {

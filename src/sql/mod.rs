@@ -18,7 +18,7 @@ use sqlx::{MySql, MySqlPool, Sqlite, SqlitePool, Transaction};
 use statement::Runs;
 
 pub use connect::{Address, ConnectError};
-pub use error::{is_contended, unless_taken};
+pub use error::{is_contended, is_of_values, unless_taken};
 pub use migrate::{MigrationError, Migrations, SchemaChange};
 pub use row::{CellError, Columns, Row};
 pub use rows::insert_rows;

@@ -44,6 +44,10 @@ mod due_tasks;
 mod edge;
 mod envelopes;
 #[cfg(feature = "server")]
+mod events;
+#[cfg(feature = "server")]
+mod events_crash;
+#[cfg(feature = "server")]
 mod faults;
 #[cfg(feature = "server")]
 mod files;

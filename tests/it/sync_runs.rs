@@ -15,7 +15,7 @@ use qs_scheduler::business::readiness::StoreReadiness;
 use qs_scheduler::business::statistics::Statistics;
 use qs_scheduler::business::sync_run::SyncRuns;
 use qs_scheduler::clock::{SharedClock, Simulated};
-use qs_scheduler::counters::{Counter, Counters, CountersError, Cursor, Mark, Page, Touched};
+use qs_scheduler::counters::{Counted, Counter, Counters, CountersError, Cursor, Mark, Page, Touched};
 use qs_scheduler::domain::entry::EntryBase;
 use qs_scheduler::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent};
 use qs_scheduler::domain::sync_run::EVERY_ORGANISATION;
@@ -56,8 +56,13 @@ impl Scripted {
 
 #[async_trait]
 impl Counters for Scripted {
-    async fn count(&self, _: i64, _: &StatisticsEvent, _: Timestamp) -> Result<bool, CountersError> {
-        Ok(true)
+    async fn count(
+        &self,
+        _: i64,
+        events: Vec<StatisticsEvent>,
+        _: Timestamp,
+    ) -> Vec<Result<Counted, CountersError>> {
+        vec![Ok(Counted::New); events.len()]
     }
 
     async fn mark(&self, _: i64) -> Result<Mark, CountersError> {

@@ -19,3 +19,5 @@ pub const KEY_REUSED: u32 = 110_004;
 pub const DIFFERENCES: u32 = 110_005;
 /// The state of the plan or task forbids it.
 pub const STATE: u32 = 110_010;
+/// Some of many events make no sense; `data` says which, and what became of the others.
+pub const EVENTS_REFUSED: u32 = 110_020;

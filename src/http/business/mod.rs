@@ -2,6 +2,7 @@
 
 pub mod codes;
 mod dev_iam;
+mod events;
 mod fields;
 mod openapi;
 mod plan_replies;
@@ -71,8 +72,10 @@ pub fn router(api: Api) -> Router {
 }
 
 fn routes(dev_iam: bool) -> OpenApiRouter<Api> {
-    let resources =
-        || statistics::router().merge(sync_runs::router()).merge(plans::router()).merge(plan_tasks::router());
+    let resources = || {
+        let statistics = statistics::router().merge(events::router()).merge(sync_runs::router());
+        statistics.merge(plans::router()).merge(plan_tasks::router())
+    };
     // The alias is served, not documented: the document shows each route once.
     let alias = Router::from(resources());
     let mut routes = OpenApiRouter::with_openapi(openapi::base())

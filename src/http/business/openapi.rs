@@ -4,6 +4,8 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
 use utoipa::openapi::{OpenApi, RefOr, Schema};
 
+use super::events;
+use super::schema::schema;
 use super::sync_replies::{SyncAccepted, SyncInTheWay, SyncReply};
 use crate::http::edge::openapi::keyword;
 
@@ -50,4 +52,16 @@ pub(super) fn rules(document: &mut OpenApi) {
     any_of(document, "DailyInput", json!([given(&["start_date", "end_date"]), neither]));
     let subjects = ["questionnaire_code", "testee_id", "plan_id"];
     any_of(document, "EventBody", subjects.iter().map(|subject| given(&[*subject])).collect());
+    many_events(document);
+}
+
+/// The intake takes an array of what it takes alone.
+fn many_events(document: &mut OpenApi) {
+    let intake = document.paths.paths.get_mut(events::PATH).and_then(|item| item.post.as_mut());
+    let Some(RefOr::T(body)) = intake.and_then(|intake| intake.request_body.as_mut()) else { return };
+    if let Some(RefOr::T(content)) = body.content.get_mut("application/json") {
+        let one = json!({ "$ref": "#/components/schemas/EventBody" });
+        let many = json!({ "type": "array", "minItems": 1, "maxItems": events::MAX_EVENTS, "items": one });
+        content.schema = Some(schema(json!({ "oneOf": [one, many] })));
+    }
 }

@@ -24,6 +24,11 @@ pub(super) fn event_type() -> RefOr<Schema> {
     words(["submitted", "interpreted"])
 }
 
+/// What became of one of many events.
+pub(super) fn event_result() -> RefOr<Schema> {
+    words(["counted", "duplicate", "refused", "failed"])
+}
+
 /// The kind of a sync.
 pub(super) fn kind() -> RefOr<Schema> {
     words(SyncKind::WORDS.iter().copied())

@@ -1,21 +1,17 @@
-//! `statistics/…`: the intake of events, the syncs and the validation, and what they have produced.
+//! `statistics/…`: the syncs and the validation, and what they have produced.
 
 use axum::extract::State;
-use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::statistics_replies::{
-    EventReply, PlanStatisticsReply, QuestionnaireReply, SystemReply, TesteeReply,
-};
+use super::statistics_replies::{PlanStatisticsReply, QuestionnaireReply, SystemReply, TesteeReply};
 use super::sync_request::{SyncHeaders, SyncReplies, SyncRequest};
 use super::{Api, schema};
-use crate::business::statistics::{EventInput, Mode, StatisticsError};
+use crate::business::statistics::{Mode, StatisticsError};
 use crate::domain::invalid::Invalid;
-use crate::domain::statistics::EventType;
 use crate::http::edge::fields::{NumberOrText, day, positive};
 use crate::http::edge::{Answer, ApiError, Caller, Input, Reply, Segment};
 use crate::identity::Permission;
@@ -26,7 +22,6 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(sync_accumulated))
         .routes(routes!(sync_plan))
         .routes(routes!(validate))
-        .routes(routes!(record_event))
         .routes(routes!(system_statistics))
         .routes(routes!(questionnaire_statistics))
         .routes(routes!(testee_statistics))
@@ -145,70 +140,6 @@ async fn validate(
         })
         .transpose()?;
     request.answer(&api, api.statistics.validate(caller, mode.unwrap_or_default()).await?).await
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct EventBody {
-    /// Its id: an event is counted once.
-    #[schema(schema_with = schema::key)]
-    event_id: String,
-    /// What happened.
-    #[serde(rename = "type")]
-    #[schema(schema_with = schema::event_type)]
-    event_type: Type,
-    /// Which questionnaire.
-    #[schema(schema_with = schema::id)]
-    questionnaire_code: Option<NumberOrText>,
-    /// Which person.
-    #[schema(schema_with = schema::id)]
-    testee_id: Option<NumberOrText>,
-    /// Which plan.
-    #[schema(schema_with = schema::id)]
-    plan_id: Option<NumberOrText>,
-    /// Where a submitted one came from.
-    #[schema(schema_with = schema::word)]
-    origin: Option<String>,
-    /// What an interpreted one found.
-    #[schema(schema_with = schema::word)]
-    risk_level: Option<String>,
-    /// When, not more than a day ahead; unset means now.
-    #[schema(schema_with = schema::instant)]
-    occurred_at: Option<Timestamp>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Type {
-    Submitted,
-    Interpreted,
-}
-
-/// Counts an event, once.
-#[utoipa::path(
-    post, path = "/statistics/events", tag = "statistics", request_body = EventBody,
-    responses((status = 200, description = "It is counted, now or before.", body = EventReply))
-)]
-async fn record_event(State(api): State<Api>, caller: Caller, Input(event): Input<EventBody>) -> Answer {
-    let caller = caller.require(Permission::RecordEvents)?;
-    let event_id = event.event_id.clone();
-    let text = |id: NumberOrText| id.to_string();
-    let input = EventInput {
-        event_id: event.event_id,
-        event_type: match event.event_type {
-            Type::Submitted => EventType::Submitted,
-            Type::Interpreted => EventType::Interpreted,
-        },
-        questionnaire_code: event.questionnaire_code.map(text),
-        testee_id: event.testee_id.map(text),
-        plan_id: event.plan_id.map(text),
-        origin: event.origin,
-        risk_level: event.risk_level,
-        occurred_at: event.occurred_at,
-    };
-    let counted = api.statistics.count(caller.org_id, input).await?;
-    let reply = EventReply { event_id, date: counted.date.to_string(), counted: counted.counted };
-    Ok(Reply::new(reply))
 }
 
 /// The numbers of the caller's organisation.

@@ -5,6 +5,7 @@
 //! their documentation and gives them to [`router`].
 
 mod auth;
+mod batch;
 mod envelope;
 pub mod error;
 pub mod fields;
@@ -31,7 +32,8 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::identity::Verifier;
 use crate::metrics::Metrics;
 
-pub use auth::{Caller, Observer};
+pub use auth::{Caller, IntakeCaller, Observer};
+pub use batch::{Item, OneOrMany};
 pub use envelope::{Answer, Reply};
 pub use error::ApiError;
 pub use health::Readiness;
