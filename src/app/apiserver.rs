@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 use super::identity::Callers;
 use super::secrets::Secrets;
@@ -33,6 +34,9 @@ use crate::http::business::{self as routes, Api};
 use crate::http::edge::{Edge, RateLimiter};
 use crate::metrics::sync::SyncMetrics;
 use crate::metrics::{self, Metrics};
+
+/// How long the last events may take to be written, after the requests that brought them were cut off.
+const LAST_EVENTS: Duration = Duration::from_secs(5);
 
 /// Housekeeping is done at least this often.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
@@ -104,7 +108,9 @@ async fn start(config: &ApiserverConfig, env: &Env, output: Output, signals: Sig
     let ended = serve(listener, routes::router(api), runs, signals.any(), config.server.shutdown_grace).await;
     housekeeping.abort();
     // Events of requests that were cut off may still wait for their turn: what was accepted is counted.
-    stores.counters.settle().await;
+    if timeout(LAST_EVENTS, stores.counters.settle()).await.is_err() {
+        tracing::warn!("events of requests that were cut off are not counted: the database took too long");
+    }
     stores.db.close().await;
     ended
 }
