@@ -12,7 +12,7 @@ pub fn is_contended(error: &sqlx::Error) -> bool {
 }
 
 /// Whether the database refused what was to be written, and not that something is written at all: of several rows, the
-/// others may be taken. Known of SQLite alone: SQLITE_CONSTRAINT in all its forms, SQLITE_TOOBIG, SQLITE_MISMATCH.
+/// others may be taken. Known of SQLite alone.
 pub fn is_of_values(error: &sqlx::Error) -> bool {
     let Some(error) = error.as_database_error() else { return false };
     if error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().is_some() {
@@ -20,7 +20,7 @@ pub fn is_of_values(error: &sqlx::Error) -> bool {
     }
     let code = error.code();
     let number = code.and_then(|code| code.parse::<u32>().ok());
-    // Extended codes have the plain one in their lowest byte.
+    // SQLITE_TOOBIG, SQLITE_CONSTRAINT and SQLITE_MISMATCH. Extended codes have the plain one in their lowest byte.
     number.is_some_and(|number| matches!(number & 0xff, 18..=20))
 }
 

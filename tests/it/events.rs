@@ -213,6 +213,18 @@ async fn the_limit_for_people_does_not_hold_events_up() {
     }
     assert!(statuses.contains(&StatusCode::TOO_MANY_REQUESTS), "people are held back: {statuses:?}");
 
+    let viewer = format!("Bearer {}", key.token("k", &claims(&json!({"sub": "v", "roles": ["viewer"]}))));
+    let headers = [("authorization", viewer.as_str())];
+    let mut statuses = Vec::new();
+    for _ in 0..20 {
+        statuses.push(server.send(Method::POST, EVENTS, &headers, &event("v").to_string()).await.status);
+    }
+    assert_eq!(statuses[0], StatusCode::FORBIDDEN);
+    assert!(
+        statuses.contains(&StatusCode::TOO_MANY_REQUESTS),
+        "who may send none is held back: {statuses:?}"
+    );
+
     // A limit of events, and an account that has its own.
     let server = launch(&[
         ("QS_RATE_LIMIT__INTAKE_PER_SECOND", "1"),

@@ -1,18 +1,18 @@
 //! `statistics/events`: the intake of events, one or many at once.
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{Api, codes, schema};
-use crate::business::statistics::{Counted, EventInput, StatisticsError};
+use super::event_replies::{Batch, BatchReply, EventReply, EventsReply};
+use super::{Api, schema};
+use crate::business::statistics::{Counted, EventInput};
 use crate::domain::statistics::EventType;
 use crate::http::edge::fields::NumberOrText;
-use crate::http::edge::{Answer, ApiError, IntakeCaller, Item, OneOrMany, Reply};
+use crate::http::edge::{Answer, IntakeCaller, Item, OneOrMany, Reply};
 use crate::identity::Permission;
 
 /// Where the document has it.
@@ -20,9 +20,6 @@ pub(super) const PATH: &str = "/api/v1/statistics/events";
 
 /// Most events of one request.
 pub(super) const MAX_EVENTS: usize = 1_000;
-
-/// Events of which the message says what is wrong; `data` says it of all.
-const SHOWN: usize = 3;
 
 pub(super) fn router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(record_events))
@@ -84,69 +81,6 @@ impl From<EventBody> for EventInput {
     }
 }
 
-/// What became of one event.
-#[derive(Serialize, ToSchema)]
-struct EventReply {
-    event_id: String,
-    /// The day that it belongs to.
-    #[schema(format = Date)]
-    date: String,
-    /// False when its id was counted before.
-    counted: bool,
-}
-
-/// What became of one event, or of many.
-#[derive(Serialize, ToSchema)]
-#[serde(untagged)]
-enum EventsReply {
-    /// Of one that was sent alone.
-    One(EventReply),
-    /// Of many.
-    Many(BatchReply),
-}
-
-/// What became of many events.
-#[derive(Default, Serialize, ToSchema)]
-struct BatchReply {
-    /// New ones.
-    counted: usize,
-    /// Those whose id was counted before.
-    duplicates: usize,
-    /// Those that make no sense, and make none when they are sent again.
-    refused: usize,
-    /// Those of which nobody knows whether they are counted: they can be sent again.
-    failed: usize,
-    /// One a line, in the order of the request.
-    results: Vec<EventResult>,
-}
-
-/// What became of one of many.
-#[derive(Serialize, ToSchema)]
-struct EventResult {
-    /// Which one of the array, or the number of its line; the first is 1.
-    #[schema(minimum = 1)]
-    position: usize,
-    /// Its id, if that could be read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    event_id: Option<String>,
-    /// What became of it.
-    #[schema(schema_with = schema::event_result)]
-    result: &'static str,
-    /// The day that it belongs to, if it is counted.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(format = Date, nullable = false)]
-    date: Option<String>,
-    /// Why not: stable, programs may rely on it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    code: Option<u32>,
-    /// Why not, for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    message: Option<String>,
-}
-
 /// Counts events, each id once: one as an object, or at most 1,000 as an array or one a line.
 #[utoipa::path(
     post, path = "/statistics/events", tag = "statistics",
@@ -179,7 +113,7 @@ async fn record_events(
 }
 
 async fn record_many(api: &Api, org_id: i64, items: Vec<Item<EventBody>>) -> Answer {
-    let mut batch = Batch { reply: BatchReply::default(), wrong: Vec::new(), failure: None };
+    let mut batch = Batch::default();
     let mut sent = Vec::with_capacity(items.len());
     let mut events = Vec::with_capacity(items.len());
     for Item { position, input } in items {
@@ -201,73 +135,4 @@ async fn record_many(api: &Api, org_id: i64, items: Vec<Item<EventBody>>) -> Ans
         }
     }
     batch.answer()
-}
-
-/// The answer to many events while it is put together.
-struct Batch {
-    reply: BatchReply,
-    /// What the message says of the first that are not counted.
-    wrong: Vec<String>,
-    /// Why the first of those is not counted that may be sent again.
-    failure: Option<ApiError>,
-}
-
-impl Batch {
-    fn take(&mut self, position: usize, event_id: String, outcome: Result<Counted, StatisticsError>) {
-        match outcome {
-            Ok(Counted { date, counted }) => {
-                let (result, number) = match counted {
-                    true => ("counted", &mut self.reply.counted),
-                    false => ("duplicate", &mut self.reply.duplicates),
-                };
-                *number += 1;
-                let (event_id, date) = (Some(event_id), Some(date.to_string()));
-                let result = EventResult { position, event_id, result, date, code: None, message: None };
-                self.reply.results.push(result);
-            }
-            Err(error @ StatisticsError::Invalid(_)) => self.refuse(position, Some(event_id), &error.into()),
-            Err(error) => {
-                let error = ApiError::from(error);
-                self.reply.failed += 1;
-                self.not_counted(position, Some(event_id), "failed", &error);
-                self.failure.get_or_insert(error);
-            }
-        }
-    }
-
-    fn refuse(&mut self, position: usize, event_id: Option<String>, error: &ApiError) {
-        self.reply.refused += 1;
-        self.not_counted(position, event_id, "refused", error);
-    }
-
-    fn not_counted(
-        &mut self,
-        position: usize,
-        event_id: Option<String>,
-        result: &'static str,
-        error: &ApiError,
-    ) {
-        if self.wrong.len() < SHOWN {
-            self.wrong.push(format!("event {position}: {}", error.message));
-        }
-        let (code, message) = (Some(error.code), Some(error.message.clone()));
-        self.reply.results.push(EventResult { position, event_id, result, date: None, code, message });
-    }
-
-    /// A part of the work is never a success: 400 when events were refused, so that nobody sends the same again, and the
-    /// status of the failure when some are worth it.
-    fn answer(self) -> Answer {
-        let Self { reply, wrong, failure } = self;
-        let (not_counted, all) = (reply.refused + reply.failed, reply.results.len());
-        if not_counted == 0 {
-            return Ok(Reply::new(EventsReply::Many(reply)));
-        }
-        let more = if not_counted > wrong.len() { "; …" } else { "" };
-        let message = format!("{not_counted} of {all} events are not counted: {}{more}", wrong.join("; "));
-        let error = match failure {
-            Some(failure) => ApiError { message, ..failure },
-            None => ApiError::new(StatusCode::BAD_REQUEST, codes::EVENTS_REFUSED, message),
-        };
-        Err(error.data(reply))
-    }
 }

@@ -2,6 +2,7 @@
 
 pub mod codes;
 mod dev_iam;
+mod event_replies;
 mod events;
 mod fields;
 mod openapi;

@@ -267,8 +267,8 @@ async fn bounds_the_values_of_a_counter(counters: &dyn Counters, org_id: i64) {
         ..submitted(&format!("v{number}"), "2026-01-01", names)
     };
     let full = || Full(key("2026-01-01", "a"));
-    let fill: Vec<_> = (0..MAX_VALUES).map(|number| event(number, &["a"])).collect();
-    assert!(outcomes(counters, org_id, &fill).await.iter().all(|outcome| *outcome == New));
+    let known_values: Vec<_> = (0..MAX_VALUES).map(|number| event(number, &["a"])).collect();
+    assert!(outcomes(counters, org_id, &known_values).await.iter().all(|outcome| *outcome == New));
     let known = StatisticsEvent { origin: Some("o0".to_owned()), ..submitted("known", "2026-01-01", &["a"]) };
     let risk = StatisticsEvent {
         event_type: EventType::Interpreted,
