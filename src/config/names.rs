@@ -12,7 +12,7 @@ const SERVER: &str = "\
     plan.entry_base_url plan.entry_ttl \
     auth.issuer auth.audience auth.leeway auth.algorithms auth.jwks_url auth.jwks_refresh auth.jwks_cooldown \
     auth.jwks_timeout auth.jwks_max_stale auth.ca_file \
-    rate_limit.per_second rate_limit.burst \
+    rate_limit.per_second rate_limit.burst rate_limit.intake_per_second rate_limit.intake_burst rate_limit.accounts \
     dev_iam.enabled dev_iam.username dev_iam.password dev_iam.password_file dev_iam.ttl dev_iam.lockout_threshold \
     dev_iam.lockout_duration \
     log.level log.format log.dir";
