@@ -8,11 +8,15 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Executor};
 
-use super::Db;
+use super::{Db, KeptPool};
 use crate::secret::Secret;
 
 /// How long a write to SQLite waits for another one, and a caller for a connection.
 const BUSY: Duration = Duration::from_secs(10);
+
+/// How long a connection may have been idle and is used without being asked whether it still stands: between two requests
+/// of a busy server the question costs as much as a statement, and its answer is old by then.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Where the database is.
 #[derive(Clone, Debug)]
@@ -76,6 +80,8 @@ async fn sqlite(options: SqliteConnectOptions, connections: u32) -> Result<Db, C
     SqlitePoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(BUSY)
+        // A file does not go away between two statements.
+        .test_before_acquire(false)
         .after_release(|connection, _| {
             Box::pin(async move {
                 // A full disk ends a transaction without being asked to, and the driver goes on to believe in it: no
@@ -95,6 +101,15 @@ async fn mysql(options: MySqlConnectOptions, connections: u32) -> Result<Db, Con
     MySqlPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(BUSY)
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > FRESH {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .after_connect(|connection, _| {
             Box::pin(async move {
                 // Every verb locks the rows that it changes, so gaps between them need no lock of their own.
@@ -109,6 +124,6 @@ async fn mysql(options: MySqlConnectOptions, connections: u32) -> Result<Db, Con
         })
         .connect_with(options.charset("utf8mb4"))
         .await
-        .map(Db::MySql)
+        .map(|pool| Db::MySql(KeptPool::new(pool)))
         .map_err(|source| ConnectError::Unreachable { place, source })
 }

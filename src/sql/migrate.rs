@@ -67,7 +67,7 @@ impl Migrations {
         let migrator = self.migrator(db.kind());
         match db {
             Db::Sqlite(pool) => migrator.run(pool).await?,
-            Db::MySql(pool) => migrator.run(pool).await?,
+            Db::MySql(pool) => migrator.run(&**pool).await?,
         }
         Ok(())
     }

@@ -6,6 +6,7 @@
 
 mod connect;
 mod error;
+mod kept;
 mod migrate;
 mod row;
 mod rows;
@@ -13,16 +14,17 @@ mod statement;
 mod upsert;
 mod value;
 
-use sqlx::{MySql, MySqlPool, Sqlite, SqlitePool, Transaction};
+use sqlx::{MySql, Sqlite, SqlitePool, Transaction};
 
 use statement::Runs;
 
 pub use connect::{Address, ConnectError};
 pub use error::{is_contended, unless_taken};
+pub use kept::KeptPool;
 pub use migrate::{MigrationError, Migrations, SchemaChange};
 pub use row::{CellError, Columns, Row};
 pub use rows::insert_rows;
-pub use statement::{LONGEST_LIST, Statement, padded, sql};
+pub use statement::{LONGEST_LIST, Order, Statement, padded, sql};
 pub use upsert::Upsert;
 pub use value::Value;
 
@@ -45,6 +47,15 @@ impl DatabaseKind {
         }
     }
 
+    /// A comparison with one `?`: the column says exactly this. Columns on MySQL may overlook case, accents, or blanks at
+    /// the end. Where rows are found by an index, a plain comparison stands before this one.
+    pub fn exactly(self, column: &str) -> String {
+        match self {
+            Self::Sqlite => format!("{column} = ?"),
+            Self::MySql => format!("cast(convert({column} using utf8mb4) as binary) = cast(? as binary)"),
+        }
+    }
+
     /// Ends a `select` of rows that must not change before this transaction ends: it waits for whoever holds them.
     pub fn lock_rows(self) -> &'static str {
         match self {
@@ -60,7 +71,7 @@ pub enum Db {
     /// To a file.
     Sqlite(SqlitePool),
     /// To a server.
-    MySql(MySqlPool),
+    MySql(KeptPool),
 }
 
 /// A transaction that is rolled back unless it is committed.

@@ -62,14 +62,15 @@ fn mysql_cell(row: &MySqlRow, index: usize) -> Result<Value, sqlx::Error> {
     if raw.is_null() {
         return Ok(Value::Null);
     }
-    let kind = raw.type_info().name().to_owned();
-    if kind.contains("INT") && kind.contains("UNSIGNED") {
+    let info = raw.type_info();
+    let kind = info.name();
+    if !kind.contains("INT") && kind != "BOOLEAN" {
+        return row.try_get_unchecked(index).map(Value::Text);
+    }
+    if kind.contains("UNSIGNED") {
         return row.try_get_unchecked::<u64, _>(index).map(Value::from);
     }
-    if kind.contains("INT") || kind == "BOOLEAN" {
-        return row.try_get_unchecked(index).map(Value::Int);
-    }
-    row.try_get_unchecked(index).map(Value::Text)
+    row.try_get_unchecked(index).map(Value::Int)
 }
 
 /// A cell does not hold what was expected: what was, and what was found.

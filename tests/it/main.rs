@@ -20,6 +20,7 @@ mod clocks;
 mod completions;
 #[cfg(feature = "server")]
 mod conformance;
+mod connections;
 #[cfg(feature = "server")]
 mod consistency;
 #[cfg(feature = "server")]
