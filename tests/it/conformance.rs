@@ -8,7 +8,7 @@ use qs_scheduler::domain::statistics::{
 use qs_scheduler::domain::sync_run::{ItemError, NewSyncRun, SyncKind, SyncProgress, SyncStatus};
 use qs_scheduler::sql::{MigrationError, sql};
 use qs_scheduler::store::business::sql::SqlStore;
-use qs_scheduler::store::business::{Store, SyncAdmission};
+use qs_scheduler::store::business::{Store, SyncAdmission, SyncFilter};
 
 use crate::support::databases::TestDatabase;
 
@@ -37,7 +37,7 @@ fn count(date: &str, which: &str, submissions: i64, completions: i64) -> DailyCo
     DailyCount { key: key(date, which), submissions, completions, distribution }
 }
 
-fn new_run(id: &str, caller: &str, key: Option<&str>) -> NewSyncRun {
+pub fn new_run(id: &str, caller: &str, key: Option<&str>) -> NewSyncRun {
     NewSyncRun {
         id: id.to_owned(),
         kind: SyncKind::Daily,
@@ -248,9 +248,11 @@ async fn sync_runs(store: &dyn Store) {
         2,
         "r8 and r9, whatever their organisation"
     );
-    let kinds = store.recent(1, Some(SyncKind::Daily), None, 2).await.unwrap();
+    let kinds =
+        store.recent(1, &SyncFilter { kind: Some(SyncKind::Daily), before: None }, None, 2).await.unwrap();
     assert_eq!(kinds.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), ["r5", "r3"]);
-    let earlier = store.recent(1, None, Some(at(1_003)), 10).await.unwrap();
+    let earlier =
+        store.recent(1, &SyncFilter { kind: None, before: Some(at(1_003)) }, None, 10).await.unwrap();
     assert_eq!(earlier.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), ["r8", "r4", "r1"]);
     store.finish("r5", &SyncProgress::default(), at(1_101)).await.unwrap();
 }

@@ -11,6 +11,7 @@
 mod support;
 
 #[cfg(feature = "server")]
+mod adopted;
 mod apiserver;
 mod bodies;
 mod call;
@@ -56,6 +57,7 @@ mod housekeeping;
 #[cfg(feature = "server")]
 mod identity;
 mod layers;
+mod lists;
 mod login_hold;
 mod many_calls;
 mod matrix;

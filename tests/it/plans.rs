@@ -8,7 +8,8 @@ use qs_scheduler::domain::plan_schedule::{PlanSchedule, first_instant};
 use qs_scheduler::domain::plan_task::{PlanTask, TaskEntry, TaskEvent, TaskStatus};
 use qs_scheduler::sql::sql;
 use qs_scheduler::store::business::due_tasks::{Batch, Due, Opening, Sweep};
-use qs_scheduler::store::business::plans::{Inserted, Moved, Page, PlanFilter, TaskFilter};
+use qs_scheduler::store::business::lists::{Page, Part};
+use qs_scheduler::store::business::plans::{Inserted, Moved, PlanFilter, TaskFilter};
 
 use crate::support::databases::TestDatabase;
 
@@ -87,8 +88,8 @@ async fn a_plan_is_read_back_as_it_was_written() {
             .unwrap();
         store.enrol(&[task(90, &plan(9, 1), 7, 1)], at(NOW)).await.unwrap();
         let ids = async |org, filter: PlanFilter, page| {
-            let found = store.plans(org, &filter, page).await.unwrap();
-            (found.items.iter().map(|plan| plan.id).collect::<Vec<_>>(), found.total)
+            let found = store.plans(org, &filter, Part::Page(page)).await.unwrap();
+            (found.items.iter().map(|plan| plan.id).collect::<Vec<_>>(), found.total.unwrap())
         };
         let none = PlanFilter::default;
         assert_eq!(ids(1, none(), Page { number: 2, size: 2 }).await, (vec![3, 2], 5));
@@ -129,7 +130,7 @@ async fn a_testee_is_enrolled_once_and_only_in_an_active_plan() {
         assert_eq!(store.resume_plan(1, 1, &tasks([60, 61], 7), at(NOW)).await.unwrap(), Inserted::Done);
         assert_eq!(store.resume_plan(1, 1, &[], at(NOW)).await.unwrap(), Inserted::Stale);
         let pending = TaskFilter { status: Some(TaskStatus::Pending), ..TaskFilter::default() };
-        let pending = store.tasks(1, pending, ALL).await.unwrap();
+        let pending = store.tasks(1, pending, Part::Page(ALL)).await.unwrap();
         assert_eq!(pending.items.iter().map(|task| task.id).collect::<Vec<_>>(), [60, 61]);
     }
 }

@@ -25,7 +25,7 @@ use qs_scheduler::identity::dev_iam::{Account, DevIam};
 use qs_scheduler::identity::{Rules, Verifier};
 use qs_scheduler::metrics::{self, Metrics};
 use qs_scheduler::secret::Secret;
-use qs_scheduler::store::business::Store;
+use qs_scheduler::store::business::{Store, SyncFilter};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::sync::{Semaphore, oneshot};
@@ -271,7 +271,7 @@ async fn a_sync_of_all_organisations_that_is_cut_off_takes_its_part_with_it() {
     server.served.await.unwrap();
     let id = reply.data()["run_id"].as_str().unwrap();
     let whole = server.store.find(EVERY_ORGANISATION, id).await.unwrap().unwrap();
-    let [part] = server.store.recent(1, None, None, 10).await.unwrap().try_into().unwrap();
+    let [part] = server.store.recent(1, &SyncFilter::default(), None, 10).await.unwrap().try_into().unwrap();
     for run in [whole, part] {
         assert_eq!((run.status.as_str(), run.progress.failed), ("failed", 0), "{run:?}");
         assert!(run.progress.error.unwrap().contains("stopped before the sync ended"));

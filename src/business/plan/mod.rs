@@ -16,7 +16,8 @@ use crate::store::StoreError;
 use crate::store::business::Store;
 use crate::store::contention::retry;
 
-pub use crate::store::business::plans::{Page, Paged, PlanFilter, TaskFilter};
+pub use crate::store::business::lists::{Listed, Page, Part};
+pub use crate::store::business::plans::{PlanFilter, TaskFilter, TaskMark};
 
 /// How often something is tried that a change by another caller, or an id given twice, was in the way of.
 const ATTEMPTS: u32 = 5;
@@ -112,7 +113,7 @@ impl Plans {
         plan.ok_or_else(|| PlanError::NotFound { what: format!("plan {id}") })
     }
 
-    /// A page of plans.
+    /// Part of the list of plans.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -120,9 +121,9 @@ impl Plans {
         &self,
         org_id: i64,
         filter: &PlanFilter,
-        page: Page,
-    ) -> Result<Paged<AssessmentPlan>, PlanError> {
-        Ok(self.store.plans(org_id, filter, page).await?)
+        part: Part<i64>,
+    ) -> Result<Listed<AssessmentPlan, i64>, PlanError> {
+        Ok(self.store.plans(org_id, filter, part).await?)
     }
 
     /// Stops a plan; its tasks that are not over are canceled.

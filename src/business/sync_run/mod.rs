@@ -26,9 +26,11 @@ use crate::domain::id::ExecutionId;
 use crate::domain::statistics::DayRange;
 use crate::domain::sync_run::{EVERY_ORGANISATION, NewSyncRun, SyncKind, SyncProgress, SyncRun};
 use crate::store::StoreError;
+use crate::store::business::lists::Listed;
 use crate::store::business::{Store, SyncAdmission};
 use crate::store::contention::retry;
 
+pub use crate::store::business::{SyncFilter, SyncMark};
 pub use error::{RecordError, StartError, SyncStopped};
 pub use progress::Progress;
 
@@ -250,11 +252,13 @@ impl SyncRuns {
     pub async fn recent(
         &self,
         org_id: i64,
-        kind: Option<SyncKind>,
-        before: Option<Timestamp>,
+        filter: &SyncFilter,
+        after: Option<&SyncMark>,
         limit: u32,
-    ) -> Result<Vec<SyncRun>, RecordError> {
-        Ok(self.store.recent(org_id, kind, before, limit).await?)
+    ) -> Result<Listed<SyncRun, SyncMark>, RecordError> {
+        let found = self.store.recent(org_id, filter, after, limit.saturating_add(1)).await?;
+        let mark = |run: &SyncRun| SyncMark { started_at: run.started_at, id: run.id.clone() };
+        Ok(Listed::cut(found, limit, None, mark))
     }
 
     /// Records the syncs of processes that were killed as failed, as soon as their leases have run out.

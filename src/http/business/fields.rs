@@ -3,16 +3,9 @@
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use serde_json::Value;
 
-use crate::business::plan::Page;
 use crate::domain::plan_schedule::first_instant;
 use crate::http::edge::ApiError;
-use crate::http::edge::fields::up_to;
-
-/// Items of one page, unless the request says otherwise, and at most.
-const PAGE: u32 = 20;
-const MAX_PAGE: u32 = 100;
 
 /// An instant. Without an offset it is the wall clock of this zone; a day alone is its first instant.
 pub(super) fn moment(field: &str, text: &str, zone: &TimeZone) -> Result<Timestamp, ApiError> {
@@ -24,18 +17,9 @@ pub(super) fn moment(field: &str, text: &str, zone: &TimeZone) -> Result<Timesta
     read.ok_or_else(|| ApiError::invalid(field, expected))
 }
 
-/// Which page of a list.
-pub(super) fn page(number: Option<&Value>, size: Option<&Value>) -> Result<Page, ApiError> {
-    Ok(Page {
-        number: up_to(i32::MAX.unsigned_abs(), "page", number)?.unwrap_or(1),
-        size: up_to(MAX_PAGE, "page_size", size)?.unwrap_or(PAGE),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     /// The system before read what it did not understand as the year 1, and opened nothing; and it read local times as
     /// UTC.
@@ -62,12 +46,5 @@ mod tests {
             let message = moment("before", bad, &shanghai).unwrap_err().message;
             assert!(message.starts_with("before: expected YYYY-MM-DD HH:mm:ss"), "{bad}: {message}");
         }
-    }
-
-    #[test]
-    fn a_page_has_a_number_and_a_size() {
-        let first = page(None, None).unwrap();
-        assert_eq!((first.number, first.size), (1, PAGE));
-        assert!(page(None, Some(&json!("101"))).is_err() && page(Some(&json!(0)), None).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! The API of `qs-apiserver`: one file per resource with its own `router()` and the errors that only it knows.
 
 pub mod codes;
+mod cursor;
 mod dev_iam;
 mod fields;
 mod openapi;

@@ -7,7 +7,8 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::fields::{moment, page};
+use super::cursor::part;
+use super::fields::moment;
 use super::plan_replies::{Missing, Refused, TaskPage, TaskReply};
 use super::sync_request::{SyncHeaders, SyncReplies, SyncRequest};
 use super::{Api, schema};
@@ -93,6 +94,9 @@ struct ListInput {
     page: Option<Value>,
     #[param(schema_with = schema::page_size, required = false)]
     page_size: Option<Value>,
+    /// Goes on after the `next` of a page, whatever was inserted meanwhile; empty begins. The list is not counted then.
+    #[param(schema_with = schema::cursor, required = false)]
+    after: Option<String>,
 }
 
 /// The tasks of the organisation.
@@ -161,12 +165,12 @@ async fn found(
         testee_id: testee_id.or(optional_id("testee_id", input.testee_id.as_ref())?),
         status: input.status.map(|status| word("status", &status)).transpose()?,
     };
-    let page = page(input.page.as_ref(), input.page_size.as_ref())?;
+    let part = part(input.page.as_ref(), input.page_size.as_ref(), input.after.as_deref())?;
     if let (Some(plan), None) = (plan_id, testee_id) {
         api.plans.find(caller.org_id, plan).await?;
     }
-    let found = api.plans.tasks(caller.org_id, filter, page).await?;
-    Ok(Reply::new(TaskPage::new(&found, page, api.plans.zone())))
+    let found = api.plans.tasks(caller.org_id, filter, part.clone()).await?;
+    Ok(Reply::new(TaskPage::new(&found, &part, api.plans.zone())))
 }
 
 /// A task.

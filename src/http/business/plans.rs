@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::fields::page;
+use super::cursor::part;
 use super::plan_replies::{
     EnrolmentReply, Missing, PlanPage, PlanReply, Refused, TaskReply, TerminationReply,
 };
@@ -128,6 +128,9 @@ struct ListInput {
     page: Option<Value>,
     #[param(schema_with = schema::page_size, required = false)]
     page_size: Option<Value>,
+    /// Goes on after the `next` of a page, whatever was inserted meanwhile; empty begins. The list is not counted then.
+    #[param(schema_with = schema::cursor, required = false)]
+    after: Option<String>,
 }
 
 /// The plans of the organisation.
@@ -157,9 +160,9 @@ async fn list_plans_of_testee(
 async fn found(api: &Api, caller: &Identity, input: ListInput, testee_id: Option<i64>) -> Answer {
     let status = input.status.map(|status| word("status", &status)).transpose()?;
     let filter = PlanFilter { scale_code: input.scale_code, status, testee_id };
-    let page = page(input.page.as_ref(), input.page_size.as_ref())?;
-    let found = api.plans.list(caller.org_id, &filter, page).await?;
-    Ok(Reply::new(PlanPage::new(&found, page)))
+    let part = part(input.page.as_ref(), input.page_size.as_ref(), input.after.as_deref())?;
+    let found = api.plans.list(caller.org_id, &filter, part.clone()).await?;
+    Ok(Reply::new(PlanPage::new(&found, &part)))
 }
 
 /// A plan.

@@ -130,6 +130,11 @@ pub(super) fn moment() -> RefOr<Schema> {
     ]}))
 }
 
+/// Where a list goes on: what its `next` said, or nothing.
+pub(super) fn cursor() -> RefOr<Schema> {
+    schema(json!({ "type": "string", "maxLength": 200, "pattern": "^[A-Za-z0-9_-]*$" }))
+}
+
 /// The code of a scale; spaces around it are taken away.
 pub(super) fn scale_code() -> RefOr<Schema> {
     schema(json!({ "type": "string", "minLength": 1, "maxLength": 100, "pattern": r"[^\s\x00\x85]" }))

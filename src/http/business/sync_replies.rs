@@ -93,6 +93,10 @@ pub(super) struct SyncAccepted {
 #[derive(Serialize, ToSchema)]
 pub(super) struct SyncList {
     pub(super) items: Vec<SyncReply>,
+    /// What `after` takes to go on; not on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) next: Option<String>,
 }
 
 /// The sync that stands in the way.

@@ -7,9 +7,11 @@ use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::cursor::Cursor;
 use super::sync_replies::{SyncList, SyncReply};
 use super::sync_request::scope;
 use super::{Api, schema};
+use crate::business::sync_run::SyncFilter;
 use crate::domain::sync_run::{EVERY_ORGANISATION, SyncKind};
 use crate::http::edge::fields::{NumberOrText, exact, instant};
 use crate::http::edge::{Answer, ApiError, Caller, Input, Reply, Segment};
@@ -30,12 +32,15 @@ struct Filter {
     /// Only syncs of this kind.
     #[param(schema_with = schema::kind, required = false)]
     kind: Option<String>,
-    /// Only syncs that started before; takes the `started_at` of the last one to go on.
+    /// Only syncs that started before.
     #[param(schema_with = schema::instant, required = false)]
     before: Option<String>,
     /// Records of one page.
     #[param(schema_with = schema::page_size, required = false)]
     limit: Option<String>,
+    /// Goes on after the `next` of a page; empty begins.
+    #[param(schema_with = schema::cursor, required = false)]
+    after: Option<String>,
     /// An organisation other than the caller's, or `all`: takes the role admin.
     #[param(schema_with = schema::org, required = false)]
     org: Option<NumberOrText>,
@@ -63,8 +68,11 @@ async fn list_syncs(State(api): State<Api>, caller: Caller, Input(filter): Input
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(ApiError::invalid("limit", format!("must be from 1 to {MAX_LIMIT}")));
     }
-    let runs = api.runs.recent(scope.org_id(), kind, before, limit).await?;
-    Ok(Reply::new(SyncList { items: runs.iter().map(SyncReply::from).collect() }))
+    let after = filter.after.as_deref().map(Cursor::read).transpose()?.flatten();
+    let filter = SyncFilter { kind, before };
+    let found = api.runs.recent(scope.org_id(), &filter, after.as_ref(), limit).await?;
+    let items = found.items.iter().map(SyncReply::from).collect();
+    Ok(Reply::new(SyncList { items, next: found.next.as_ref().map(Cursor::write) }))
 }
 
 /// The record of a sync, however it ended: `status` tells.

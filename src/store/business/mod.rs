@@ -2,6 +2,7 @@
 //! suite (`tests/it/conformance.rs`) goes through every database.
 
 pub mod due_tasks;
+pub mod lists;
 pub mod plans;
 pub mod sql;
 
@@ -110,6 +111,24 @@ pub enum SyncAdmission {
     KeyUsed(SyncRun),
 }
 
+/// Which records of syncs; what is unset does not restrict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncFilter {
+    /// Of this kind.
+    pub kind: Option<SyncKind>,
+    /// Started before.
+    pub before: Option<Timestamp>,
+}
+
+/// Where the record of a sync is in the order of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncMark {
+    /// When it started.
+    pub started_at: Timestamp,
+    /// Its id: several may start in one millisecond.
+    pub id: String,
+}
+
 /// The table `qs_sync_run`. A running sync holds its lease until `lease_until`; whoever finds it run out may record the
 /// sync as failed, since nobody does its work any more.
 #[async_trait]
@@ -129,12 +148,12 @@ pub trait SyncRunStore: Send + Sync {
     /// The record.
     async fn find(&self, org_id: i64, id: &str) -> Answer<Option<SyncRun>>;
 
-    /// The newest records, of one kind or of all, that started before `before`; at most `limit`.
+    /// The newest records, of one kind or of all, that started before `before`, after this one; at most `limit`.
     async fn recent(
         &self,
         org_id: i64,
-        kind: Option<SyncKind>,
-        before: Option<Timestamp>,
+        filter: &SyncFilter,
+        after: Option<&SyncMark>,
         limit: u32,
     ) -> Answer<Vec<SyncRun>>;
 

@@ -4,20 +4,28 @@ mod accumulated;
 mod adopt;
 mod daily;
 mod due_tasks;
+mod indexes;
+mod listed;
 mod plan_counts;
 mod plan_tasks;
 mod plans;
+mod shared;
 mod stamp;
 mod sync_runs;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
 
+pub use listed::{ListStatement, list_statements};
 pub use stamp::Stamps;
 
-use self::adopt::{add_late_columns, loose_collation};
+use self::adopt::{adopt, tell};
+use self::shared::Shared;
 use super::Store;
-use crate::sql::{DatabaseKind, Db, MigrationError, Migrations, SchemaChange};
+use super::plans::{PlanFilter, TaskFilter};
+use crate::sql::{Db, MigrationError, Migrations, SchemaChange};
 use crate::store::error::{Answer, StoreError};
 
 /// What the business keeps. The name of its history is older than the other stores' and never changes.
@@ -39,6 +47,11 @@ static MIGRATIONS: Migrations = Migrations {
             sqlite: include_str!("migrations/sqlite/0003_sync_run.sql"),
             mysql: include_str!("migrations/mysql/0003_sync_run.sql"),
         },
+        SchemaChange {
+            name: "lists",
+            sqlite: include_str!("migrations/sqlite/0004_lists.sql"),
+            mysql: include_str!("migrations/mysql/0004_lists.sql"),
+        },
     ],
 };
 
@@ -47,6 +60,8 @@ static MIGRATIONS: Migrations = Migrations {
 pub struct SqlStore {
     db: Db,
     stamps: Stamps,
+    plan_counts: Arc<Shared<(i64, PlanFilter), u64>>,
+    task_counts: Arc<Shared<(i64, TaskFilter), u64>>,
 }
 
 impl SqlStore {
@@ -55,11 +70,7 @@ impl SqlStore {
     /// # Errors
     /// When that fails, or they were made by a newer program.
     pub async fn migrate(db: &Db) -> Result<(), MigrationError> {
-        MIGRATIONS.run(db).await?;
-        if db.kind() == DatabaseKind::MySql {
-            add_late_columns(db).await.map_err(MigrationError::Database)?;
-        }
-        Ok(())
+        adopt(db, MIGRATIONS.run(db)).await
     }
 
     /// How many schema changes are missing.
@@ -76,13 +87,12 @@ impl SqlStore {
     /// When the tables are not those of this program.
     pub async fn open(db: Db, zone: TimeZone) -> Result<Self, MigrationError> {
         MIGRATIONS.check(&db).await?;
-        if let Some(collation) = loose_collation(&db).await.map_err(MigrationError::Database)? {
-            tracing::warn!(
-                collation,
-                "statistics_daily.statistic_key takes keys that differ in case alone for one"
-            );
+        if !tell(&db).await.map_err(MigrationError::Database)? {
+            // The last one was cut off before its end.
+            return Err(MigrationError::Pending { steps: 1 });
         }
-        Ok(Self { db, stamps: Stamps::new(zone) })
+        let (plan_counts, task_counts) = Default::default();
+        Ok(Self { db, stamps: Stamps::new(zone), plan_counts, task_counts })
     }
 }
 

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use super::SqlStore;
 use crate::domain::statistics::DayRange;
 use crate::domain::sync_run::{NewSyncRun, SyncKind, SyncProgress, SyncRun};
-use crate::sql::{CellError, Columns, Statement, Tx, sql, unless_taken};
-use crate::store::business::{SyncAdmission, SyncRunStore};
+use crate::sql::{CellError, Columns, DatabaseKind, Order, Statement, Tx, sql, unless_taken};
+use crate::store::business::{SyncAdmission, SyncFilter, SyncMark, SyncRunStore};
 use crate::store::error::{Answer, named};
 
 /// The columns that [`sync_run`] reads.
@@ -95,21 +95,11 @@ impl SyncRunStore for SqlStore {
     async fn recent(
         &self,
         org_id: i64,
-        kind: Option<SyncKind>,
-        before: Option<Timestamp>,
+        filter: &SyncFilter,
+        after: Option<&SyncMark>,
         limit: u32,
     ) -> Answer<Vec<SyncRun>> {
-        let kind = kind.map(SyncKind::as_str);
-        // idx_qs_sync_run_kind
-        let query = sql(format!(
-            "select {COLUMNS} from qs_sync_run where org_id = ? and (? is null or kind = ?) and started_at < ? \
-             order by started_at desc, id desc limit ?"
-        ))
-        .bind(org_id)
-        .bind(kind)
-        .bind(kind)
-        .bind(before.map_or(i64::MAX, Timestamp::as_millisecond))
-        .bind(limit);
+        let query = newest(self.db.kind(), org_id, filter, after, limit);
         named("recent", self.db.read_all(query, sync_run)).await
     }
 
@@ -146,6 +136,26 @@ impl SqlStore {
         let holder = holder(&mut tx, run.lease.as_deref().unwrap_or_default()).await?;
         holder.map(SyncAdmission::LeaseHeld).ok_or(sqlx::Error::RowNotFound)
     }
+}
+
+/// The newest records after this one.
+pub(super) fn newest(
+    database: DatabaseKind,
+    org_id: i64,
+    filter: &SyncFilter,
+    after: Option<&SyncMark>,
+    limit: u32,
+) -> Statement {
+    // idx_qs_sync_run_org, of a kind idx_qs_sync_run_kind; the primary key ends both
+    let mut query = sql(format!("select {COLUMNS} from qs_sync_run where org_id = ?"))
+        .bind(org_id)
+        .push_some(" and kind = ?", filter.kind.map(SyncKind::as_str))
+        .push_some(" and started_at < ?", filter.before.map(Timestamp::as_millisecond));
+    if let Some(after) = after {
+        let values = [after.started_at.as_millisecond().into(), (&after.id).into()];
+        query = query.push_after(database, ["started_at", "id"], Order::Falling, values);
+    }
+    query.push(" order by started_at desc, id desc limit ?").bind(limit)
 }
 
 async fn holder(tx: &mut Tx, lease: &str) -> Result<Option<SyncRun>, sqlx::Error> {
