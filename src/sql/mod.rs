@@ -54,6 +54,9 @@ impl DatabaseKind {
     }
 }
 
+/// With fewer connections, a piece of work takes no more than one for its writes and one beside them.
+const SMALL_POOL: u32 = 4;
+
 /// A pool of connections.
 #[derive(Clone, Debug)]
 pub enum Db {
@@ -88,6 +91,22 @@ impl Db {
         match self {
             Self::Sqlite(_) => DatabaseKind::Sqlite,
             Self::MySql(_) => DatabaseKind::MySql,
+        }
+    }
+
+    /// How many transactions of one piece of work are written fastest at a time. SQLite has one writer. On MySQL two: while
+    /// one commit waits for the disk, the other one's rows are taken; three only wait for each other. A small pool keeps
+    /// its connections for others.
+    pub fn writers(&self) -> usize {
+        match self {
+            Self::Sqlite(_) => 1,
+            Self::MySql(pool) => {
+                if pool.options().get_max_connections() < SMALL_POOL {
+                    1
+                } else {
+                    2
+                }
+            }
         }
     }
 

@@ -14,6 +14,7 @@ use crate::business::sync_run::{Progress, SyncStopped, SyncWork};
 use crate::counters::{CountersError, Mark, Page, Touched};
 use crate::domain::statistics::{DailyCount, DayRange, Days};
 use crate::domain::sync_run::SyncKind;
+use crate::store::StoreError;
 use crate::store::contention::retry;
 
 /// Counters that are read and written at a time: bounds memory and the time that rows are locked.
@@ -67,12 +68,13 @@ impl DailySync {
         DayRange::covering(&days)
     }
 
-    /// The next page is read while the last one is written.
+    /// Pages are read while others are written. Writes and the reader end with this function: a set aborts its tasks when
+    /// it is dropped.
     async fn write_days(&self, org_id: i64, days: Days, progress: &mut Progress) -> Result<(), SyncStopped> {
         let (send, mut pages) = mpsc::channel(1);
-        // Stops with this function: a set aborts its tasks when it is dropped.
         let mut reader = JoinSet::from_iter([read(Arc::clone(&self.context), org_id, days, send)]);
         let mut batches = Batches::default();
+        let mut writes = JoinSet::new();
         while let Some(page) = pages.recv().await {
             progress.note();
             let Page { counters, unreadable, .. } = page?;
@@ -81,11 +83,14 @@ impl DailySync {
                 progress.fail(1, error.item, error.message);
             }
             let counts: Vec<DailyCount> = counters.into_iter().map(|counter| counter.count).collect();
-            let size = counts.len() as u64;
-            progress.scanned += size;
-            let store = &self.context.store;
-            let written = retry(|| store.put_daily(org_id, &counts, self.context.clock.now())).await;
-            batches.written(progress, size, || span(&counts, |count| count.key.to_string()), written)?;
+            progress.scanned += counts.len() as u64;
+            if writes.len() >= self.context.store.writers() {
+                note_write(&mut writes, &mut batches, progress).await?;
+            }
+            writes.spawn(write(Arc::clone(&self.context), org_id, counts));
+        }
+        while !writes.is_empty() {
+            note_write(&mut writes, &mut batches, progress).await?;
         }
         // The pages end with the last one, or with a reader that broke down.
         match reader.join_next().await {
@@ -99,6 +104,30 @@ impl DailySync {
         let now = self.context.counters.mark(org_id).await?;
         if now.generation == mark.generation { Ok(()) } else { Err(lost().into()) }
     }
+}
+
+/// A batch and what became of it.
+type Write = (Vec<DailyCount>, Result<u64, StoreError>);
+
+/// Two pages may hold one counter, when the counters were rearranged meanwhile. Whichever is written last, a counter that
+/// was counted between the two is touched after the mark of this sync, and so one of the days of the next.
+async fn write(context: Arc<Context>, org_id: i64, counts: Vec<DailyCount>) -> Write {
+    let written = retry(|| context.store.put_daily(org_id, &counts, context.clock.now())).await;
+    (counts, written)
+}
+
+/// Waits for the end of a write and counts what became of it.
+async fn note_write(
+    writes: &mut JoinSet<Write>,
+    batches: &mut Batches,
+    progress: &mut Progress,
+) -> Result<(), SyncStopped> {
+    let Some(Ok((counts, written))) = writes.join_next().await else {
+        return Err("a defect stopped the writing of the counters".to_owned().into());
+    };
+    progress.note();
+    let name = || span(&counts, |count| count.key.to_string());
+    batches.written(progress, counts.len() as u64, name, written)
 }
 
 /// Sends every page, and the error that ends them.

@@ -153,4 +153,7 @@ pub trait Store:
 {
     /// Whether it can be reached, and its tables are those of this program.
     async fn ready(&self) -> Answer<()>;
+
+    /// How many transactions of one sync it writes fastest at a time.
+    fn writers(&self) -> usize;
 }

@@ -92,4 +92,8 @@ impl Store for SqlStore {
         let checked = MIGRATIONS.check(&self.db).await;
         checked.map_err(|error| StoreError::Database { verb: "ready", source: Box::new(error) })
     }
+
+    fn writers(&self) -> usize {
+        self.db.writers()
+    }
 }
