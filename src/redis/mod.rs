@@ -62,15 +62,16 @@ impl Link {
         LinkError::unexpected(self.place())
     }
 
-    /// Sends, and once more when there was no connection: one that was lost first tells why the last attempt failed,
-    /// however long ago that was, and only then makes another. Nothing was sent meanwhile.
+    /// Sends, and once more when there was no connection: servers, firewalls and load balancers cut those that were idle,
+    /// and nobody hears of it before the next command. So what is sent here must be worth repeating: whether a command
+    /// was done whose connection broke is not known.
     async fn send<T, F>(&self, send: impl Fn(Connection) -> F) -> Result<T, LinkError>
     where
         F: Future<Output = RedisResult<T>>,
     {
         let (age, connection) = self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut answer = send(connection.clone()).await;
-        if answer.as_ref().is_err_and(RedisError::is_connection_refusal) {
+        if answer.as_ref().is_err_and(address::is_cut) {
             answer = send(connection).await;
         }
         answer.map_err(|error| {
