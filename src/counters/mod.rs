@@ -65,6 +65,30 @@ pub struct Mark {
     pub revision: i64,
 }
 
+/// What counters are to those that an earlier mark was taken of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// They have counted on.
+    Continued,
+    /// They are others: emptied or replaced.
+    Replaced,
+    /// They are the same with fewer events: an older copy of them was brought back.
+    WentBack,
+}
+
+impl Mark {
+    /// What these counters are to those of an earlier mark.
+    pub fn since(&self, earlier: &Mark) -> Since {
+        if self.generation != earlier.generation {
+            Since::Replaced
+        } else if self.revision < earlier.revision {
+            Since::WentBack
+        } else {
+            Since::Continued
+        }
+    }
+}
+
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.generation, self.revision)
@@ -145,8 +169,13 @@ pub trait Counters: Send + Sync {
     async fn find(&self, org_id: i64, keys: &[DailyKey]) -> Result<Vec<Option<Counter>>, CountersError>;
 
     /// Gives lost counters back what the store knows of them, on top of what was counted since: each once in this
-    /// generation, however often it is asked. Answers how many it changed.
-    async fn restore(&self, org_id: i64, known: &[DailyCount]) -> Result<u64, CountersError>;
+    /// generation, or once in the `repair` of that name, however often it is asked. Answers how many it changed.
+    async fn restore(
+        &self,
+        org_id: i64,
+        known: &[DailyCount],
+        repair: Option<&str>,
+    ) -> Result<u64, CountersError>;
 
     /// Every organisation with a counter.
     async fn organisations(&self) -> Result<BTreeSet<i64>, CountersError>;
@@ -167,5 +196,20 @@ mod tests {
         let mark = Mark { generation: "a:b".to_owned(), revision: 7 };
         assert_eq!(mark.to_string().parse(), Ok(mark));
         assert!("7".parse::<Mark>().is_err());
+    }
+
+    #[test]
+    fn an_older_copy_is_told_from_other_counters() {
+        let mark = |generation: &str, revision| Mark { generation: generation.to_owned(), revision };
+        let earlier = mark("a", 7);
+        for (now, since) in [
+            (mark("a", 7), Since::Continued),
+            (mark("a", 8), Since::Continued),
+            (mark("a", 6), Since::WentBack),
+            (mark("a", 0), Since::WentBack),
+            (mark("b", 9), Since::Replaced),
+        ] {
+            assert_eq!(now.since(&earlier), since, "{now}");
+        }
     }
 }

@@ -186,7 +186,7 @@ async fn plan_rows(store: &dyn Store) {
 
 async fn sync_runs(store: &dyn Store) {
     let daily = [SyncKind::Daily];
-    assert!(store.last_marked(1, &daily).await.unwrap().is_none());
+    assert!(store.last_marked(1, &daily, at(9_999)).await.unwrap().is_none());
     let begun = store.begin(&new_run("r1", "u1", Some("k"))).await.unwrap();
     assert!(matches!(begun, SyncAdmission::Admitted), "{begun:?}");
     let begun = store.begin(&new_run("r2", "u2", None)).await.unwrap();
@@ -225,13 +225,15 @@ async fn sync_runs(store: &dyn Store) {
     assert_eq!((run.status, &run.progress, run.duration_ms()), (SyncStatus::Failed, &failed, Some(2_000)));
     assert_eq!((run.window, run.idempotency_key.as_deref()), (failed.window, Some("k")));
     assert_eq!(store.find(2, "r1").await.unwrap(), None, "another organisation does not see it");
-    assert!(store.last_marked(1, &daily).await.unwrap().is_none(), "a failed sync leaves no mark");
+    assert!(store.last_marked(1, &daily, at(9_999)).await.unwrap().is_none(), "a failed sync leaves no mark");
 
     let next = NewSyncRun { started_at: at(1_003), ..new_run("r3", "u2", Some("k")) };
     assert!(matches!(store.begin(&next).await.unwrap(), SyncAdmission::Admitted), "the place is free");
     let done = SyncProgress { mark: Some("g:7".to_owned()), ..SyncProgress::default() };
     store.finish("r3", &done, at(1_004)).await.unwrap();
-    assert_eq!(store.last_marked(1, &daily).await.unwrap().unwrap().id, "r3");
+    assert_eq!(store.last_marked(1, &daily, at(1_003)).await.unwrap().unwrap().id, "r3");
+    let ahead = store.last_marked(1, &daily, at(1_002)).await.unwrap();
+    assert!(ahead.is_none(), "a clock that was ahead has left a record that does not count yet");
 
     assert!(matches!(store.begin(&new_run("r4", "u2", None)).await.unwrap(), SyncAdmission::Admitted));
     assert_eq!(store.abandon("killed", at(1_099)).await.unwrap(), 0, "every lease is held");

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::batch::{Batches, span};
-use super::context::{Context, lost};
+use super::context::{Context, interruption};
 use crate::business::sync_run::{Progress, SyncStopped, SyncWork};
 use crate::counters::{CountersError, Mark, Page, Touched};
 use crate::domain::statistics::{DailyCount, DayRange, Days};
@@ -44,15 +44,15 @@ impl SyncWork for DailySync {
     async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), SyncStopped> {
         let since = self.context.last_mark(org_id).await?;
         let touched = self.context.counters.touched(org_id, since.as_ref()).await?;
-        if since.is_some_and(|since| since.generation != touched.mark.generation) {
-            return Err(lost().into());
-        }
         let mark = touched.mark.clone();
+        if let Some(why) = since.and_then(|since| interruption(&mark, &since)) {
+            return Err(why.into());
+        }
         let ranges = self.window.map_or_else(|| self.due_days(touched), |window| vec![window]);
         progress.window =
             ranges.first().zip(ranges.last()).map(|(a, b)| DayRange { start: a.start, end: b.end });
         self.write_days(org_id, Days::Ranges(ranges), progress).await?;
-        self.check_generation(org_id, &mark).await?;
+        self.check_continued(org_id, &mark).await?;
         if progress.failed == 0 && self.window.is_none() {
             progress.mark = Some(mark.to_string());
         }
@@ -99,10 +99,10 @@ impl DailySync {
         }
     }
 
-    /// Counters that were emptied while they were read would look like a sync of everything.
-    async fn check_generation(&self, org_id: i64, mark: &Mark) -> Result<(), SyncStopped> {
+    /// Counters that were emptied or set back while they were read would look like a sync of everything.
+    async fn check_continued(&self, org_id: i64, mark: &Mark) -> Result<(), SyncStopped> {
         let now = self.context.counters.mark(org_id).await?;
-        if now.generation == mark.generation { Ok(()) } else { Err(lost().into()) }
+        interruption(&now, mark).map_or(Ok(()), |why| Err(why.into()))
     }
 }
 

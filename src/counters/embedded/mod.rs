@@ -166,12 +166,18 @@ impl Counters for EmbeddedCounters {
         Ok(keys.iter().map(|key| found.remove(key)).collect())
     }
 
-    async fn restore(&self, org_id: i64, known: &[DailyCount]) -> Result<u64, CountersError> {
+    async fn restore(
+        &self,
+        org_id: i64,
+        known: &[DailyCount],
+        repair: Option<&str>,
+    ) -> Result<u64, CountersError> {
         let mut tx = self.db.begin().await.during("restore")?;
         let generation = self.generation(&mut tx, "restore").await?;
+        let once = repair.unwrap_or(&generation);
         let mut changed = 0;
         for count in known {
-            changed += add(&mut tx, org_id, count, None, Some(&generation)).await?;
+            changed += add(&mut tx, org_id, count, None, Some(once)).await?;
         }
         tx.commit().await.during("restore")?;
         Ok(changed)

@@ -27,8 +27,8 @@ pub(super) async fn revision(tx: &mut Tx, org_id: i64) -> Result<i64, CountersEr
     }
 }
 
-/// Adds to one counter, made if it is not there: a new event with its revision, or what the store knows, once in this
-/// generation. Answers 1, or 0 when it had that already.
+/// Adds to one counter, made if it is not there: a new event with its revision, or what the store knows, once as
+/// `restored` says. Answers 1, or 0 when it had that already.
 pub(super) async fn add(
     tx: &mut Tx,
     org_id: i64,

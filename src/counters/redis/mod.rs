@@ -131,11 +131,16 @@ impl Counters for RedisCounters {
         Ok(found)
     }
 
-    async fn restore(&self, org_id: i64, known: &[DailyCount]) -> Result<u64, CountersError> {
+    async fn restore(
+        &self,
+        org_id: i64,
+        known: &[DailyCount],
+        repair: Option<&str>,
+    ) -> Result<u64, CountersError> {
         let (mut changed, mut began) = (0, None);
         for chunk in known.chunks(RESTORED) {
             let mut call = self.scripts.restore.key(keys::GENERATION);
-            call.arg(new_generation());
+            call.arg(new_generation()).arg(repair.unwrap_or_default());
             for count in chunk {
                 call.key(keys::counter(org_id, &count.key));
                 add_fields(&mut call, count);

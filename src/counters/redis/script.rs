@@ -49,12 +49,14 @@ redis.call('SADD', KEYS[5], ARGV[3])
 return {1, ''}
 ";
 
-/// `KEYS`: generation, then each counter. `ARGV`: random text, then for each counter how many fields follow, and these
-/// with what is added. Answers how many counters changed, and the generation.
+/// `KEYS`: generation, then each counter. `ARGV`: random text, the name of the repair or nothing, then for each counter
+/// how many fields follow, and these with what is added. Answers how many counters changed, and the generation.
 const RESTORE: &str = "
 if not is(KEYS[1], 'string') then return {-1, KEYS[1]} end
 local generation = redis.call('GET', KEYS[1]) or ARGV[1]
-local at = 2
+local once = ARGV[2]
+if once == '' then once = generation end
+local at = 3
 for i = 2, #KEYS do
   if not is(KEYS[i], 'hash') then return {-1, KEYS[i]} end
   local fields = tonumber(ARGV[at])
@@ -65,16 +67,16 @@ for i = 2, #KEYS do
   at = at + 1 + 2 * fields
 end
 redis.call('SET', KEYS[1], generation, 'NX')
-at = 2
+at = 3
 local changed = 0
 for i = 2, #KEYS do
   local fields = tonumber(ARGV[at])
-  if redis.call('HGET', KEYS[i], 'restored') ~= generation then
+  if redis.call('HGET', KEYS[i], 'restored') ~= once then
     for field = 1, fields do
       redis.call('HINCRBY', KEYS[i], ARGV[at + 2 * field - 1], ARGV[at + 2 * field])
     end
     redis.call('HSETNX', KEYS[i], 'rev', 0)
-    redis.call('HSET', KEYS[i], 'restored', generation)
+    redis.call('HSET', KEYS[i], 'restored', once)
     changed = changed + 1
   end
   at = at + 1 + 2 * fields

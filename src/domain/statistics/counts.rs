@@ -73,6 +73,34 @@ pub struct DailyCount {
     pub distribution: Distribution,
 }
 
+impl DailyCount {
+    /// Whether it says nothing.
+    pub fn is_zero(&self) -> bool {
+        self.submissions == 0 && self.completions == 0 && self.distribution.is_empty()
+    }
+
+    /// What this one counts more than another one of the same key; nothing where it counts less.
+    #[must_use]
+    pub fn beyond(&self, other: &DailyCount) -> DailyCount {
+        let more = |mine: i64, theirs: i64| mine.saturating_sub(theirs).max(0);
+        let values = |mine: &BTreeMap<String, i64>, theirs: &BTreeMap<String, i64>| {
+            mine.iter()
+                .map(|(value, count)| (value.clone(), more(*count, theirs.get(value).copied().unwrap_or(0))))
+                .filter(|(_, count)| *count > 0)
+                .collect()
+        };
+        DailyCount {
+            key: self.key.clone(),
+            submissions: more(self.submissions, other.submissions),
+            completions: more(self.completions, other.completions),
+            distribution: Distribution {
+                risk: values(&self.distribution.risk, &other.distribution.risk),
+                origin: values(&self.distribution.origin, &other.distribution.origin),
+            },
+        }
+    }
+}
+
 /// The counts of one subject over its whole life, and over the last days.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accumulated {

@@ -138,8 +138,9 @@ pub trait SyncRunStore: Send + Sync {
         limit: u32,
     ) -> Answer<Vec<SyncRun>>;
 
-    /// The newest succeeded sync of these kinds that has a mark.
-    async fn last_marked(&self, org_id: i64, kinds: &[SyncKind]) -> Answer<Option<SyncRun>>;
+    /// The newest succeeded sync of these kinds that has a mark and did not start after `now`: a clock that was ahead
+    /// for a while has left records that seem newer than all others.
+    async fn last_marked(&self, org_id: i64, kinds: &[SyncKind], now: Timestamp) -> Answer<Option<SyncRun>>;
 
     /// Removes the records of syncs that ended before then, but for the newest with a mark of each organisation and
     /// kind. Answers how many.

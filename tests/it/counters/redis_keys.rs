@@ -156,7 +156,7 @@ async fn an_event_counts_everywhere_or_nowhere() {
             distribution: Distribution::default(),
         };
         let fine = DailyCount { key: key("2026-01-01", "k0"), ..lost.clone() };
-        let error = counters.restore(1, &[fine, lost]).await.unwrap_err();
+        let error = counters.restore(1, &[fine, lost], None).await.unwrap_err();
         assert!(matches!(&error, CountersError::Corrupt { verb: "restore", .. }), "{error}");
         redis.run::<()>(&["DEL", &name]);
     }

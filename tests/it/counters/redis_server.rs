@@ -56,7 +56,7 @@ async fn a_flush_while_pages_are_read_is_an_error() {
         completions: 0,
         distribution: Distribution::default(),
     }];
-    assert_eq!(counters.restore(1, &known).await.unwrap(), 1);
+    assert_eq!(counters.restore(1, &known, None).await.unwrap(), 1);
     let emptied = |error: CountersError| {
         let text = "page: the counters were emptied or replaced while they were read";
         assert_eq!(error.to_string(), text);
@@ -71,8 +71,8 @@ async fn a_flush_while_pages_are_read_is_an_error() {
     let new = counters.mark(1).await.unwrap();
     assert_ne!(old.generation, new.generation);
     assert_eq!(counters.touched(1, Some(&old)).await.unwrap().days, [day("2026-01-01")].into());
-    assert_eq!(counters.restore(1, &known).await.unwrap(), 1, "once in each generation");
-    assert_eq!(counters.restore(1, &known).await.unwrap(), 0);
+    assert_eq!(counters.restore(1, &known, None).await.unwrap(), 1, "once in each generation");
+    assert_eq!(counters.restore(1, &known, None).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -188,11 +188,14 @@ async fn restores_once(counters: &dyn Counters, org_id: i64, few: u32) {
     };
     let before = counters.touched(org_id, None).await.unwrap();
     let mut lost = vec![known("a", "2026-01-01", 5, 2), known("a:*", "2025-01-01", 0, 7)];
-    assert_eq!(counters.restore(org_id, &lost).await.unwrap(), 2);
-    assert_eq!(counters.restore(org_id, &lost).await.unwrap(), 0, "each once");
+    assert_eq!(counters.restore(org_id, &lost, None).await.unwrap(), 2);
+    assert_eq!(counters.restore(org_id, &lost, None).await.unwrap(), 0, "each once");
     lost.push(known("c", "2026-01-01", 1, 0));
-    assert_eq!(counters.restore(org_id, &lost).await.unwrap(), 1, "the new one");
-    assert_eq!(counters.restore(org_id, &[]).await.unwrap(), 0);
+    assert_eq!(counters.restore(org_id, &lost, None).await.unwrap(), 1, "the new one");
+    assert_eq!(counters.restore(org_id, &[], None).await.unwrap(), 0);
+    let behind = [known("c", "2026-01-01", 2, 0)];
+    assert_eq!(counters.restore(org_id, &behind, Some("one")).await.unwrap(), 1, "another repair");
+    assert_eq!(counters.restore(org_id, &behind, Some("one")).await.unwrap(), 0, "once in each repair");
     assert_eq!(counters.touched(org_id, None).await.unwrap(), before, "nothing happened on these days");
 
     let found = all(counters, org_id, &Days::All, few.max(10)).await;
@@ -205,11 +208,11 @@ async fn restores_once(counters: &dyn Counters, org_id: i64, few: u32) {
     let found = counters.find(org_id, &[key("2026-01-01", "c")]).await.unwrap();
     assert_eq!(
         found[0].as_ref().map(|counter| (numbers(counter), counter.revision)),
-        Some(((2, 0), Some(2)))
+        Some(((4, 0), Some(2)))
     );
 
     let many: Vec<DailyCount> =
         (0..450).map(|number| known(&format!("m{number}"), "2024-02-29", number, 0)).collect();
-    assert_eq!(counters.restore(org_id, &many).await.unwrap(), 450, "more than one call holds");
-    assert_eq!(counters.restore(org_id, &many).await.unwrap(), 0);
+    assert_eq!(counters.restore(org_id, &many, None).await.unwrap(), 450, "more than one call holds");
+    assert_eq!(counters.restore(org_id, &many, None).await.unwrap(), 0);
 }

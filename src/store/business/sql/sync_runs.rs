@@ -113,13 +113,14 @@ impl SyncRunStore for SqlStore {
         named("recent", self.db.read_all(query, sync_run)).await
     }
 
-    async fn last_marked(&self, org_id: i64, kinds: &[SyncKind]) -> Answer<Option<SyncRun>> {
+    async fn last_marked(&self, org_id: i64, kinds: &[SyncKind], now: Timestamp) -> Answer<Option<SyncRun>> {
         // idx_qs_sync_run_kind
         let query = sql(format!(
             "select {COLUMNS} from qs_sync_run where org_id = ? and status = 'succeeded' and mark is not null \
-             and kind in "
+             and started_at <= ? and kind in "
         ))
         .bind(org_id)
+        .bind(now.as_millisecond())
         .push_list(kinds.iter().map(|kind| kind.as_str()))
         .push(" order by started_at desc, id desc limit 1");
         named("last_marked", self.db.read_one(query, sync_run)).await
