@@ -1,5 +1,5 @@
 # Every target is one command; `make ci` is what CI runs.
-.PHONY: demo test ci bench bench-call bench-sync bench-cron order oracle fuzz build fmt lint render lint-deploy image clean
+.PHONY: demo test ci bench bench-call bench-sync bench-load bench-cron bench-intake order oracle fuzz build fmt lint render lint-deploy image clean
 
 demo:
 	cargo run -- demo
@@ -7,14 +7,18 @@ test:
 	cargo test
 ci:
 	.ci/run
-bench: bench-call bench-sync bench-cron
+bench: bench-call bench-sync bench-load bench-cron bench-intake
 	cargo bench --no-default-features --bench instructions
 bench-call:
 	cargo bench --bench call
 bench-sync:
 	cargo bench --bench sync
+bench-load:
+	cargo bench --bench load
 bench-cron:
 	cargo bench --bench cron
+bench-intake:
+	cargo bench --bench intake
 # Which functions of qs-api-call the linker puts together: after a change of what a call does, when CI counts more pages.
 order:
 	cargo bench --no-default-features --bench instructions -- --order

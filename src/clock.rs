@@ -1,6 +1,8 @@
 //! L1 · The one place that reads the time. Everything else takes a [`Clock`].
 
 #[cfg(feature = "server")]
+pub mod patience;
+#[cfg(feature = "server")]
 pub mod periodic;
 
 use std::path::Path;

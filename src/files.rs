@@ -3,6 +3,7 @@
 mod dir;
 mod link;
 mod lock;
+mod mode;
 mod owner;
 mod replace;
 
@@ -15,11 +16,14 @@ use std::time::Duration;
 pub use dir::{create_dir, create_exact_dir, create_last_dir};
 pub use link::resolve;
 pub use lock::{FileLock, counts, lock_within};
+pub use mode::{only_for_owner, tighten};
 pub use owner::{check_writable, create_like, open_or_create};
 pub use replace::{Draft, Durability, exchange, replace, spare};
 
 /// Readable and writable by the owner alone.
 pub const PRIVATE: u32 = 0o600;
+/// A directory that the owner alone can look into.
+pub const PRIVATE_DIR: u32 = 0o700;
 /// Readable by everyone: metrics.
 pub const PUBLIC: u32 = 0o644;
 /// How long a lock is waited for that is held for microseconds: whoever has it longer is stopped or frozen.

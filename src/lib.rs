@@ -8,7 +8,7 @@
 //! | layer | modules | may import |
 //! |---|---|---|
 //! | L0 | [`domain`], [`crontab`] | nothing of ours (`crontab` → `domain`) |
-//! | L1 | [`clock`], [`secret`], [`files`], [`config`] and, for the servers, `telemetry`, `metrics`, `sql`, `redis` | L0 (`config`, `sql`, `redis` → `secret`) |
+//! | L1 | [`clock`], [`secret`], [`files`], [`config`] and, for the servers, `telemetry`, `metrics`, `sql`, `redis` | L0 (`config`, `sql`, `redis` → `secret`; `sql`, `redis` → `clock`; `sql` → `files`) |
 //! | L2 | [`client`], [`journal`], [`notify`] and, for the servers, `identity`, `store`, `lease`, `counters` | L0, L1; never each other |
 //! | L3 | [`deploy`] and, for the servers, `business` | L0, L1 and of L2 `client`, `journal`, `lease` and the ports of `store`, `counters`, `notify`; never each other |
 //! | L4 | [`cli`], `http` | L0–L3; `http` never `store`, `http::edge` no program; `cli::call` only `client`, `journal`, `notify`, `deploy` |

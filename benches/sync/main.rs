@@ -17,6 +17,7 @@ mod others;
 mod report;
 #[path = "../support/section.rs"]
 mod section;
+#[path = "../support/servers.rs"]
 mod servers;
 mod statements;
 
@@ -64,7 +65,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         println!("not run: this is for cargo bench");
         return Ok(ExitCode::SUCCESS);
     };
-    let missing = servers::missing();
+    let missing = servers::missing(&[]);
     if !missing.is_empty() {
         println!("not run: missing {}", missing.join(", "));
         let required = variable("QS_BENCH_REQUIRE").unwrap_or_default();

@@ -2,14 +2,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 use super::identity::Callers;
 use super::secrets::Secrets;
-use super::server::{self, Signals};
+pub use super::server::Serving;
+use super::server::{self, Shell};
 use super::stop;
 use super::stores::{self, Stores};
 use crate::business::due_tasks::DueTasks;
@@ -26,12 +29,17 @@ use crate::clock::periodic::drive;
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Env;
 use crate::config::apiserver::ApiserverConfig;
+use crate::config::auth::RateLimit;
 use crate::domain::entry::EntryBase;
 use crate::domain::exit::Exit;
+use crate::files;
 use crate::http::business::{self as routes, Api};
-use crate::http::edge::{Edge, RateLimiter};
+use crate::http::edge::{BodyRoom, Edge, RateLimiter};
 use crate::metrics::sync::SyncMetrics;
 use crate::metrics::{self, Metrics};
+
+/// How long the last events may take to be written, after the requests that brought them were cut off.
+const LAST_EVENTS: Duration = Duration::from_secs(5);
 
 /// Housekeeping is done at least this often.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
@@ -41,7 +49,7 @@ const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// # Errors
 /// Why it could not start, or what went wrong at its end.
 pub fn run(config: &ApiserverConfig, env: &Env, output: Output) -> Result<(), Failure> {
-    server::run(PROGRAM, &config.log, output, |signals| start(config, env, output, signals))
+    server::run(PROGRAM, &config.log, output, |shell| start(config, env, output, shell))
 }
 
 /// Takes the schema changes that are missing; with `check`, only says how many there are, and fails if there are any.
@@ -49,8 +57,14 @@ pub fn run(config: &ApiserverConfig, env: &Env, output: Output) -> Result<(), Fa
 /// # Errors
 /// When the database cannot be opened or changed.
 pub fn migrate(config: &ApiserverConfig, check: bool, env: &Env, output: Output) -> Result<(), Failure> {
-    let secrets = Secrets::new(env);
-    migrated(server::runtime()?.block_on(stores::migrate(config, check, &secrets))?, check, output)
+    files::only_for_owner();
+    let (secrets, runtime) = (Secrets::new(env), server::runtime()?);
+    let missing = if check {
+        runtime.block_on(stores::check(config, &secrets))?
+    } else {
+        runtime.block_on(stores::migrate(config, &secrets))?
+    };
+    migrated(missing, check, output)
 }
 
 /// Prints the OpenAPI document.
@@ -70,38 +84,50 @@ pub async fn serve(
     router: Router,
     runs: Arc<SyncRuns>,
     shutdown: impl Future<Output = ()>,
-    grace: Duration,
+    serving: Serving,
 ) -> Result<(), Failure> {
     let drain = async |left| {
         let cut = runs.drain(left).await.map_err(|error| stop(Exit::Io, error))?;
         tracing::info!(syncs_cut_off = cut, "stopped");
         Ok(())
     };
-    server::serve(listener, router, shutdown, grace, "requests and syncs", drain).await
+    server::serve(listener, router, shutdown, serving, "requests and syncs", drain).await
 }
 
-async fn start(config: &ApiserverConfig, env: &Env, output: Output, signals: Signals) -> Result<(), Failure> {
+async fn start(config: &ApiserverConfig, env: &Env, output: Output, shell: Shell) -> Result<(), Failure> {
+    let limits = server::limits(&config.server, stores::descriptors(&config.database))?;
     let (clock, secrets): (SharedClock, _) = (Arc::new(SystemClock), Secrets::new(env));
     let mut callers = Callers::new(config, &secrets, &clock)?;
     let generated = callers.generated.take();
     let stores = stores::open(config, &secrets).await?;
-    let (listener, addr) = server::listen(config.server.addr).await?;
-    let api = compose(config, &clock, &stores, callers, addr);
+    let (listener, addr) = server::listen(config.server.addr)?;
+    let api = compose(config, &clock, &stores, callers, addr, shell.lost_lines);
     let (runs, counters) = (Arc::clone(&api.runs), Arc::clone(&stores.counters));
     let retention = Retention { records: config.sync.keep_records, events: config.sync.remember_events };
     let housekeeper = Housekeeper::new(Arc::clone(&stores.store), counters, Arc::clone(&runs), retention);
     // The lines that scripts wait for.
     if let Some(password) = generated {
         let username = &config.dev_iam.username;
-        output.data(&format!("dev-iam username={username} password={}", password.expose()))?;
+        server::tell(output, &format!("dev-iam username={username} password={}", password.expose()))?;
     }
     server::announce(output, addr)?;
     // A lease that has run out is noticed one lease later at most: the record of a killed server's sync does not say
     // for long that it is running.
     let every = HOUSEKEEPING.min(config.sync.lease);
     let housekeeping = tokio::spawn(drive(housekeeper, clock, every, log_housekeeping));
-    let ended = serve(listener, routes::router(api), runs, signals.any(), config.server.shutdown_grace).await;
+    let serving = Serving {
+        limits,
+        metrics: api.edge.metrics.connections.clone(),
+        grace: config.server.shutdown_grace,
+    };
+    // An order to end, or the end of whoever could give one.
+    let ending = async { drop(shell.ending.await) };
+    let ended = serve(listener, routes::router(api), runs, ending, serving).await;
     housekeeping.abort();
+    // Events of requests that were cut off may still wait for their turn: what was accepted is counted.
+    if timeout(LAST_EVENTS, stores.counters.settle()).await.is_err() {
+        tracing::warn!("events of requests that were cut off are not counted: the database took too long");
+    }
     stores.db.close().await;
     ended
 }
@@ -113,17 +139,20 @@ fn compose(
     stores: &Stores,
     callers: Callers,
     addr: SocketAddr,
+    lost_lines: Arc<AtomicU64>,
 ) -> Api {
     let (store, counters) = (Arc::clone(&stores.store), Arc::clone(&stores.counters));
     let mut registry = metrics::registry();
+    metrics::log::register(&mut registry, lost_lines);
     let syncs = SyncMetrics::new(&mut registry);
-    let runs = Arc::new(SyncRuns::new(
+    let runs = SyncRuns::new(
         Arc::clone(&store),
         Organisations::new(Arc::clone(&store), Arc::clone(&counters)),
         Arc::clone(clock),
         config.sync.lease,
         Box::new(move |run| syncs.ended(run)),
-    ));
+    );
+    let runs = Arc::new(runs.concurrent(config.sync.concurrent));
     let statistics = Statistics::new(
         Arc::clone(&store),
         Arc::clone(&counters),
@@ -140,11 +169,13 @@ fn compose(
     );
     let edge = Edge {
         verifier: callers.verifier,
-        limiter: RateLimiter::new(config.rate_limit.per_second, config.rate_limit.burst),
+        limiter: limiter(&config.rate_limit),
         metrics: Metrics::new(registry),
         readiness: Box::new(StoreReadiness::new(Arc::clone(&store), counters)),
         open: config.server.addr.ip().is_loopback(),
         request_timeout: config.server.request_timeout,
+        body_timeout: config.server.body_timeout,
+        bodies: BodyRoom::default(),
         max_body: usize::try_from(config.server.max_body.0).unwrap_or(usize::MAX),
     };
     Api {
@@ -155,6 +186,15 @@ fn compose(
         dev_iam: callers.dev_iam,
         edge: Arc::new(edge),
     }
+}
+
+fn limiter(limits: &RateLimit) -> RateLimiter {
+    let common = RateLimiter::new(limits.per_second, limits.burst)
+        .intake(limits.intake_per_second, limits.intake_burst);
+    limits
+        .accounts
+        .iter()
+        .fold(common, |limiter, account| limiter.account(&account.subject, account.per_second, account.burst))
 }
 
 /// Where testees go: as configured; with the development IAM, to this server.

@@ -8,6 +8,8 @@ pub mod demo;
 #[cfg(feature = "server")]
 mod identity;
 #[cfg(feature = "server")]
+mod private_logs;
+#[cfg(feature = "server")]
 mod secrets;
 #[cfg(feature = "server")]
 mod server;

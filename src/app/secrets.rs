@@ -1,6 +1,8 @@
 //! The secrets that settings give as a text or name a file for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use url::Url;
 
 use super::stop;
 use crate::cli::config_files::credentials_directory;
@@ -31,6 +33,19 @@ impl Secrets {
             (None, None) => Ok(None),
         }
     }
+
+    /// Refuses a database's URL whose private key (`ssl-key`) others may read.
+    pub(super) fn check_key(&self, url: &Secret) -> Result<(), Failure> {
+        let Some(path) = key_of(url) else { return Ok(()) };
+        self.0.open(&path).map(drop).map_err(|error| refused("database.url: ssl-key", &error))
+    }
+}
+
+/// The file of the private key that a URL of MySQL names.
+fn key_of(url: &Secret) -> Option<PathBuf> {
+    let url = Url::parse(url.expose()).ok()?;
+    let names = ["ssl-key", "sslkey"];
+    url.query_pairs().find(|(name, _)| names.contains(&name.as_ref())).map(|(_, path)| PathBuf::from(&*path))
 }
 
 fn refused(key: &str, error: &SecretFileError) -> Failure {

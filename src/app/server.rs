@@ -1,32 +1,59 @@
 //! The shell of a server: its log, its runtime, its signals, and how it listens, serves and ends. It knows no program.
 
+mod descriptors;
+mod signals;
+
 use std::net::SocketAddr;
+use std::panic::PanicHookInfo;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing_subscriber::filter::LevelFilter;
 
-use super::stop;
+use super::{private_logs, stop};
 use crate::cli::output::{Failure, Output};
-use crate::config::server::{Log, LogShape};
+use crate::config::server::{Log, LogShape, Server};
 use crate::domain::exit::Exit;
+use crate::files;
+use crate::http::serve::{Connections, Limits};
+use crate::metrics::connections::ConnectionMetrics;
 use crate::telemetry::{self, Telemetry};
+use signals::{Signals, at_once};
 
-/// Runs a program to its end, with its log. From here on a signal means an orderly stop, also while it starts.
+/// Connections that the kernel keeps until they are accepted. It lowers that to its own limit, `net.core.somaxconn`.
+const BACKLOG: u32 = 65_535;
+
+/// What the end of the grace is kept for: closing, recording and the last lines of the log.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// What a program gets from its shell.
+pub(super) struct Shell {
+    /// Resolves when the server is to end.
+    pub(super) ending: oneshot::Receiver<()>,
+    /// How many lines the log has lost.
+    pub(super) lost_lines: Arc<AtomicU64>,
+}
+
+/// Runs a program to its end, with its log. From here on a signal means an orderly stop, also while it starts; a second
+/// one ends it at once.
 ///
 /// # Errors
-/// Why it could not start, or what went wrong at its end.
+/// Why it could not start, what went wrong at its end, or the second signal.
 pub(super) fn run<F: Future<Output = Result<(), Failure>>>(
     program: &'static str,
     log: &Log,
     output: Output,
-    start: impl FnOnce(Signals) -> F,
+    start: impl FnOnce(Shell) -> F,
 ) -> Result<(), Failure> {
+    files::only_for_owner();
+    private_logs::make_dir(log.dir.as_deref())?;
     let telemetry = Telemetry {
         program,
         // The words of the setting are those of the filter.
@@ -35,8 +62,36 @@ pub(super) fn run<F: Future<Output = Result<(), Failure>>>(
         color: output.colour,
         dir: log.dir.clone(),
     };
-    let _guard = telemetry::init(&telemetry).map_err(|error| stop(Exit::CannotCreate, error))?;
-    runtime()?.block_on(async { start(Signals::listen()?).await })
+    let telemetry_guard = telemetry::init(&telemetry).map_err(|error| stop(Exit::CannotCreate, error))?;
+    private_logs::tighten(log.dir.as_deref(), program);
+    std::panic::set_hook(Box::new(log_panic));
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        let (order, ending) = oneshot::channel();
+        let mut work = pin!(start(Shell { ending, lost_lines: Arc::clone(&telemetry_guard.lost) }));
+        tokio::select! {
+            ended = &mut work => return ended,
+            _ = signals.next() => {}
+        }
+        // Work that does not wait for it is about to end by itself.
+        let _ = order.send(());
+        tokio::select! {
+            ended = work => ended,
+            second = signals.next() => Err(at_once(second)),
+        }
+    });
+    // Whatever still runs on it is not waited for.
+    runtime.shutdown_background();
+    ended
+}
+
+/// A panic is a line of the log like others: what the standard library prints would wait for a reader of stderr. What
+/// was formatted into its text may be anything, so that is left out.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let text = panic.payload().downcast_ref::<&'static str>().copied().unwrap_or_default();
+    tracing::error!(place, text, "a defect of this program: please report it");
 }
 
 /// A runtime of as many threads as the machine has processors.
@@ -47,19 +102,57 @@ pub(super) fn runtime() -> Result<Runtime, Failure> {
         .map_err(|error| stop(Exit::Internal, format!("cannot start the runtime: {error}")))
 }
 
+/// The limits of connections: as configured, and below what this process may open beside `stores` descriptors.
+///
+/// # Errors
+/// More connections are asked for than there can be.
+pub(super) fn limits(server: &Server, stores: u64) -> Result<Limits, Failure> {
+    Ok(Limits {
+        connections: descriptors::connections(server.max_connections, descriptors::raise(), stores)?,
+        header_timeout: server.header_timeout,
+        idle_timeout: server.idle_timeout,
+        write_timeout: server.write_timeout,
+    })
+}
+
 /// Listens; answers where.
-pub(super) async fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
-    let cannot = |error| stop(Exit::Io, format!("cannot listen on {addr}: {error}"));
-    let listener = TcpListener::bind(addr).await.map_err(cannot)?;
-    let addr = listener.local_addr().map_err(cannot)?;
-    Ok((listener, addr))
+pub(super) fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
+    let listen = || {
+        let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A server that is started again need not wait for the connections of the one before.
+        socket.set_reuseaddr(true)?;
+        socket.bind(addr)?;
+        let listener = socket.listen(BACKLOG)?;
+        let addr = listener.local_addr()?;
+        Ok((listener, addr))
+    };
+    listen().map_err(|error: std::io::Error| stop(Exit::Io, format!("cannot listen on {addr}: {error}")))
 }
 
 /// The line that scripts wait for.
 pub(super) fn announce(output: Output, addr: SocketAddr) -> Result<(), Failure> {
-    output.data(&format!("listening on http://{addr}"))?;
+    tell(output, &format!("listening on http://{addr}"))?;
     tracing::info!(%addr, "listening");
     Ok(())
+}
+
+/// Writes a line on standard output. If nobody reads that, the server goes on, and its log says what is missing.
+pub(super) fn tell(output: Output, line: &str) -> Result<(), Failure> {
+    if !output.data_if_read(line)? {
+        tracing::warn!("nobody reads standard output: a line that scripts wait for was not written");
+    }
+    Ok(())
+}
+
+/// How a server takes connections and ends.
+#[derive(Clone, Debug)]
+pub struct Serving {
+    /// The limits of its connections.
+    pub limits: Limits,
+    /// Where they are counted.
+    pub metrics: ConnectionMetrics,
+    /// How long what is under way may go on after the order to end.
+    pub grace: Duration,
 }
 
 /// Serves on this listener until `shutdown`. Then requests may end within the grace, and with what they leave of it
@@ -71,63 +164,36 @@ pub(super) async fn serve(
     listener: TcpListener,
     router: Router,
     shutdown: impl Future<Output = ()>,
-    grace: Duration,
+    serving: Serving,
     what: &str,
     drain: impl AsyncFnOnce(Duration) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let (order, ordered) = oneshot::channel::<()>();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async {
-        // An order to stop, or the end of whoever could give one: both mean stop.
-        let _ = ordered.await;
-    });
-    let mut server = tokio::spawn(server.into_future());
-    // A server that ends by itself leaves nobody to be served, so that is an end as well.
-    let early = tokio::select! {
+    let Serving { limits, metrics, grace } = serving;
+    let connections = Arc::new(Connections::new(limits, metrics));
+    let mut accepting = tokio::spawn(Arc::clone(&connections).accept(listener, router));
+    let mut watching = tokio::spawn(Arc::clone(&connections).watch());
+    // Neither ends but by a defect, and then nobody is served as promised.
+    let defect = tokio::select! {
         () = shutdown => None,
-        ended = &mut server => Some(ended),
+        ended = &mut accepting => ended.err(),
+        ended = &mut watching => ended.err(),
     };
     tracing::info!("stopping: {what} may end");
     let deadline = Instant::now() + grace;
-    // A server that has ended by itself needs no order.
-    let _ = order.send(());
-    let by_itself = early.is_some();
-    let ended = match early {
-        Some(ended) => Ok(ended),
-        None => tokio::time::timeout_at(deadline, server).await,
-    };
-    match ended {
-        Ok(Ok(Ok(()))) => {}
-        Ok(Ok(Err(error))) => tracing::error!(%error, "the server ended with an error"),
-        Ok(Err(defect)) => tracing::error!(%defect, "a defect stopped the server"),
-        Err(_) => tracing::warn!("requests were cut off at the end of the grace"),
+    accepting.abort();
+    if !accepting.is_finished() {
+        // Its end closes the listener; that it was stopped is known.
+        let _ = accepting.await;
+    }
+    // A supervisor may count the same grace, so what is left to do after it is part of it.
+    let cut_off = connections.drain(deadline - GOODBYE.min(grace / 10)).await;
+    watching.abort();
+    if cut_off > 0 {
+        tracing::warn!(requests = cut_off, "requests were cut off at the end of the grace");
     }
     drain(deadline.saturating_duration_since(Instant::now())).await?;
-    if by_itself {
-        return Err(stop(Exit::Internal, "the server ended by itself; the log says why"));
-    }
-    Ok(())
-}
-
-/// The signals that ask for an end.
-pub(super) struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, Failure> {
-        let failed = |error| stop(Exit::Internal, format!("cannot listen for signals: {error}"));
-        Ok(Self {
-            terminate: signal(SignalKind::terminate()).map_err(failed)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
-        })
-    }
-
-    /// Waits for the first of them.
-    pub(super) async fn any(mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+    match defect {
+        Some(defect) => Err(stop(Exit::Internal, format!("the server ended by itself: {defect}"))),
+        None => Ok(()),
     }
 }

@@ -9,11 +9,12 @@ use super::secrets::Secrets;
 use super::stop;
 use crate::cli::output::Failure;
 use crate::config::apiserver::ApiserverConfig;
+use crate::config::server::Database;
 use crate::counters::Counters;
 use crate::counters::embedded::EmbeddedCounters;
 use crate::counters::redis::RedisCounters;
 use crate::domain::exit::Exit;
-use crate::files::is_root;
+use crate::files::{self, is_root};
 use crate::secret::Secret;
 use crate::sql::{Address, ConnectError, DatabaseKind, Db, MigrationError};
 use crate::store::business::Store;
@@ -24,6 +25,11 @@ pub(super) struct Stores {
     pub(super) db: Db,
     pub(super) store: Arc<dyn Store>,
     pub(super) counters: Arc<dyn Counters>,
+}
+
+/// Descriptors that the stores may have open: a connection to SQLite has the database, its log and its index.
+pub(super) fn descriptors(database: &Database) -> u64 {
+    u64::from(database.connections) * 4
 }
 
 /// Opens both; takes missing schema changes first if the configuration says so.
@@ -49,23 +55,36 @@ pub(super) async fn open(config: &ApiserverConfig, secrets: &Secrets) -> Result<
     Ok(Stores { db, store: Arc::new(store), counters })
 }
 
-/// Takes the schema changes that are missing; with `check`, only says how many there are.
-pub(super) async fn migrate(
-    config: &ApiserverConfig,
-    check: bool,
-    secrets: &Secrets,
-) -> Result<usize, Failure> {
+/// Takes the schema changes that are missing, and says how many there were.
+pub(super) async fn migrate(config: &ApiserverConfig, secrets: &Secrets) -> Result<usize, Failure> {
+    let embedded = redis_url(config, secrets)?.is_none();
     let db = connect(config, secrets).await?;
-    let embedded = redis_url(config, secrets)?.is_none() && db.kind() == DatabaseKind::Sqlite;
-    let mut pending = SqlStore::pending(&db).await.map_err(unusable)?;
-    if embedded {
-        pending += EmbeddedCounters::pending(&db).await.map_err(unusable)?;
-    }
-    if !check {
-        migrate_tables(&db, embedded).await?;
-    }
+    let embedded = embedded && db.kind() == DatabaseKind::Sqlite;
+    let missing = missing(&db, embedded).await?;
+    migrate_tables(&db, embedded).await?;
     db.close().await;
-    Ok(pending)
+    Ok(missing)
+}
+
+/// Says how many schema changes are missing. Only looks: what is not there stays away.
+pub(super) async fn check(config: &ApiserverConfig, secrets: &Secrets) -> Result<usize, Failure> {
+    let embedded = redis_url(config, secrets)?.is_none();
+    let address = address(config, secrets)?;
+    let Some(db) = Db::look(&address).await.map_err(not_opened)? else {
+        let counters = if embedded { EmbeddedCounters::every_change() } else { 0 };
+        return Ok(SqlStore::every_change() + counters);
+    };
+    let missing = missing(&db, embedded && db.kind() == DatabaseKind::Sqlite).await;
+    db.close().await;
+    missing
+}
+
+async fn missing(db: &Db, embedded: bool) -> Result<usize, Failure> {
+    let mut missing = SqlStore::pending(db).await.map_err(unusable)?;
+    if embedded {
+        missing += EmbeddedCounters::pending(db).await.map_err(unusable)?;
+    }
+    Ok(missing)
 }
 
 async fn migrate_tables(db: &Db, embedded: bool) -> Result<(), Failure> {
@@ -79,23 +98,37 @@ async fn migrate_tables(db: &Db, embedded: bool) -> Result<(), Failure> {
 fn unusable(error: MigrationError) -> Failure {
     let hint = "run `qs-apiserver migrate`, or set database.migrate to true";
     match error {
-        MigrationError::Newer { .. } => stop(Exit::Config, error),
+        MigrationError::Newer { .. } | MigrationError::Changed { .. } | MigrationError::Unfinished { .. } => {
+            stop(Exit::Config, error)
+        }
         MigrationError::Pending { .. } => stop(Exit::Config, format!("{error}: {hint}")),
         MigrationError::Failed(_) | MigrationError::Database(_) => stop(Exit::Io, error),
     }
 }
 
 async fn connect(config: &ApiserverConfig, secrets: &Secrets) -> Result<Db, Failure> {
-    let section = &config.database;
-    let url = secrets.read(section.url.as_ref(), "database.url_file", section.url_file.as_deref())?;
-    let address = match url {
-        Some(url) => Address::Url(url),
-        None => Address::File(default_file()?),
-    };
-    Db::connect(&address, section.connections).await.map_err(|error| match error {
+    let address = address(config, secrets)?;
+    if let Address::File(file) = &address {
+        let dir = files::parent(file);
+        files::create_dir(dir, files::PRIVATE_DIR)
+            .map_err(|error| stop(Exit::CannotCreate, format!("cannot create {}: {error}", dir.display())))?;
+    }
+    Db::connect(&address, config.database.connections).await.map_err(not_opened)
+}
+
+fn not_opened(error: ConnectError) -> Failure {
+    match error {
         ConnectError::Unreachable { .. } => stop(Exit::Io, error),
         ConnectError::Scheme | ConnectError::Url => stop(Exit::Config, format!("database.url: {error}")),
-    })
+    }
+}
+
+fn address(config: &ApiserverConfig, secrets: &Secrets) -> Result<Address, Failure> {
+    let section = &config.database;
+    let url = secrets.read(section.url.as_ref(), "database.url_file", section.url_file.as_deref())?;
+    let Some(url) = url else { return default_file().map(Address::File) };
+    secrets.check_key(&url)?;
+    Ok(Address::Url(url))
 }
 
 fn redis_url(config: &ApiserverConfig, secrets: &Secrets) -> Result<Option<Secret>, Failure> {
@@ -121,7 +154,5 @@ fn default_file() -> Result<PathBuf, Failure> {
     } else {
         return Err(stop(Exit::Config, "database.url: is required, since this user has no home directory"));
     };
-    std::fs::create_dir_all(&dir)
-        .map_err(|error| stop(Exit::CannotCreate, format!("cannot create {}: {error}", dir.display())))?;
     Ok(dir.join("qs-apiserver.db"))
 }

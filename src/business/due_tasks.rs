@@ -1,6 +1,7 @@
 //! The scheduled work on plan tasks: those of inactive plans are canceled, overdue ones expire, due ones are opened.
 //!
-//! Callers need no exclusive right: every batch claims its rows, so each task is changed by one of them.
+//! One at a time of an organisation does it, as of every sync: more would only be in each other's way, and in the way of
+//! events. That each task is changed once does not hang on it: every batch claims its rows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,7 +120,7 @@ impl SyncWork for DueSweep {
         let ended = self.sweeps(&mut tally).await;
         let detail = self.detail(&tally);
         progress.detail = Some(detail);
-        Ok(ended?)
+        ended
     }
 }
 
@@ -158,22 +159,24 @@ impl Tally<'_> {
 }
 
 impl DueSweep {
-    async fn sweeps(&self, tally: &mut Tally<'_>) -> Result<(), String> {
+    async fn sweeps(&self, tally: &mut Tally<'_>) -> Result<(), SyncStopped> {
         if self.request.dry_run {
             return self.count(tally).await;
         }
         let Some(entries) = &self.tasks.entries else {
             let missing =
                 "plan.entry_base_url is not set: a task cannot be opened without the address of its entry";
-            return Err(missing.to_owned());
+            return Err(missing.to_owned().into());
         };
         // Tasks of inactive plans go first, so that they are neither expired nor opened.
         for sweep in [Sweep::Cancel, Sweep::Expire, Sweep::Open] {
             self.sweep(tally, sweep, entries).await?;
         }
         let pending = self.tasks.store.count_due(tally.org_id, Sweep::Open, &tally.due).await;
-        tally.pending =
-            Some(pending.map_err(|error| format!("what is still due could not be counted: {error}"))?);
+        let pending = pending.map_err(|error| {
+            SyncStopped::after(&error, format!("what is still due could not be counted: {error}"))
+        });
+        tally.pending = Some(pending?);
         Ok(())
     }
 
@@ -193,10 +196,10 @@ impl DueSweep {
         })
     }
 
-    async fn count(&self, tally: &mut Tally<'_>) -> Result<(), String> {
+    async fn count(&self, tally: &mut Tally<'_>) -> Result<(), SyncStopped> {
         for sweep in [Sweep::Cancel, Sweep::Expire, Sweep::Open] {
             let count = self.tasks.store.count_due(tally.org_id, sweep, &tally.due).await;
-            let count = count.map_err(|error| error.to_string())?;
+            let count = count.map_err(|error| SyncStopped::after(&error, error.to_string()))?;
             tally.of(sweep).done = count;
             tally.progress.scanned += count;
             tally.progress.skipped += count;
@@ -207,7 +210,12 @@ impl DueSweep {
     }
 
     /// Batch after batch, until nothing is left. A batch that fails is stepped over.
-    async fn sweep(&self, tally: &mut Tally<'_>, sweep: Sweep, entries: &EntryBase) -> Result<(), String> {
+    async fn sweep(
+        &self,
+        tally: &mut Tally<'_>,
+        sweep: Sweep,
+        entries: &EntryBase,
+    ) -> Result<(), SyncStopped> {
         let mut after = None;
         let mut left = if sweep == Sweep::Open { self.limit } else { u32::MAX };
         while left > 0 {
@@ -264,9 +272,9 @@ impl DueSweep {
         sweep: Sweep,
         batch: Batch<'_>,
         error: &StoreError,
-    ) -> Result<Option<(Position, u64)>, String> {
+    ) -> Result<Option<(Position, u64)>, SyncStopped> {
         let tasks = self.tasks.store.batch(tally.org_id, sweep, batch).await;
-        let tasks = tasks.map_err(|unread| format!("{error}; {unread}"))?;
+        let tasks = tasks.map_err(|unread| SyncStopped::after(&unread, format!("{error}; {unread}")))?;
         let (Some(first), Some(last)) = (tasks.first().copied(), tasks.last().copied()) else {
             return Ok(None);
         };

@@ -8,3 +8,5 @@ pub mod plan;
 pub mod readiness;
 pub mod statistics;
 pub mod sync_run;
+
+pub use crate::store::business::Unreadable;

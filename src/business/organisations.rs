@@ -3,8 +3,20 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::counters::Counters;
+use crate::counters::{Counters, CountersError};
+use crate::store::StoreError;
 use crate::store::business::Store;
+
+/// One of the sides did not answer: a list without its part would not be every one.
+#[derive(Debug, thiserror::Error)]
+pub enum Unlisted {
+    /// The store.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The counters.
+    #[error("{0}")]
+    Counters(#[from] CountersError),
+}
 
 /// Asks both sides.
 pub struct Organisations {
@@ -21,10 +33,10 @@ impl Organisations {
     /// Every one, in order.
     ///
     /// # Errors
-    /// When one of the sides does not answer: a list without its part would not be every one.
-    pub async fn all(&self) -> Result<BTreeSet<i64>, String> {
-        let mut all = self.store.organisations().await.map_err(|error| error.to_string())?;
-        all.extend(self.counters.organisations().await.map_err(|error| error.to_string())?);
+    /// When one of the sides does not answer.
+    pub async fn all(&self) -> Result<BTreeSet<i64>, Unlisted> {
+        let mut all = self.store.organisations().await?;
+        all.extend(self.counters.organisations().await?);
         Ok(all)
     }
 }

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use super::output::{Failure, Output, usage};
 use super::server::health::Health;
 use super::server::{self, Action, ConfigCommand, Migrate};
-use crate::config::apiserver::{ApiserverConfig, DEFAULT_YAML, SETTINGS, validate};
+use crate::config::apiserver::{ApiserverConfig, DEFAULT_YAML, SETTINGS, validate, validate_stores};
 use crate::config::{Env, Loaded, Origin};
 
 /// The program's name, in usage and errors.
@@ -30,9 +30,11 @@ Examples:
 On stdout the server prints one line, `listening on http://ADDRESS`, once it accepts requests; before it, with a
 generated password, `dev-iam username=NAME password=PASSWORD`. The log goes to stderr.
 
+The first SIGTERM or SIGINT ends it in order: what is under way gets the grace. A second one ends it at once.
+
 Exit codes: 0 stopped by SIGTERM or SIGINT, 1 a schema change is missing, 64 wrong command line, 66 a named file is missing, 73 the state
 directory or the log cannot be created, 74 the address or the database cannot be opened, 75 the server that was asked
-is not ready, 78 wrong or unsafe configuration.";
+is not ready, 78 wrong or unsafe configuration, 130 or 143 cut off by a second SIGINT or SIGTERM.";
 
 /// The business endpoints that the crontab calls.
 #[derive(Debug, Parser)]
@@ -99,7 +101,9 @@ pub fn run(
             Ok(Some(Action::Serve(loaded.config)))
         }
         Command::Migrate(Migrate { source, check }) => {
-            Ok(Some(Action::Migrate { config: source.read(env)?.config, check }))
+            let loaded = source.read(env)?;
+            validate_stores(&loaded)?;
+            Ok(Some(Action::Migrate { config: loaded.config, check }))
         }
         Command::Health { source, health } => {
             health.run(|| Ok(source.read(env)?.config.server.addr), env, output).map(|()| None)

@@ -1,8 +1,12 @@
 //! What a program shows: data on standard output, everything else on standard error, decided in one place.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use serde::Serialize;
 
 use crate::crontab::usage::sentence;
@@ -11,6 +15,9 @@ use crate::journal::line::truncate;
 
 /// Longest error line: it must fit a mail subject or a terminal, not a reply.
 const LONGEST_ERROR: usize = 600;
+
+/// How long a reader may take to take a line.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A reason to end with something other than success.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +94,14 @@ impl Output {
         }
     }
 
+    /// Writes data as long as somebody takes it; false if nobody does.
+    pub fn data_if_read(&self, text: &str) -> Result<bool, Failure> {
+        if !is_read(&io::stdout(), PATIENCE) {
+            return Ok(false);
+        }
+        self.data(text).map(|()| true)
+    }
+
     /// Writes data as JSON.
     pub fn json(&self, value: &serde_json::Value) -> Result<(), Failure> {
         self.serialized(value)
@@ -143,9 +158,11 @@ impl Output {
         }
     }
 
-    /// Writes a line for a human. Standard error that cannot be written leaves nobody to tell.
+    /// Writes a line for a human. Standard error that cannot be written, or that nobody reads, leaves nobody to tell.
     pub fn note(&self, line: &str) {
-        drop(writeln!(io::stderr().lock(), "{line}"));
+        if is_read(&io::stderr(), PATIENCE) {
+            drop(writeln!(io::stderr().lock(), "{line}"));
+        }
     }
 }
 
@@ -158,6 +175,19 @@ pub fn usage(error: &clap::Error, output: Output) -> Result<(), Failure> {
         }
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => output.data(&text.to_string()),
         _ => Err(Failure::usage(error, output.program)),
+    }
+}
+
+/// Whether a line can be written without waiting longer than this: a write to a pipe that nobody reads would not even end
+/// with a signal. A pipe that takes anything takes a page of 4096 bytes.
+fn is_read(stream: &impl AsFd, patience: Duration) -> bool {
+    let Ok(patience) = Timespec::try_from(patience) else { return true };
+    loop {
+        match poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&patience)) {
+            Err(Errno::INTR) => {}
+            // What cannot be asked is written.
+            ready => return ready != Ok(0),
+        }
     }
 }
 

@@ -6,12 +6,15 @@ use super::auth::{self, Auth, DevIam, RateLimit};
 use super::load::Loaded;
 use super::problem::{ConfigError, Problem};
 use super::section::section;
-use super::server::{Database, Log, Redis, Server, USE_DEFAULT, at_least_a_second};
+use super::server::{Database, Log, Redis, Server, USE_DEFAULT, Wrong, at_least_a_second};
 use super::setting::{Setting, setting};
 use crate::domain::entry::EntryBase;
 
 /// The commented default file: `config default` prints it, a test keeps it equal to [`ApiserverConfig::default`].
 pub const DEFAULT_YAML: &str = include_str!("../../configs/qs-apiserver.yaml");
+
+/// The pool makes room for all of its connections at once.
+const MOST_CONNECTIONS: u32 = 1_000;
 
 /// Everything that `qs-apiserver` can be told.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,6 +44,8 @@ section! {
     pub struct Sync {
         /// How long a sync holds its lease without a sign of life.
         pub lease: Duration = Duration::from_secs(15),
+        /// How many syncs do their work at the same time.
+        pub concurrent: u32 = 4,
         /// How long the records of syncs are kept.
         pub keep_records: Duration = Duration::from_hours(90 * 24),
         /// How long the id of a counted event is remembered.
@@ -59,11 +64,16 @@ section! {
 }
 
 /// Every setting, in the order of the default file.
-pub static SETTINGS: [Setting<ApiserverConfig>; 39] = [
+pub static SETTINGS: [Setting<ApiserverConfig>; 48] = [
     setting!(server.addr),
     setting!(server.shutdown_grace),
     setting!(server.request_timeout),
     setting!(server.max_body),
+    setting!(server.max_connections),
+    setting!(server.header_timeout),
+    setting!(server.body_timeout),
+    setting!(server.write_timeout),
+    setting!(server.idle_timeout),
     setting!(server.timezone),
     setting!(database.url, [], secret: true),
     setting!(database.url_file),
@@ -73,6 +83,7 @@ pub static SETTINGS: [Setting<ApiserverConfig>; 39] = [
     setting!(redis.url, [], secret: true),
     setting!(redis.url_file),
     setting!(sync.lease),
+    setting!(sync.concurrent),
     setting!(sync.keep_records),
     setting!(sync.remember_events),
     setting!(plan.entry_base_url),
@@ -89,6 +100,9 @@ pub static SETTINGS: [Setting<ApiserverConfig>; 39] = [
     setting!(auth.ca_file),
     setting!(rate_limit.per_second),
     setting!(rate_limit.burst),
+    setting!(rate_limit.intake_per_second),
+    setting!(rate_limit.intake_burst),
+    setting!(rate_limit.accounts),
     setting!(dev_iam.enabled),
     setting!(dev_iam.username),
     setting!(dev_iam.password, [], secret: true),
@@ -101,25 +115,20 @@ pub static SETTINGS: [Setting<ApiserverConfig>; 39] = [
     setting!(log.dir),
 ];
 
-/// Checks what no single value can show: all problems at once.
+/// Checks what `migrate` needs of a configuration: where the stores are.
 ///
 /// # Errors
-/// A server that could verify no token, a development IAM that others could reach, a setting that means nothing.
-pub fn validate(loaded: &Loaded<ApiserverConfig>) -> Result<(), ConfigError> {
-    let ApiserverConfig { server, database, redis, sync, plan, auth, rate_limit, dev_iam, .. } =
-        &loaded.config;
+/// A setting of the stores that means nothing.
+pub fn validate_stores(loaded: &Loaded<ApiserverConfig>) -> Result<(), ConfigError> {
     let mut problems: Vec<Problem> = Vec::new();
-    let mut wrong = |key: &str, message: &str, hint: &str| {
+    check_stores(&loaded.config, &mut |key: &str, message: &str, hint: &str| {
         problems.push(loaded.problem(key, message, Some(hint.to_owned())));
-    };
-    auth::check(loaded, auth, dev_iam, server.addr, &mut wrong);
-    rate_limit.check(&mut wrong);
+    });
+    if problems.is_empty() { Ok(()) } else { Err(ConfigError { problems }) }
+}
+
+fn check_stores(ApiserverConfig { database, redis, .. }: &ApiserverConfig, wrong: Wrong<'_>) {
     for (key, twice, other) in [
-        (
-            "dev_iam.password_file",
-            dev_iam.password.is_some() && dev_iam.password_file.is_some(),
-            "dev_iam.password",
-        ),
         ("database.url_file", database.url.is_some() && database.url_file.is_some(), "database.url"),
         ("redis.url_file", redis.url.is_some() && redis.url_file.is_some(), "redis.url"),
     ] {
@@ -127,12 +136,38 @@ pub fn validate(loaded: &Loaded<ApiserverConfig>) -> Result<(), ConfigError> {
             wrong(key, &format!("{other} is set too"), "set one of the two");
         }
     }
-    if let Some(Err(expected)) = plan.entry_base_url.as_deref().map(EntryBase::new) {
-        wrong("plan.entry_base_url", &expected, "remove the key if no task is opened here");
-    }
     if database.connections < 2 {
         let message = "must be at least 2: a sync gives signs of life beside its work";
         wrong("database.connections", message, USE_DEFAULT);
+    }
+    if database.connections > MOST_CONNECTIONS {
+        let message = format!("must be at most {MOST_CONNECTIONS}: no database serves more of one program");
+        wrong("database.connections", &message, USE_DEFAULT);
+    }
+}
+
+/// Checks what no single value can show: all problems at once.
+///
+/// # Errors
+/// A server that could verify no token, a development IAM that others could reach, a setting that means nothing.
+pub fn validate(loaded: &Loaded<ApiserverConfig>) -> Result<(), ConfigError> {
+    let ApiserverConfig { server, sync, plan, auth, rate_limit, dev_iam, .. } = &loaded.config;
+    let mut problems: Vec<Problem> = Vec::new();
+    let mut wrong = |key: &str, message: &str, hint: &str| {
+        problems.push(loaded.problem(key, message, Some(hint.to_owned())));
+    };
+    auth::check(loaded, auth, dev_iam, server.addr, &mut wrong);
+    server.check(&mut wrong);
+    rate_limit.check(&mut wrong);
+    if dev_iam.password.is_some() && dev_iam.password_file.is_some() {
+        wrong("dev_iam.password_file", "dev_iam.password is set too", "set one of the two");
+    }
+    check_stores(&loaded.config, &mut wrong);
+    if let Some(Err(expected)) = plan.entry_base_url.as_deref().map(EntryBase::new) {
+        wrong("plan.entry_base_url", &expected, "remove the key if no task is opened here");
+    }
+    if sync.concurrent == 0 {
+        wrong("sync.concurrent", "must be at least 1: no sync would ever end", USE_DEFAULT);
     }
     for (key, value) in [
         ("dev_iam.username", &dev_iam.username),
@@ -145,7 +180,6 @@ pub fn validate(loaded: &Loaded<ApiserverConfig>) -> Result<(), ConfigError> {
     }
     let durations = [
         ("dev_iam.ttl", dev_iam.ttl),
-        ("server.request_timeout", server.request_timeout),
         ("plan.entry_ttl", plan.entry_ttl),
         ("sync.lease", sync.lease),
         ("sync.keep_records", sync.keep_records),

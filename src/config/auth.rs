@@ -1,5 +1,6 @@
 //! The sections `auth`, `dev_iam` and `rate_limit` of a server: whose tokens count, and how often a caller may ask.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -47,6 +48,43 @@ section! {
         pub per_second: u32 = 100,
         /// Requests of one caller at once.
         pub burst: u32 = 200,
+        /// Requests a second that bring events, of one caller; 0 is no limit.
+        pub intake_per_second: u32,
+        /// Such requests at once.
+        pub intake_burst: u32 = 200,
+        /// Accounts with a limit of their own.
+        pub accounts: Vec<AccountLimit>,
+    }
+}
+
+/// The limit of one account, in place of the common ones: `SUBJECT=PER_SECOND/BURST`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountLimit {
+    /// The claim `sub` of its tokens.
+    pub subject: String,
+    /// Requests a second; 0 is no limit.
+    pub per_second: u32,
+    /// Requests at once.
+    pub burst: u32,
+}
+
+impl Field for AccountLimit {
+    fn read(value: &Value) -> Result<Self, String> {
+        let expected = || "expected SUBJECT=PER_SECOND/BURST such as events-worker=2000/4000".to_owned();
+        // A subject may hold anything, the numbers do not.
+        let (subject, limit) = value.text()?.rsplit_once('=').ok_or_else(expected)?;
+        let (per_second, burst) = limit.split_once('/').ok_or_else(expected)?;
+        let number = |text: &str| text.trim().parse::<u32>().map_err(|_| expected());
+        let read = Self {
+            subject: subject.trim().to_owned(),
+            per_second: number(per_second)?,
+            burst: number(burst)?,
+        };
+        if read.subject.is_empty() { Err(expected()) } else { Ok(read) }
+    }
+
+    fn show(&self) -> String {
+        format!("{}={}/{}", self.subject, self.per_second, self.burst)
     }
 }
 
@@ -92,12 +130,30 @@ impl Field for SignatureAlgorithm {
 
 impl RateLimit {
     pub(super) fn check(&self, wrong: Wrong<'_>) {
-        if self.per_second > 0 && self.burst == 0 {
-            wrong(
-                "rate_limit.burst",
-                "must be at least 1",
-                "rate_limit.per_second: 0 switches the limit off",
-            );
+        for (key, switch, per_second, burst) in [
+            ("rate_limit.burst", "rate_limit.per_second", self.per_second, self.burst),
+            (
+                "rate_limit.intake_burst",
+                "rate_limit.intake_per_second",
+                self.intake_per_second,
+                self.intake_burst,
+            ),
+        ] {
+            if per_second > 0 && burst == 0 {
+                wrong(key, "must be at least 1", &format!("{switch}: 0 switches the limit off"));
+            }
+        }
+        let mut named = HashSet::new();
+        for account in &self.accounts {
+            let AccountLimit { subject, per_second, burst } = account;
+            if *per_second > 0 && *burst == 0 {
+                let message = format!("{}: the burst must be at least 1", account.show());
+                wrong("rate_limit.accounts", &message, &format!("{subject}=0/0 switches the limit off"));
+            }
+            if !named.insert(subject) {
+                let message = format!("{subject} is named twice");
+                wrong("rate_limit.accounts", &message, "name each account once");
+            }
         }
     }
 }
@@ -221,6 +277,35 @@ mod tests {
     }
 
     #[test]
+    fn accounts_have_limits_of_their_own_and_intake_another() {
+        let env = Env::from([
+            ("QS_RATE_LIMIT__ACCOUNTS", "events-worker=2000/4000, a=b=0/0"),
+            ("QS_RATE_LIMIT__INTAKE_PER_SECOND", "5"),
+        ]);
+        let limits = load(&SETTINGS, &[], &env).unwrap().config.rate_limit;
+        let account = |subject: &str, per_second, burst| super::AccountLimit {
+            subject: subject.to_owned(),
+            per_second,
+            burst,
+        };
+        assert_eq!(limits.accounts, [account("events-worker", 2_000, 4_000), account("a=b", 0, 0)]);
+        let found = remote_with(("QS_RATE_LIMIT__INTAKE_BURST", "0"));
+        assert_eq!(found, [""; 0], "without a limit it means nothing");
+        let [issuer, audience] = [REMOTE[1], REMOTE[2]];
+        let found = problems([
+            REMOTE[0],
+            issuer,
+            audience,
+            ("QS_RATE_LIMIT__INTAKE_BURST", "0"),
+            ("QS_RATE_LIMIT__INTAKE_PER_SECOND", "5"),
+        ]);
+        assert!(
+            found.len() == 1 && found[0].contains("rate_limit.intake_burst: must be at least 1"),
+            "{found:?}"
+        );
+    }
+
+    #[test]
     fn exactly_one_iam_must_be_on_and_both_keys_are_named() {
         for found in [problems([]), remote_with(("QS_DEV_IAM__ENABLED", "true"))] {
             let [problem] = found.as_slice() else { panic!("{found:?}") };
@@ -243,6 +328,14 @@ mod tests {
             (("QS_AUTH__JWKS_COOLDOWN", "10ms"), "auth.jwks_cooldown: must be at least 1s"),
             (("QS_AUTH__JWKS_MAX_STALE", "1m"), "auth.jwks_max_stale: is shorter than auth.jwks_refresh"),
             (("QS_RATE_LIMIT__BURST", "0"), "rate_limit.burst: must be at least 1"),
+            (("QS_RATE_LIMIT__ACCOUNTS", "a=1/2,a=0/0"), "rate_limit.accounts: a is named twice"),
+            (
+                ("QS_RATE_LIMIT__ACCOUNTS", "a=1/0"),
+                "rate_limit.accounts: a=1/0: the burst must be at least 1",
+            ),
+            (("QS_RATE_LIMIT__ACCOUNTS", "a=5"), "expected SUBJECT=PER_SECOND/BURST"),
+            (("QS_RATE_LIMIT__ACCOUNTS", "=5/5"), "expected SUBJECT=PER_SECOND/BURST"),
+            (("QS_RATE_LIMIT__ACCOUNTS", "a=-1/5"), "expected SUBJECT=PER_SECOND/BURST"),
         ] {
             let found = remote_with(pair);
             assert!(found.iter().any(|problem| problem.contains(reason)), "{pair:?}: {found:?}");

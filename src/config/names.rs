@@ -5,14 +5,16 @@ use super::call;
 /// Keys of `qs-apiserver`, which `qs-api-call` knows without being built with them. One text, so that a call that has no
 /// use for them has none for their table either.
 const SERVER: &str = "\
-    server.addr server.shutdown_grace server.request_timeout server.max_body server.timezone \
+    server.addr server.shutdown_grace server.request_timeout server.max_body \
+    server.max_connections server.header_timeout server.body_timeout server.write_timeout server.idle_timeout \
+    server.timezone \
     database.url database.url_file database.timezone database.connections database.migrate \
     redis.url redis.url_file \
-    sync.lease sync.keep_records sync.remember_events \
+    sync.lease sync.concurrent sync.keep_records sync.remember_events \
     plan.entry_base_url plan.entry_ttl \
     auth.issuer auth.audience auth.leeway auth.algorithms auth.jwks_url auth.jwks_refresh auth.jwks_cooldown \
     auth.jwks_timeout auth.jwks_max_stale auth.ca_file \
-    rate_limit.per_second rate_limit.burst \
+    rate_limit.per_second rate_limit.burst rate_limit.intake_per_second rate_limit.intake_burst rate_limit.accounts \
     dev_iam.enabled dev_iam.username dev_iam.password dev_iam.password_file dev_iam.ttl dev_iam.lockout_threshold \
     dev_iam.lockout_duration \
     log.level log.format log.dir";

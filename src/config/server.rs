@@ -10,6 +10,9 @@ use super::field::{Bytes, Field, SecretText, Value, word_fields};
 use super::section::section;
 use crate::domain::word::words;
 
+/// Fewer connections than this are no server.
+pub const FEWEST_CONNECTIONS: u32 = 16;
+
 section! {
     /// Section `server`.
     pub struct Server {
@@ -21,12 +24,38 @@ section! {
         pub request_timeout: Duration = Duration::from_mins(5),
         /// Largest request body.
         pub max_body: Bytes = Bytes(1 << 20),
+        /// Connections at most; unset means 8192, or as many as the limit of descriptors allows.
+        pub max_connections: Option<u32>,
+        /// How long the head of a request may take.
+        pub header_timeout: Duration = Duration::from_secs(15),
+        /// How long the body of a request may take.
+        pub body_timeout: Duration = Duration::from_secs(30),
+        /// How long a client may take nothing of its reply.
+        pub write_timeout: Duration = Duration::from_secs(30),
+        /// How long a connection may lie between two requests: longer than the clients in use keep one, so that it is
+        /// they who close it, and no request meets a connection that is being closed.
+        pub idle_timeout: Duration = Duration::from_mins(2),
         /// Zone whose days are counted; unset means the zone of the machine.
         pub timezone: Option<Zone>,
     }
 }
 
 impl Server {
+    /// Refuses what means nothing.
+    pub(super) fn check(&self, wrong: Wrong<'_>) {
+        let durations = [
+            ("server.request_timeout", self.request_timeout),
+            ("server.header_timeout", self.header_timeout),
+            ("server.body_timeout", self.body_timeout),
+            ("server.write_timeout", self.write_timeout),
+            ("server.idle_timeout", self.idle_timeout),
+        ];
+        at_least_a_second(&durations, wrong);
+        if self.max_connections.is_some_and(|connections| connections < FEWEST_CONNECTIONS) {
+            wrong("server.max_connections", &format!("must be at least {FEWEST_CONNECTIONS}"), USE_DEFAULT);
+        }
+    }
+
     /// The zone whose days are counted.
     pub fn business_zone(&self) -> TimeZone {
         self.timezone.clone().map_or_else(TimeZone::system, |zone| zone.0)

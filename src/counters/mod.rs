@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -14,9 +15,11 @@ use jiff::civil::Date;
 
 use crate::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent};
 use crate::domain::sync_run::ItemError;
+use crate::redis::LinkError;
+use crate::sql::{self, MigrationError, Outage, Trouble};
 
-/// Why a verb did nothing.
-#[derive(Debug, thiserror::Error)]
+/// Why a verb did nothing. It can be told to everybody whose event was in one transaction.
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum CountersError {
     /// The backend did not do it.
     #[error("{verb}: {source}")]
@@ -24,7 +27,23 @@ pub enum CountersError {
         /// The verb.
         verb: &'static str,
         /// Why.
-        source: Box<dyn Error + Send + Sync>,
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// Nothing can be asked of the backend now: it is down, does not let us in, or is too busy.
+    #[error("{verb}: {source}")]
+    Unreachable {
+        /// The verb.
+        verb: &'static str,
+        /// Why.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// The backend answers and takes no writes: it is full, or read-only.
+    #[error("{verb}: {source}")]
+    NotWritable {
+        /// The verb.
+        verb: &'static str,
+        /// Why.
+        source: Arc<dyn Error + Send + Sync>,
     },
     /// A counter holds what this program never writes.
     #[error("{verb}: unreadable counter: {found}")]
@@ -34,6 +53,19 @@ pub enum CountersError {
         /// What was found.
         found: String,
     },
+}
+
+impl CountersError {
+    /// Whether it is no matter of what was asked: the same may succeed later.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::NotWritable { .. } => true,
+            Self::Backend { source, .. } => {
+                source.downcast_ref::<sqlx::Error>().is_some_and(sql::is_contended)
+            }
+            Self::Corrupt { .. } => false,
+        }
+    }
 }
 
 /// Says during which verb something failed.
@@ -47,12 +79,47 @@ trait During<T>: Sized {
 
 impl<T, E: Into<Box<dyn Error + Send + Sync>>> During<T> for Result<T, E> {
     fn during(self, verb: &'static str) -> Result<T, CountersError> {
-        self.map_err(|source| CountersError::Backend { verb, source: source.into() })
+        self.map_err(|source| {
+            let source: Arc<dyn Error + Send + Sync> = plain(source.into()).into();
+            match trouble(&*source) {
+                Some(Trouble::Unreachable) => CountersError::Unreachable { verb, source },
+                Some(Trouble::NotWritable) => CountersError::NotWritable { verb, source },
+                None => CountersError::Backend { verb, source },
+            }
+        })
     }
 
     fn corrupt(self, verb: &'static str) -> Result<T, CountersError> {
         self.map_err(|found| CountersError::Corrupt { verb, found: found.into().to_string() })
     }
+}
+
+/// What an error of a backend says of the backend as a whole.
+fn trouble(error: &(dyn Error + Send + Sync + 'static)) -> Option<Trouble> {
+    if error.is::<Outage>() {
+        return Some(Trouble::Unreachable);
+    }
+    if let Some(error) = error.downcast_ref::<sqlx::Error>() {
+        return sql::trouble(error);
+    }
+    match error.downcast_ref::<LinkError>()? {
+        LinkError::Unreachable { .. } => Some(Trouble::Unreachable),
+        LinkError::NotWritable { .. } => Some(Trouble::NotWritable),
+        LinkError::Url | LinkError::Server { .. } => None,
+    }
+}
+
+/// An error of the database without what the driver says around it.
+fn plain(error: Box<dyn Error + Send + Sync>) -> Box<dyn Error + Send + Sync> {
+    let error = match error.downcast::<MigrationError>().map(|error| *error) {
+        Ok(MigrationError::Database(error)) => error,
+        Ok(schema) => return Box::new(schema),
+        Err(error) => match error.downcast::<sqlx::Error>() {
+            Ok(error) => *error,
+            Err(other) => return other,
+        },
+    };
+    sql::outage(error).map_or_else(Box::from, Box::from)
 }
 
 /// How far the counters have come. Every event that is counted makes the revision of its organisation grow. When the
@@ -63,6 +130,30 @@ pub struct Mark {
     pub generation: String,
     /// How many events of this organisation they have counted.
     pub revision: i64,
+}
+
+/// What counters are to those that an earlier mark was taken of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// They have counted on.
+    Continued,
+    /// They are others: emptied or replaced.
+    Replaced,
+    /// They are the same with fewer events: an older copy of them was brought back.
+    WentBack,
+}
+
+impl Mark {
+    /// What these counters are to those of an earlier mark.
+    pub fn since(&self, earlier: &Mark) -> Since {
+        if self.generation != earlier.generation {
+            Since::Replaced
+        } else if self.revision < earlier.revision {
+            Since::WentBack
+        } else {
+            Since::Continued
+        }
+    }
 }
 
 impl fmt::Display for Mark {
@@ -114,16 +205,33 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
+/// What became of an event that was to be counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// It was new, and is counted.
+    New,
+    /// Its id was counted before: nothing changed.
+    Before,
+    /// It has an origin or level of risk that is new to this counter, which has
+    /// [`MAX_VALUES`](crate::domain::statistics::MAX_VALUES) already: nothing changed.
+    Full(DailyKey),
+}
+
 /// Daily counters.
 #[async_trait]
 pub trait Counters: Send + Sync {
-    /// Counts an event, once. Answers whether it was new.
+    /// Counts each of these events, in this order and each id once, whoever else counts meanwhile. Answers what became of
+    /// each, in its place, when it is there to stay. An event that cannot be counted hinders no other one; after an
+    /// error it may be counted all the same, and can be sent again under its id.
     async fn count(
         &self,
         org_id: i64,
-        event: &StatisticsEvent,
+        events: Vec<StatisticsEvent>,
         now: Timestamp,
-    ) -> Result<bool, CountersError>;
+    ) -> Vec<Result<Counted, CountersError>>;
+
+    /// Waits until everything is counted that was accepted before, also for callers that have gone.
+    async fn settle(&self) {}
 
     /// How far they have come.
     async fn mark(&self, org_id: i64) -> Result<Mark, CountersError>;
@@ -145,8 +253,13 @@ pub trait Counters: Send + Sync {
     async fn find(&self, org_id: i64, keys: &[DailyKey]) -> Result<Vec<Option<Counter>>, CountersError>;
 
     /// Gives lost counters back what the store knows of them, on top of what was counted since: each once in this
-    /// generation, however often it is asked. Answers how many it changed.
-    async fn restore(&self, org_id: i64, known: &[DailyCount]) -> Result<u64, CountersError>;
+    /// generation, or once in the `repair` of that name, however often it is asked. Answers how many it changed.
+    async fn restore(
+        &self,
+        org_id: i64,
+        known: &[DailyCount],
+        repair: Option<&str>,
+    ) -> Result<u64, CountersError>;
 
     /// Every organisation with a counter.
     async fn organisations(&self) -> Result<BTreeSet<i64>, CountersError>;
@@ -167,5 +280,20 @@ mod tests {
         let mark = Mark { generation: "a:b".to_owned(), revision: 7 };
         assert_eq!(mark.to_string().parse(), Ok(mark));
         assert!("7".parse::<Mark>().is_err());
+    }
+
+    #[test]
+    fn an_older_copy_is_told_from_other_counters() {
+        let mark = |generation: &str, revision| Mark { generation: generation.to_owned(), revision };
+        let earlier = mark("a", 7);
+        for (now, since) in [
+            (mark("a", 7), Since::Continued),
+            (mark("a", 8), Since::Continued),
+            (mark("a", 6), Since::WentBack),
+            (mark("a", 0), Since::WentBack),
+            (mark("b", 9), Since::Replaced),
+        ] {
+            assert_eq!(now.since(&earlier), since, "{now}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 use url::Url;
 
 use super::plan_task::TaskEntry;
+use super::web_address;
 
 /// Longest base: with token and task the address still fits its column of 500 characters.
 const MAX_BASE: usize = 400;
@@ -17,11 +18,7 @@ impl EntryBase {
     /// # Errors
     /// What was expected.
     pub fn new(base: &str) -> Result<Self, String> {
-        let expected = || "expected a URL such as https://collect.example.com/entry".to_owned();
-        let url = Url::parse(base).map_err(|_| expected())?;
-        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(expected());
-        }
+        let url = web_address::read(base)?;
         if url.as_str().len() > MAX_BASE {
             return Err(format!("expected at most {MAX_BASE} characters"));
         }
@@ -55,9 +52,10 @@ mod tests {
 
     #[test]
     fn a_base_must_be_a_web_address_that_leaves_room() {
-        for base in ["", "/entry", "c.example/entry", "ftp://c.example/", "mailto:a@b"] {
-            assert!(EntryBase::new(base).unwrap_err().starts_with("expected a URL"), "{base}");
+        for base in ["/entry", "c.example/entry", "ftp://c.example/", "mailto:a@b"] {
+            assert!(EntryBase::new(base).unwrap_err().starts_with("expected a URL"), "{base:?}");
         }
+        assert!(EntryBase::new("").is_err() && EntryBase::new(" https://c.example").is_err());
         let long = format!("https://c.example/{}", "a".repeat(400));
         assert_eq!(EntryBase::new(&long), Err("expected at most 400 characters".to_owned()));
         let longest = EntryBase::new(&long[..400]).unwrap();

@@ -1,5 +1,7 @@
 //! L0 · Pure nouns and functions: no async, no I/O, no clock reads. Imports nothing of ours.
 
+#[cfg(feature = "server")]
+pub mod calendar;
 pub mod code;
 pub mod cron;
 pub mod digest;
@@ -14,9 +16,13 @@ pub mod id;
 #[cfg(feature = "server")]
 pub mod invalid;
 #[cfg(feature = "server")]
+pub mod json;
+#[cfg(feature = "server")]
 pub mod lease;
 pub mod media_type;
 pub mod nearest;
+#[cfg(feature = "server")]
+pub mod number;
 pub mod outcome;
 pub mod overlap;
 #[cfg(feature = "server")]
@@ -35,4 +41,6 @@ pub mod statistics;
 pub mod sync_run;
 pub mod target;
 pub mod trace;
+#[cfg(feature = "server")]
+pub mod web_address;
 pub mod word;

@@ -77,6 +77,9 @@ pub struct AssessmentPlan {
 /// When it is empty or too long.
 pub fn check_scale_code(code: &str) -> Result<String, Invalid> {
     let code = code.trim();
+    if code.contains('\u{0}') {
+        return Err(Invalid::new("scale_code", "must not hold a NUL character"));
+    }
     match code.chars().count() {
         1..=MAX_SCALE_CODE => Ok(code.to_owned()),
         found => {
@@ -120,6 +123,8 @@ mod tests {
     fn the_code_of_a_scale_is_trimmed_and_fits_its_column() {
         assert_eq!(check_scale_code(" PHQ9 ").unwrap(), "PHQ9");
         assert!(check_scale_code("  ").is_err());
+        assert!(check_scale_code("a\u{0}b").is_err());
+        assert!(check_scale_code(&format!("  {}  ", "界".repeat(100))).is_ok());
         assert!(check_scale_code(&"界".repeat(101)).is_err());
     }
 }

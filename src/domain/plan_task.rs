@@ -3,6 +3,8 @@
 use jiff::Timestamp;
 
 use super::invalid::Invalid;
+use super::statistics::check_key;
+use super::web_address;
 use super::word::words;
 
 /// Longest token and longest address of an entry: the widths of the columns.
@@ -150,13 +152,8 @@ impl PlanTask {
 }
 
 fn check_entry(entry: &TaskEntry, expire_at: Timestamp, now: Timestamp) -> Result<(), Invalid> {
-    let length = |field, text: &str, most: usize| match text.trim().chars().count() {
-        0 => Err(Invalid::new(field, "must not be empty")),
-        found if found > most => Err(Invalid::new(field, format!("expected at most {most} characters"))),
-        _ => Ok(()),
-    };
-    length("entry_token", &entry.token, MAX_TOKEN)?;
-    length("entry_url", &entry.url, MAX_URL)?;
+    check_key(&entry.token, MAX_TOKEN).map_err(|reason| Invalid::new("entry_token", reason))?;
+    web_address::check(&entry.url, MAX_URL).map_err(|reason| Invalid::new("entry_url", reason))?;
     if expire_at <= now {
         return Err(Invalid::new("expire_at", format!("expected a time after {now}, found {expire_at}")));
     }
@@ -190,6 +187,8 @@ mod tests {
         }
     }
 
+    const URL: &str = "https://c.example/";
+
     fn open(token: &str, url: &str, expire_at: i64) -> TaskEvent {
         let entry = TaskEntry { token: token.to_owned(), url: url.to_owned() };
         TaskEvent::Open { entry, expire_at: at(expire_at) }
@@ -200,7 +199,7 @@ mod tests {
         use TaskStatus::{Canceled, Completed, Expired, Opened, Pending};
         let events = || {
             [
-                open("t", "u", 200),
+                open("t", URL, 200),
                 TaskEvent::Complete { assessment_id: 5 },
                 TaskEvent::Expire,
                 TaskEvent::Cancel,
@@ -221,9 +220,9 @@ mod tests {
 
     #[test]
     fn an_event_leaves_what_it_brings() {
-        let opened = task(TaskStatus::Pending).apply(open("t", "u", 200), at(100)).unwrap();
+        let opened = task(TaskStatus::Pending).apply(open("t", URL, 200), at(100)).unwrap();
         assert_eq!((opened.open_at, opened.expire_at), (Some(at(100)), Some(at(200))));
-        assert_eq!((opened.entry_token.as_deref(), opened.entry_url.as_deref()), (Some("t"), Some("u")));
+        assert_eq!((opened.entry_token.as_deref(), opened.entry_url.as_deref()), (Some("t"), Some(URL)));
         let completed = opened.apply(TaskEvent::Complete { assessment_id: 5 }, at(150)).unwrap();
         assert_eq!((completed.completed_at, completed.assessment_id), (Some(at(150)), Some(5)));
         assert_eq!(completed.apply(TaskEvent::Cancel, at(160)).unwrap(), completed);
@@ -234,10 +233,11 @@ mod tests {
     #[test]
     fn an_entry_that_leads_nowhere_is_refused() {
         for (event, field) in [
-            (open(" ", "u", 200), "entry_token"),
+            (open(" ", URL, 200), "entry_token"),
             (open("t", "", 200), "entry_url"),
-            (open("t", &"u".repeat(501), 200), "entry_url"),
-            (open("t", "u", 100), "expire_at"),
+            (open("t", "javascript:alert(1)", 200), "entry_url"),
+            (open("t", &format!("{URL}{}", "u".repeat(500)), 200), "entry_url"),
+            (open("t", URL, 100), "expire_at"),
         ] {
             match task(TaskStatus::Pending).apply(event, at(100)) {
                 Err(Refused::Invalid(invalid)) => assert_eq!(invalid.field, field),

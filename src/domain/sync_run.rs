@@ -27,9 +27,9 @@ words! {
 }
 
 impl SyncKind {
-    /// The name of the exclusive right that it needs. Tasks are claimed row by row, so opening them needs none.
-    pub fn lease(self, org_id: i64) -> Option<String> {
-        (self != Self::Schedule).then(|| format!("sync:{self}:{org_id}"))
+    /// The name of the exclusive right that it needs.
+    pub fn lease(self, org_id: i64) -> String {
+        format!("sync:{self}:{org_id}")
     }
 }
 
@@ -74,6 +74,8 @@ pub struct SyncProgress {
     pub errors: Vec<ItemError>,
     /// Why the sync stopped before its end.
     pub error: Option<String>,
+    /// Whether it stopped because a store could not be reached. Known to whoever did the work; the record does not keep it.
+    pub store_lost: bool,
     /// What only this kind has to tell: differences, tasks by state.
     pub detail: Option<Value>,
     /// The days that it covered, once they are known.
@@ -132,7 +134,7 @@ pub struct NewSyncRun {
     /// First and last day.
     pub window: Option<DayRange>,
     /// The exclusive right that it needs.
-    pub lease: Option<String>,
+    pub lease: String,
     /// How long it may go on without a sign of life.
     pub lease_until: Timestamp,
     /// When it started.
@@ -154,6 +156,8 @@ pub struct SyncRun {
     pub caller: String,
     /// The caller's key for the request.
     pub idempotency_key: Option<String>,
+    /// The first sync with this key, if that one failed and this is a repeat of it.
+    pub retry_of: Option<String>,
     /// What was asked.
     pub request: String,
     /// First and last day.
@@ -181,8 +185,8 @@ mod tests {
 
     #[test]
     fn a_kind_needs_the_lease_of_its_organisation() {
-        assert_eq!(SyncKind::Daily.lease(7).as_deref(), Some("sync:daily:7"));
-        assert_eq!(SyncKind::Schedule.lease(7), None);
+        assert_eq!(SyncKind::Daily.lease(7), "sync:daily:7");
+        assert_eq!(SyncKind::Schedule.lease(7), "sync:schedule:7");
     }
 
     #[test]

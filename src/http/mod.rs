@@ -3,3 +3,4 @@
 
 pub mod business;
 pub mod edge;
+pub mod serve;

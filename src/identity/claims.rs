@@ -7,6 +7,8 @@ use serde::{Deserialize, Deserializer};
 
 use super::error::VerifyError;
 use super::roles::{Permission, Role};
+use crate::domain::number::exact;
+use crate::domain::statistics::{MAX_KEY, check_key};
 
 /// The claims of an access token that verification looks at.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -37,6 +39,8 @@ impl Claims {
         let tenant = self.tenant_id.filter(|tenant| *tenant > 0).ok_or(VerifyError::Tenant)?;
         let org_id = i64::try_from(tenant).map_err(|_| VerifyError::Tenant)?;
         let subject = self.sub.filter(|sub| !sub.is_empty()).unwrap_or_else(|| self.user_id.to_string());
+        // Records of what the caller asked for are kept under it.
+        check_key(&subject, MAX_KEY).map_err(|_| VerifyError::Subject)?;
         let mut roles = Vec::new();
         for role in self.roles.iter().filter_map(|text| Role::parse(text)) {
             // Two names of the IAM may mean one role.
@@ -77,7 +81,7 @@ impl Id {
     fn number<E: serde::de::Error>(self) -> Result<u64, E> {
         match self {
             Id::Number(number) => Ok(number),
-            Id::Text(text) => text.parse().map_err(|_| E::custom("expected a numeric id")),
+            Id::Text(text) => exact(&text).ok_or_else(|| E::custom("expected a numeric id")),
         }
     }
 }
@@ -161,6 +165,22 @@ mod tests {
             (json!({"tenant_id": "acme"}), Err(VerifyError::Claims)),
             (json!({"tenant_id": ""}), Err(VerifyError::Claims)),
             (json!({"tenant_id": -1}), Err(VerifyError::Claims)),
+            (json!({"tenant_id": "+1"}), Err(VerifyError::Claims)),
+            (json!({"tenant_id": "01"}), Err(VerifyError::Claims)),
+            (json!({"tenant_id": " 1"}), Err(VerifyError::Claims)),
+            (json!({"tenant_id": "1e0"}), Err(VerifyError::Claims)),
+            (json!({"tenant_id": "１"}), Err(VerifyError::Claims)),
+            (json!({"tenant_id": 1.0}), Err(VerifyError::Claims)),
+            (json!({"tenant_id": [1]}), Err(VerifyError::Claims)),
+            (json!({"tenant_id": true}), Err(VerifyError::Claims)),
+            (json!({"user_id": "+7"}), Err(VerifyError::Claims)),
+            (json!({"sub": 7}), Err(VerifyError::Claims)),
+            (json!({"sub": "s".repeat(256)}), Err(VerifyError::Subject)),
+            (json!({"sub": "问".repeat(255)}), caller(1, &"问".repeat(255), &[])),
+            (json!({"sub": "s "}), Err(VerifyError::Subject)),
+            (json!({"sub": "s\u{0}"}), Err(VerifyError::Subject)),
+            (json!({"roles": {"admin": true}}), Err(VerifyError::Claims)),
+            (json!({"nbf": "0"}), Err(VerifyError::Claims)),
             (json!({"user_id": "x"}), Err(VerifyError::Claims)),
             (json!({"user_id": null}), Err(VerifyError::Claims)),
             (json!({"exp": null}), Err(VerifyError::Claims)),

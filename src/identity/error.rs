@@ -40,6 +40,12 @@ pub enum VerifyError {
     /// It belongs to no organisation.
     #[error("the claim tenant_id is required")]
     Tenant,
+    /// It says of whom it is in a form that cannot be kept.
+    #[error("the claim sub must have 1 to 255 characters, no space at its ends and no NUL")]
+    Subject,
+    /// Its header or its claims name a field twice: whoever checks it could see another value than whoever acts.
+    #[error("a field of the token is given twice")]
+    Ambiguous,
     /// Nobody can tell: the keys of the IAM could not be fetched. The token may be good.
     #[error("the keys of the IAM could not be fetched")]
     KeysUnavailable {

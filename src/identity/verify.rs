@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 
@@ -12,6 +14,7 @@ use super::error::VerifyError;
 use super::keys::{KeySource, Lookup};
 use super::provider;
 use crate::clock::SharedClock;
+use crate::domain::json::unambiguous;
 
 /// Algorithms that can be accepted at all, whatever a setting or a key set says. `none` and HMAC never are.
 const SUPPORTED: [Algorithm; 2] = [Algorithm::RS256, Algorithm::ES256];
@@ -56,6 +59,9 @@ impl Verifier {
     pub async fn verify(&self, token: &str) -> Result<Identity, VerifyError> {
         // `none` and names that do not exist fail to parse here.
         let header = decode_header(token).map_err(|_| VerifyError::Malformed)?;
+        if !is_unambiguous(token) {
+            return Err(VerifyError::Ambiguous);
+        }
         if !self.algorithms.contains(&header.alg) {
             return Err(VerifyError::Algorithm);
         }
@@ -100,6 +106,17 @@ impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Verifier").field("rules", &self.rules).finish_non_exhaustive()
     }
+}
+
+/// Whether header and claims are objects in which every field stands once. What is no base64 or no JSON is left to the
+/// library, which says so.
+fn is_unambiguous(token: &str) -> bool {
+    let parts = token.split('.').take(2).filter_map(|part| URL_SAFE_NO_PAD.decode(part).ok());
+    parts.into_iter().all(|part| unambiguous(&part).is_ok() || !is_json(&part))
+}
+
+fn is_json(text: &[u8]) -> bool {
+    serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok()
 }
 
 fn reason(error: &jsonwebtoken::errors::Error) -> VerifyError {

@@ -1,6 +1,8 @@
 //! L1 · What a server counts about itself, in OpenMetrics. No label names an organisation, a caller or a key: their
 //! number has no bound.
 
+pub mod connections;
+pub mod log;
 pub mod sync;
 
 use std::fmt;
@@ -37,6 +39,8 @@ pub struct Metrics {
     durations: Family<[(&'static str, String); 2], Histogram>,
     auth_failures: Family<Labels<1>, Counter>,
     rate_limited: Counter,
+    /// Those of the connections.
+    pub connections: connections::ConnectionMetrics,
 }
 
 impl Metrics {
@@ -51,8 +55,9 @@ impl Metrics {
         registry.register("auth_failures", "Requests without a token that counts", auth_failures.clone());
         let rate_limited = Counter::default();
         registry.register("rate_limited", "Requests of callers that asked too often", rate_limited.clone());
+        let connections = connections::ConnectionMetrics::new(&mut registry);
         registry.register("build", "This program", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
-        Self { registry, requests, durations, auth_failures, rate_limited }
+        Self { registry, requests, durations, auth_failures, rate_limited, connections }
     }
 
     /// A request was answered. `route` is the template of its path, so that there are only so many.
@@ -93,12 +98,16 @@ mod tests {
         metrics.request("GET", "/a/{id}", 200, Duration::from_millis(3));
         metrics.auth_failure("expired");
         metrics.rate_limited();
+        metrics.connections.accepted();
+        metrics.connections.gave_way("head");
         let text = metrics.text().unwrap();
         for line in [
             r#"qs_http_requests_total{method="GET",route="/a/{id}",status="200"} 1"#,
             r#"qs_http_request_duration_seconds_count{method="GET",route="/a/{id}"} 1"#,
             r#"qs_auth_failures_total{reason="expired"} 1"#,
             "qs_rate_limited_total 1",
+            "qs_connections_accepted_total 1",
+            r#"qs_connections_gave_way_total{phase="head"} 1"#,
         ] {
             assert!(text.lines().any(|found| found == line), "{line}\nin\n{text}");
         }

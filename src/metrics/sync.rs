@@ -85,6 +85,7 @@ mod tests {
             trigger: "api".to_owned(),
             caller: "test".to_owned(),
             idempotency_key: None,
+            retry_of: None,
             request: "daily".to_owned(),
             window: None,
             status,

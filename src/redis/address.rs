@@ -60,6 +60,11 @@ pub(super) async fn answers(connection: &mut Connection, pipeline: &Pipeline) ->
     connection.req_packed_commands(pipeline, 0, pipeline.len()).await
 }
 
+/// Whether there was no connection, or it ended: the manager makes another one.
+pub(super) fn is_cut(error: &RedisError) -> bool {
+    !error.is_timeout() && (error.is_connection_dropped() || error.is_connection_refusal())
+}
+
 /// Whether another connection may be better. The manager replaces one that broke; it keeps one that was refused at its
 /// beginning, one whose peer has gone silent, and one whose server has become a replica.
 pub(super) fn worn_out(error: &RedisError) -> bool {

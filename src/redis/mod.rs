@@ -7,11 +7,13 @@ mod error;
 
 use std::sync::{Mutex, PoisonError};
 
-use redis::{FromRedisValue, Pipeline, RedisError, RedisResult, ScriptInvocation, ServerError, Value};
+use redis::{FromRedisValue, Pipeline, RedisResult, ScriptInvocation, ServerError, Value};
+use tokio::time::timeout;
 
 use self::address::{Address, Connection};
 pub use self::error::LinkError;
-use self::error::{describe, server_text};
+use self::error::describe;
+use crate::clock::patience::patience;
 use crate::secret::Secret;
 
 /// A connection that all callers share.
@@ -54,7 +56,7 @@ impl Link {
 
     /// The error of one of several answers.
     pub fn refused(&self, error: &ServerError) -> LinkError {
-        LinkError::at(self.place(), server_text(error))
+        LinkError::said(self.place(), error)
     }
 
     /// An answer of a form that the command does not have.
@@ -62,27 +64,38 @@ impl Link {
         LinkError::unexpected(self.place())
     }
 
-    /// Sends, and once more when there was no connection: one that was lost first tells why the last attempt failed,
-    /// however long ago that was, and only then makes another. Nothing was sent meanwhile.
+    /// Sends, and once more when there was no connection: servers, firewalls and load balancers cut those that were idle,
+    /// and nobody hears of it before the next command. So what is sent here must be worth repeating: whether a command
+    /// was done whose connection broke is not known.
     async fn send<T, F>(&self, send: impl Fn(Connection) -> F) -> Result<T, LinkError>
     where
         F: Future<Output = RedisResult<T>>,
     {
         let (age, connection) = self.connection.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let mut answer = send(connection.clone()).await;
-        if answer.as_ref().is_err_and(RedisError::is_connection_refusal) {
-            answer = send(connection).await;
+        let exchange = async {
+            let answer = send(connection.clone()).await;
+            let lost = answer.as_ref().is_err_and(address::is_cut);
+            if lost { send(connection).await } else { answer }
+        };
+        let patience = patience();
+        match timeout(patience, exchange).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => {
+                if address::worn_out(&error) {
+                    self.replace(age);
+                }
+                Err(describe(self.place(), &error))
+            }
+            Err(_) => {
+                // A peer that has gone silent never answers on this connection again.
+                self.replace(age);
+                Err(LinkError::unreachable(self.place(), format!("no answer within {patience:?}")))
+            }
         }
-        answer.map_err(|error| {
-            self.replace_if_worn_out(age, &error);
-            describe(self.place(), &error)
-        })
     }
 
-    fn replace_if_worn_out(&self, age: u64, error: &RedisError) {
-        if !address::worn_out(error) {
-            return;
-        }
+    /// Makes another connection, once for all callers that had this one.
+    fn replace(&self, age: u64) {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         if connection.0 == age
             && let Ok(fresh) = self.address.connect_lazily()

@@ -8,11 +8,18 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Connection, Executor};
 
-use super::Db;
+use super::outage::{Connections, Outage};
+use super::private::{FileIdentity, file_of};
+use super::{Db, KeptPool, private};
+use crate::clock::patience::WORK;
 use crate::secret::Secret;
 
-/// How long a write to SQLite waits for another one, and a caller for a connection.
+/// How long a write to SQLite waits for another one.
 const BUSY: Duration = Duration::from_secs(10);
+
+/// How long a connection may have been idle and is used without being asked whether it still stands: between two requests
+/// of a busy server the question costs as much as a statement, and its answer is old by then.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Where the database is.
 #[derive(Clone, Debug)]
@@ -33,49 +40,98 @@ pub enum ConnectError {
     #[error("the URL cannot be read; a password in it must be percent-encoded")]
     Url,
     /// The database did not answer.
-    #[error("cannot open the database {place}: {source}")]
+    #[error("cannot open the database {place}: {reason}")]
     Unreachable {
         /// File, or host and port.
         place: String,
         /// Why.
-        source: sqlx::Error,
+        reason: String,
     },
 }
 
+/// What the address leads to.
+enum Options {
+    Sqlite(Box<SqliteConnectOptions>),
+    MySql(Box<MySqlConnectOptions>),
+}
+
 impl Db {
-    /// Opens it with at most this many connections. A SQLite file is made if it does not exist.
+    /// Opens it with at most this many connections. A SQLite file is made if it does not exist; it and what lies beside it
+    /// is for its owner alone.
     ///
     /// # Errors
     /// When the URL is none, or nothing answers there.
     pub async fn connect(address: &Address, connections: u32) -> Result<Self, ConnectError> {
-        match address {
-            Address::File(path) => sqlite(SqliteConnectOptions::new().filename(path), connections).await,
-            Address::Url(url) if url.expose().starts_with("sqlite:") => {
-                let options = SqliteConnectOptions::from_str(url.expose()).map_err(|_| ConnectError::Url)?;
-                sqlite(options, connections).await
+        match Options::read(address)? {
+            Options::Sqlite(options) => sqlite(*options, connections).await,
+            Options::MySql(options) => mysql(*options, connections).await,
+        }
+    }
+
+    /// Opens it to look at it: nothing is made or changed, no file beside it either. None where a SQLite file is missing.
+    ///
+    /// # Errors
+    /// When the URL is none, or nothing answers there.
+    pub async fn look(address: &Address) -> Result<Option<Self>, ConnectError> {
+        match Options::read(address)? {
+            Options::Sqlite(options) => look_at_file(*options).await,
+            Options::MySql(options) => mysql(*options, 1).await.map(Some),
+        }
+    }
+}
+
+impl Options {
+    fn read(address: &Address) -> Result<Self, ConnectError> {
+        let url = match address {
+            Address::File(path) => {
+                return Ok(Self::Sqlite(Box::new(SqliteConnectOptions::new().filename(path))));
             }
-            Address::Url(url)
-                if url.expose().starts_with("mysql:") || url.expose().starts_with("mariadb:") =>
-            {
-                let options = MySqlConnectOptions::from_str(url.expose()).map_err(|_| ConnectError::Url)?;
-                mysql(options, connections).await
-            }
-            Address::Url(_) => Err(ConnectError::Scheme),
+            Address::Url(url) => url.expose(),
+        };
+        if url.starts_with("sqlite:") {
+            let options = SqliteConnectOptions::from_str(url).map_err(|_| ConnectError::Url)?;
+            Ok(Self::Sqlite(Box::new(options)))
+        } else if url.starts_with("mysql:") || url.starts_with("mariadb:") {
+            let options = MySqlConnectOptions::from_str(url).map_err(|_| ConnectError::Url)?;
+            Ok(Self::MySql(Box::new(options)))
+        } else {
+            Err(ConnectError::Scheme)
         }
     }
 }
 
 async fn sqlite(options: SqliteConnectOptions, connections: u32) -> Result<Db, ConnectError> {
-    let place = options.get_filename().display().to_string();
+    let file = options.get_filename().to_owned();
+    let place = file.display().to_string();
+    private::keep(&file)
+        .map_err(|error| ConnectError::Unreachable { place: place.clone(), reason: error.to_string() })?;
     // A commit is on the disk before it is reported: an accepted event and a finished sync survive a power cut.
+    // It is there by now; one that disappears later is an outage and no reason to begin with an empty one.
     let options = options
-        .create_if_missing(true)
+        .create_if_missing(!private::is_file(&file))
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY);
-    SqlitePoolOptions::new()
+    open_file(options, connections, &place).await
+}
+
+/// A file that nobody has open is read as if it could not change: SQLite would put its files of shared memory beside it.
+async fn look_at_file(options: SqliteConnectOptions) -> Result<Option<Db>, ConnectError> {
+    let file = options.get_filename().to_owned();
+    if !file.exists() {
+        return Ok(None);
+    }
+    let in_use = private::beside(&file).any(|beside| beside.exists());
+    let options = options.create_if_missing(false).read_only(true).immutable(!in_use).busy_timeout(BUSY);
+    open_file(options, 1, &file.display().to_string()).await.map(Some)
+}
+
+async fn open_file(options: SqliteConnectOptions, connections: u32, place: &str) -> Result<Db, ConnectError> {
+    let pool = SqlitePoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(BUSY)
+        .acquire_timeout(WORK)
+        // A file does not go away between two statements.
+        .test_before_acquire(false)
         .after_release(|connection, _| {
             Box::pin(async move {
                 // A full disk ends a transaction without being asked to, and the driver goes on to believe in it: no
@@ -84,17 +140,27 @@ async fn sqlite(options: SqliteConnectOptions, connections: u32) -> Result<Db, C
                 Ok(!connection.is_in_transaction())
             })
         })
-        .connect_with(options)
-        .await
-        .map(Db::Sqlite)
-        .map_err(|source| ConnectError::Unreachable { place, source })
+        .connect_lazy_with(options);
+    let mut file = Connections::new(pool, &format!("SQLite in {place}"));
+    file.acquire().await.map_err(|error| unreachable_at(place, error))?;
+    file.opened = file_of(&file.pool).and_then(|path| FileIdentity::of(&path).ok());
+    Ok(Db::Sqlite(file))
 }
 
 async fn mysql(options: MySqlConnectOptions, connections: u32) -> Result<Db, ConnectError> {
     let place = format!("{}:{}", options.get_host(), options.get_port());
-    MySqlPoolOptions::new()
+    let pool = MySqlPoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(BUSY)
+        .acquire_timeout(WORK)
+        .test_before_acquire(false)
+        .before_acquire(|connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > FRESH {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .after_connect(|connection, _| {
             Box::pin(async move {
                 // Every verb locks the rows that it changes, so gaps between them need no lock of their own.
@@ -107,8 +173,16 @@ async fn mysql(options: MySqlConnectOptions, connections: u32) -> Result<Db, Con
                 Ok(())
             })
         })
-        .connect_with(options.charset("utf8mb4"))
-        .await
-        .map(Db::MySql)
-        .map_err(|source| ConnectError::Unreachable { place, source })
+        .connect_lazy_with(options.charset("utf8mb4"));
+    let server = Connections::new(pool, &format!("MySQL at {place}"));
+    server.acquire().await.map_err(|error| unreachable_at(&place, error))?;
+    Ok(Db::MySql(KeptPool::new(server)))
+}
+
+fn unreachable_at(place: &str, error: sqlx::Error) -> ConnectError {
+    let reason = match super::outage::of(error) {
+        Ok(Outage { reason, .. }) => reason,
+        Err(other) => other.to_string(),
+    };
+    ConnectError::Unreachable { place: place.to_owned(), reason }
 }

@@ -11,6 +11,19 @@ pub fn is_contended(error: &sqlx::Error) -> bool {
     matches!(error.code().as_deref(), Some("5" | "261" | "517"))
 }
 
+/// Whether the database refused what was to be written, and not that something is written at all: of several rows, the
+/// others may be taken. Known of SQLite alone.
+pub fn is_of_values(error: &sqlx::Error) -> bool {
+    let Some(error) = error.as_database_error() else { return false };
+    if error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().is_some() {
+        return false;
+    }
+    let code = error.code();
+    let number = code.and_then(|code| code.parse::<u32>().ok());
+    // SQLITE_TOOBIG, SQLITE_CONSTRAINT and SQLITE_MISMATCH. Extended codes have the plain one in their lowest byte.
+    number.is_some_and(|number| matches!(number & 0xff, 18..=20))
+}
+
 /// What a write answered; nothing, when the key of a row exists already.
 pub fn unless_taken<T>(written: Result<T, sqlx::Error>) -> Result<Option<T>, sqlx::Error> {
     match written {

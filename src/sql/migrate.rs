@@ -2,9 +2,10 @@
 //! that several can live in one database.
 
 use sqlx::SqlSafeStr;
-use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
-use super::{DatabaseKind, Db};
+use super::{DatabaseKind, Db, sql};
+use crate::domain::hex::hex;
 
 /// One change, written once for each database.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,14 @@ pub struct Migrations {
     pub steps: &'static [SchemaChange],
 }
 
+/// A step that was taken.
+struct Taken {
+    version: i64,
+    finished: bool,
+    /// Of its text, in hexadecimal.
+    checksum: String,
+}
+
 /// The schema cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
@@ -34,6 +43,25 @@ pub enum MigrationError {
     Newer {
         /// Its version, unknown here.
         version: i64,
+    },
+    /// A step is not the one that was taken here.
+    #[error("schema change {version} of the database is not the one of this program ({history})")]
+    Changed {
+        /// Which.
+        version: i64,
+        /// The table that says so.
+        history: &'static str,
+    },
+    /// A step was begun and not finished: MySQL cannot undo changes of tables.
+    #[error(
+        "schema change {version} was begun and not finished (hint: undo by hand what it made, then remove its row \
+         from {history})"
+    )]
+    Unfinished {
+        /// Which.
+        version: i64,
+        /// The table that says so.
+        history: &'static str,
     },
     /// Steps are missing, and this start may not take them.
     #[error("the database lacks {steps} schema changes")]
@@ -46,69 +74,89 @@ pub enum MigrationError {
     Failed(#[source] MigrateError),
     /// The history cannot be read.
     #[error("the schema's history could not be read: {0}")]
-    Database(#[source] sqlx::Error),
-}
-
-impl From<MigrateError> for MigrationError {
-    fn from(error: MigrateError) -> Self {
-        match error {
-            MigrateError::VersionMissing(version) => Self::Newer { version },
-            other => Self::Failed(other),
-        }
-    }
+    Database(#[from] sqlx::Error),
 }
 
 impl Migrations {
-    /// Takes the steps that are missing. Processes that start together take turns.
+    /// Takes the steps that are missing; where none is, nothing is written, and no right to change tables is needed.
+    /// Processes that start together take turns.
     ///
     /// # Errors
-    /// When a step fails, or the schema is a newer program's.
+    /// When a step fails, or the schema is not one that this program could have made.
     pub async fn run(&self, db: &Db) -> Result<(), MigrationError> {
-        let migrator = self.migrator(db.kind());
-        match db {
-            Db::Sqlite(pool) => migrator.run(pool).await?,
-            Db::MySql(pool) => migrator.run(pool).await?,
+        if self.pending(db).await? == 0 {
+            return Ok(());
         }
-        Ok(())
+        let migrator = self.migrator(db.kind());
+        let taken = match db {
+            Db::Sqlite(file) => migrator.run(&mut *file.acquire().await?).await,
+            Db::MySql(server) => migrator.run(&mut *server.acquire().await?).await,
+        };
+        let history = self.history;
+        taken.map_err(|error| match error {
+            MigrateError::VersionMissing(version) => MigrationError::Newer { version },
+            MigrateError::VersionMismatch(version) => MigrationError::Changed { version, history },
+            MigrateError::Dirty(version) => MigrationError::Unfinished { version, history },
+            other => MigrationError::Failed(other),
+        })
     }
 
-    /// How many steps are missing.
+    /// How many steps are missing. Only reads.
     ///
     /// # Errors
-    /// When the history cannot be read, or the schema is a newer program's.
+    /// When the history cannot be read, or the schema is not one that this program could have made.
     pub async fn pending(&self, db: &Db) -> Result<usize, MigrationError> {
-        let applied = match db {
-            Db::Sqlite(pool) => {
-                let mut connection = pool.acquire().await.map_err(MigrationError::Database)?;
-                connection.ensure_migrations_table(self.history).await?;
-                connection.list_applied_migrations(self.history).await?
+        let history = self.history;
+        let known = self.migrator(db.kind());
+        let mut taken = 0;
+        for step in self.taken(db).await? {
+            let version = step.version;
+            match known.iter().find(|known| known.version == version) {
+                None => return Err(MigrationError::Newer { version }),
+                Some(_) if !step.finished => return Err(MigrationError::Unfinished { version, history }),
+                Some(known) if step.checksum != hex(&known.checksum) => {
+                    return Err(MigrationError::Changed { version, history });
+                }
+                Some(_) => taken += 1,
             }
-            Db::MySql(pool) => {
-                let mut connection = pool.acquire().await.map_err(MigrationError::Database)?;
-                connection.ensure_migrations_table(self.history).await?;
-                connection.list_applied_migrations(self.history).await?
-            }
-        };
-        let known = self.steps.len();
-        match applied
-            .iter()
-            .map(|step| step.version)
-            .find(|version| usize::try_from(*version).map_or(true, |v| v > known))
-        {
-            Some(version) => Err(MigrationError::Newer { version }),
-            None => Ok(known.saturating_sub(applied.len())),
         }
+        Ok(self.steps.len().saturating_sub(taken))
+    }
+
+    /// How many steps there are: a database that does not exist lacks them all.
+    pub fn all(&self) -> usize {
+        self.steps.len()
     }
 
     /// Whether no step is missing.
     ///
     /// # Errors
-    /// When one is, the history cannot be read, or the schema is a newer program's.
+    /// When one is, the history cannot be read, or the schema is not one that this program could have made.
     pub async fn check(&self, db: &Db) -> Result<(), MigrationError> {
         match self.pending(db).await? {
             0 => Ok(()),
             steps => Err(MigrationError::Pending { steps }),
         }
+    }
+
+    /// The steps that the history knows; none where there is no history.
+    async fn taken(&self, db: &Db) -> Result<Vec<Taken>, sqlx::Error> {
+        let tables = match db.kind() {
+            DatabaseKind::Sqlite => "select 1 from sqlite_master where type = 'table' and name = ?",
+            DatabaseKind::MySql => {
+                "select 1 from information_schema.tables where table_schema = database() and table_name = ?"
+            }
+        };
+        if db.fetch_optional(sql(tables).bind(self.history)).await?.is_none() {
+            return Ok(Vec::new());
+        }
+        let history = self.history;
+        let steps =
+            sql(format!("select version, success, lower(hex(checksum)) from {history} order by version"));
+        db.read_all(steps, |columns| {
+            Ok(Taken { version: columns.int()?, finished: columns.int()? != 0, checksum: columns.text()? })
+        })
+        .await
     }
 
     fn migrator(&self, kind: DatabaseKind) -> Migrator {

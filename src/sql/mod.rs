@@ -6,23 +6,30 @@
 
 mod connect;
 mod error;
+mod kept;
 mod migrate;
+mod outage;
+mod private;
+mod probe;
 mod row;
 mod rows;
 mod statement;
 mod upsert;
 mod value;
 
-use sqlx::{MySql, MySqlPool, Sqlite, SqlitePool, Transaction};
+use sqlx::{MySql, Sqlite, Transaction};
 
+use row::read_list;
 use statement::Runs;
 
 pub use connect::{Address, ConnectError};
-pub use error::{is_contended, unless_taken};
+pub use error::{is_contended, is_of_values, unless_taken};
+pub use kept::KeptPool;
 pub use migrate::{MigrationError, Migrations, SchemaChange};
-pub use row::{CellError, Columns, Row};
+pub use outage::{Connections, Outage, Trouble, of as outage, trouble};
+pub use row::{CellError, Columns, ListRow, Row, Unreadable};
 pub use rows::insert_rows;
-pub use statement::{LONGEST_LIST, Statement, padded, sql};
+pub use statement::{LONGEST_LIST, Order, Statement, padded, sql};
 pub use upsert::Upsert;
 pub use value::Value;
 
@@ -45,6 +52,15 @@ impl DatabaseKind {
         }
     }
 
+    /// A comparison with one `?`: the column says exactly this. Columns on MySQL may overlook case, accents, or blanks at
+    /// the end. Where rows are found by an index, a plain comparison stands before this one.
+    pub fn exactly(self, column: &str) -> String {
+        match self {
+            Self::Sqlite => format!("{column} = ?"),
+            Self::MySql => format!("cast(convert({column} using utf8mb4) as binary) = cast(? as binary)"),
+        }
+    }
+
     /// Ends a `select` of rows that must not change before this transaction ends: it waits for whoever holds them.
     pub fn lock_rows(self) -> &'static str {
         match self {
@@ -54,13 +70,16 @@ impl DatabaseKind {
     }
 }
 
+/// With fewer connections, a piece of work takes no more than one for its writes and one beside them.
+const SMALL_POOL: u32 = 4;
+
 /// A pool of connections.
 #[derive(Clone, Debug)]
 pub enum Db {
     /// To a file.
-    Sqlite(SqlitePool),
+    Sqlite(Connections<Sqlite>),
     /// To a server.
-    MySql(MySqlPool),
+    MySql(KeptPool),
 }
 
 /// A transaction that is rolled back unless it is committed.
@@ -91,31 +110,48 @@ impl Db {
         }
     }
 
+    /// How many transactions of one piece of work are written fastest at a time. SQLite has one writer. On MySQL two: while
+    /// one commit waits for the disk, the other one's rows are taken; three only wait for each other. A small pool keeps
+    /// its connections for others.
+    pub fn writers(&self) -> usize {
+        match self {
+            Self::Sqlite(_) => 1,
+            Self::MySql(at) if at.pool.options().get_max_connections() < SMALL_POOL => 1,
+            Self::MySql(_) => 2,
+        }
+    }
+
     /// Begins a transaction. On SQLite it takes the write lock first: a busy database then waits, whereas upgrading a
     /// read later would fail at once.
     pub async fn begin(&self) -> Result<Tx, sqlx::Error> {
         Ok(match self {
-            Self::Sqlite(pool) => Tx::Sqlite(pool.begin_with("begin immediate").await?),
-            Self::MySql(pool) => Tx::MySql(pool.begin().await?),
+            Self::Sqlite(file) => Tx::Sqlite(file.begin(Some("begin immediate")).await?),
+            Self::MySql(server) => Tx::MySql(server.begin().await?),
         })
     }
 
     /// Begins a transaction that only reads. On SQLite every statement in it sees the same moment.
     pub async fn snapshot(&self) -> Result<Tx, sqlx::Error> {
         Ok(match self {
-            Self::Sqlite(pool) => Tx::Sqlite(pool.begin().await?),
-            Self::MySql(pool) => Tx::MySql(pool.begin().await?),
+            Self::Sqlite(file) => Tx::Sqlite(file.begin(None).await?),
+            Self::MySql(server) => Tx::MySql(server.begin().await?),
         })
     }
 
     /// How many rows it touched. What a row that was found but not changed counts as is the database's matter.
     pub async fn execute(&self, statement: Statement) -> Result<u64, sqlx::Error> {
-        on!(self, pool => pool.execute(statement).await)
+        match self {
+            Self::Sqlite(file) => file.acquire().await?.execute(statement).await,
+            Self::MySql(server) => server.execute(statement).await,
+        }
     }
 
     /// The rows.
     pub async fn fetch_all(&self, statement: Statement) -> Result<Vec<Row>, sqlx::Error> {
-        on!(self, pool => pool.fetch_all(statement).await)
+        match self {
+            Self::Sqlite(file) => file.acquire().await?.fetch_all(statement).await,
+            Self::MySql(server) => server.fetch_all(statement).await,
+        }
     }
 
     /// The only row, if there is one.
@@ -141,9 +177,21 @@ impl Db {
         self.fetch_optional(statement).await?.map(|row| row.read(&mut read)).transpose()
     }
 
+    /// The rows of a list; one that this function cannot read does not take the others with it.
+    pub async fn read_list<T>(
+        &self,
+        statement: Statement,
+        read: impl FnMut(&mut Columns) -> Result<T, CellError> + Send,
+    ) -> Result<Vec<ListRow<T>>, sqlx::Error> {
+        Ok(read_list(self.fetch_all(statement).await?, read))
+    }
+
     /// Ends every connection.
     pub async fn close(&self) {
-        on!(self, pool => pool.close().await);
+        match self {
+            Self::Sqlite(file) => file.pool.close().await,
+            Self::MySql(server) => server.close().await,
+        }
     }
 }
 

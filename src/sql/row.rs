@@ -46,6 +46,49 @@ impl Row {
     }
 }
 
+/// A row of a list: its ends, which say where in the list it stands, and what it says. One that another program wrote and
+/// that cannot be read must not take the whole list with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListRow<T> {
+    /// Its first cell, which is its id.
+    pub first: Value,
+    /// Its last cell.
+    pub last: Value,
+    /// What it says.
+    pub read: Result<T, Unreadable>,
+}
+
+/// A row that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its first cell, which is its id.
+    pub id: String,
+    /// What was expected and what was found.
+    pub reason: CellError,
+}
+
+/// Reads each row with this function.
+pub(super) fn read_list<T>(
+    rows: Vec<Row>,
+    mut read: impl FnMut(&mut Columns) -> Result<T, CellError>,
+) -> Vec<ListRow<T>> {
+    let list_row = |row: Row| {
+        let first = row.0.first().cloned().unwrap_or(Value::Null);
+        let last = row.0.last().cloned().unwrap_or(Value::Null);
+        let read = read(&mut row.columns()).map_err(|reason| {
+            let id = match &first {
+                Value::Int(id) => id.to_string(),
+                Value::Text(id) => id.clone(),
+                Value::Null => String::new(),
+            };
+            tracing::warn!(id, reason, "a row cannot be read");
+            Unreadable { id, reason }
+        });
+        ListRow { first, last, read }
+    };
+    rows.into_iter().map(list_row).collect()
+}
+
 fn sqlite_cell(row: &SqliteRow, index: usize) -> Result<Value, sqlx::Error> {
     let raw = row.try_get_raw(index)?;
     if raw.is_null() {
@@ -62,14 +105,17 @@ fn mysql_cell(row: &MySqlRow, index: usize) -> Result<Value, sqlx::Error> {
     if raw.is_null() {
         return Ok(Value::Null);
     }
-    let kind = raw.type_info().name().to_owned();
-    if kind.contains("INT") && kind.contains("UNSIGNED") {
-        return row.try_get_unchecked::<u64, _>(index).map(Value::from);
+    let info = raw.type_info();
+    let kind = info.name();
+    if !kind.contains("INT") && kind != "BOOLEAN" {
+        return row.try_get_unchecked(index).map(Value::Text);
     }
-    if kind.contains("INT") || kind == "BOOLEAN" {
-        return row.try_get_unchecked(index).map(Value::Int);
+    if kind.contains("UNSIGNED") {
+        // What does not fit is no number that this program could give back: the text is, and no id.
+        let number = row.try_get_unchecked::<u64, _>(index)?;
+        return Ok(i64::try_from(number).map_or_else(|_| Value::Text(number.to_string()), Value::Int));
     }
-    row.try_get_unchecked(index).map(Value::Text)
+    row.try_get_unchecked(index).map(Value::Int)
 }
 
 /// A cell does not hold what was expected: what was, and what was found.

@@ -2,7 +2,7 @@
 
 use sqlx::mysql::MySqlConnection;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, MySql, MySqlPool, Sqlite, SqlitePool};
+use sqlx::{AssertSqlSafe, MySql, Sqlite};
 
 use super::DatabaseKind;
 use super::row::Row;
@@ -75,6 +75,73 @@ impl Statement {
         self.push(&format!("({values}{})", vec![tuple; tuples.len()].join(", ")))
             .bind_all(tuples.into_iter().flatten())
     }
+
+    /// Instead of what the statement gives, how this database goes about it.
+    #[must_use]
+    pub fn explain(self, database: DatabaseKind) -> Self {
+        let explain = match database {
+            DatabaseKind::Sqlite => "explain query plan",
+            DatabaseKind::MySql => "explain",
+        };
+        Self { text: format!("{explain} {}", self.text), values: self.values }
+    }
+
+    /// Cuts a list: one row more than this, which says that the list goes on, from this row on.
+    #[must_use]
+    pub fn push_part(self, size: u32, offset: Option<i64>) -> Self {
+        let query = self.push(" limit ?").bind(size.saturating_add(1));
+        query.push_some(" offset ?", offset.filter(|offset| *offset > 0))
+    }
+
+    /// ` and …`: rows that come after the one with these values, in the order of these columns. Each database finds the
+    /// beginning in an index that has the columns in this order only where it is written in its own way: SQLite reads a
+    /// tuple as a range, and an `or` as a reason to look at every row; MySQL does the reverse.
+    #[must_use]
+    pub fn push_after<const N: usize>(
+        self,
+        database: DatabaseKind,
+        columns: [&str; N],
+        order: Order,
+        values: [Value; N],
+    ) -> Self {
+        let beyond = order.beyond();
+        match database {
+            DatabaseKind::Sqlite if N > 1 => {
+                let marks = ["?"; N].join(", ");
+                self.push(&format!(" and ({}) {beyond} ({marks})", columns.join(", "))).bind_all(values)
+            }
+            DatabaseKind::Sqlite | DatabaseKind::MySql => {
+                let (mut text, mut bound) = (String::new(), Vec::new());
+                for (depth, (column, value)) in columns.into_iter().zip(values).enumerate() {
+                    text += &[column, " ", beyond, " ?"].concat();
+                    bound.push(value.clone());
+                    if depth + 1 < N {
+                        text += &[" or (", column, " = ? and ("].concat();
+                        bound.push(value);
+                    }
+                }
+                self.push(&format!(" and ({text}{})", "))".repeat(N.saturating_sub(1)))).bind_all(bound)
+            }
+        }
+    }
+}
+
+/// Which way a list goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// The smallest first.
+    Rising,
+    /// The greatest first.
+    Falling,
+}
+
+impl Order {
+    fn beyond(self) -> &'static str {
+        match self {
+            Self::Rising => ">",
+            Self::Falling => "<",
+        }
+    }
 }
 
 /// The values of one `in` at most: with more, the databases' plans leave the ranges of an index.
@@ -94,7 +161,7 @@ pub fn padded<T: Clone>(mut list: Vec<T>) -> Vec<T> {
     list
 }
 
-/// What runs a statement: a pool, or the connection of a transaction.
+/// What runs a statement: a connection, that of a transaction too.
 pub(super) trait Runs: Sized {
     async fn execute(self, statement: Statement) -> Result<u64, sqlx::Error>;
     /// The same with rows that the caller keeps.
@@ -138,9 +205,7 @@ macro_rules! runs {
     };
 }
 
-runs!(&SqlitePool, Sqlite);
 runs!(&mut SqliteConnection, Sqlite);
-runs!(&MySqlPool, MySql);
 runs!(&mut MySqlConnection, MySql);
 
 #[cfg(test)]
@@ -166,5 +231,22 @@ mod tests {
         assert!(mysql.text.starts_with("(a, b) in ((?, ?), (?, ?), "), "{}", mysql.text);
         assert_eq!((mysql.values.len(), &mysql.values[14]), (16, &Value::Int(2)));
         assert_eq!(sql("a in ").push_list([7_i64]).text, "a in (?)");
+    }
+
+    #[test]
+    fn what_comes_after_a_row_is_written_for_its_database() {
+        let after = |database| {
+            let values = ["x".into(), Value::from(2_i64), 3_i64.into()];
+            sql("true").push_after(database, ["a", "b", "c"], Order::Rising, values)
+        };
+        let sqlite = after(DatabaseKind::Sqlite);
+        assert_eq!((sqlite.text.as_str(), sqlite.values.len()), ("true and (a, b, c) > (?, ?, ?)", 3));
+        let mysql = after(DatabaseKind::MySql);
+        assert_eq!(mysql.text, "true and (a > ? or (a = ? and (b > ? or (b = ? and (c > ?)))))");
+        assert_eq!(mysql.values, ["x".into(), "x".into(), Value::Int(2), Value::Int(2), Value::Int(3)]);
+        for database in [DatabaseKind::Sqlite, DatabaseKind::MySql] {
+            let falling = sql("true").push_after(database, ["id"], Order::Falling, [7_i64.into()]);
+            assert_eq!(falling.text, "true and (id < ?)");
+        }
     }
 }

@@ -11,6 +11,24 @@ pub enum Value {
     Text(String),
 }
 
+impl Value {
+    /// The number, if it is one.
+    pub fn int(&self) -> Option<i64> {
+        match self {
+            Self::Int(number) => Some(*number),
+            Self::Null | Self::Text(_) => None,
+        }
+    }
+
+    /// The text, if it is one.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Null | Self::Int(_) => None,
+        }
+    }
+}
+
 macro_rules! from {
     ($($given:ident: $type:ty => $value:expr;)+) => {$(
         impl From<$type> for Value {

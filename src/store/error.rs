@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::future::Future;
 
-use crate::sql::is_contended;
+use crate::sql::{MigrationError, Trouble, is_contended, outage, trouble};
 
 /// Why a verb did nothing. A verb that fails has changed nothing.
 #[derive(Debug, thiserror::Error)]
@@ -11,6 +11,22 @@ pub enum StoreError {
     /// The database did not do it.
     #[error("{verb}: {source}")]
     Database {
+        /// The verb.
+        verb: &'static str,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Nothing can be asked of the database now: it is down, does not let us in, or is too busy.
+    #[error("{verb}: {source}")]
+    Unreachable {
+        /// The verb.
+        verb: &'static str,
+        /// Why.
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// The database answers and takes no writes: its disk is full, or it is read-only.
+    #[error("{verb}: {source}")]
+    NotWritable {
         /// The verb.
         verb: &'static str,
         /// Why.
@@ -34,6 +50,35 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether it is no matter of what was asked: the same may succeed later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::NotWritable { .. } | Self::Contended { .. })
+    }
+
+    /// The error of a verb for which the database said this.
+    pub(super) fn of(verb: &'static str, error: sqlx::Error) -> Self {
+        match (trouble(&error), error) {
+            (Some(Trouble::Unreachable), error) => {
+                let source = outage(error).map_or_else(Box::from, Box::from);
+                Self::Unreachable { verb, source }
+            }
+            (Some(Trouble::NotWritable), error) => Self::NotWritable { verb, source: Box::new(error) },
+            (None, sqlx::Error::Decode(found)) => Self::Corrupt { verb, found: found.to_string() },
+            (None, error) if is_contended(&error) => Self::Contended { verb, source: Box::new(error) },
+            (None, error) => Self::Database { verb, source: Box::new(error) },
+        }
+    }
+
+    /// The same for the schema.
+    pub(super) fn of_schema(verb: &'static str, error: MigrationError) -> Self {
+        match error {
+            MigrationError::Database(error) => Self::of(verb, error),
+            error => Self::Database { verb, source: Box::new(error) },
+        }
+    }
+}
+
 /// What a verb answers.
 pub type Answer<T> = Result<T, StoreError>;
 
@@ -42,9 +87,5 @@ pub(super) async fn named<T>(
     verb: &'static str,
     work: impl Future<Output = Result<T, sqlx::Error>> + Send,
 ) -> Answer<T> {
-    work.await.map_err(|error| match error {
-        sqlx::Error::Decode(found) => StoreError::Corrupt { verb, found: found.to_string() },
-        error if is_contended(&error) => StoreError::Contended { verb, source: Box::new(error) },
-        error => StoreError::Database { verb, source: Box::new(error) },
-    })
+    work.await.map_err(|error| StoreError::of(verb, error))
 }

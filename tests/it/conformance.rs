@@ -5,10 +5,11 @@ use jiff::civil::Date;
 use qs_scheduler::domain::statistics::{
     Accumulated, DailyCount, DailyKey, DayRange, Distribution, PlanCounts, StatisticType, Subject,
 };
-use qs_scheduler::domain::sync_run::{ItemError, NewSyncRun, SyncKind, SyncProgress, SyncStatus};
+use qs_scheduler::domain::sync_run::{ItemError, NewSyncRun, SyncKind, SyncProgress, SyncRun, SyncStatus};
 use qs_scheduler::sql::{MigrationError, sql};
+use qs_scheduler::store::business::lists::{Entry, Listed};
 use qs_scheduler::store::business::sql::SqlStore;
-use qs_scheduler::store::business::{Store, SyncAdmission};
+use qs_scheduler::store::business::{Store, SyncAdmission, SyncFilter, SyncMark};
 
 use crate::support::databases::TestDatabase;
 
@@ -37,7 +38,7 @@ fn count(date: &str, which: &str, submissions: i64, completions: i64) -> DailyCo
     DailyCount { key: key(date, which), submissions, completions, distribution }
 }
 
-fn new_run(id: &str, caller: &str, key: Option<&str>) -> NewSyncRun {
+pub fn new_run(id: &str, caller: &str, key: Option<&str>) -> NewSyncRun {
     NewSyncRun {
         id: id.to_owned(),
         kind: SyncKind::Daily,
@@ -63,6 +64,7 @@ async fn stores_conform() {
         plan_rows(&*store).await;
         sync_runs(&*store).await;
         forgetting(&*store).await;
+        retries(&*store).await;
         assert_eq!(store.organisations().await.unwrap().into_iter().collect::<Vec<_>>(), [1, 2]);
     }
 }
@@ -184,9 +186,13 @@ async fn plan_rows(store: &dyn Store) {
     assert!(store.plan_totals(1, None, None, 10).await.unwrap().is_empty(), "there is no such plan");
 }
 
+fn run_id(entry: &Entry<SyncRun, SyncMark>) -> &str {
+    &entry.read.as_ref().unwrap().id
+}
+
 async fn sync_runs(store: &dyn Store) {
     let daily = [SyncKind::Daily];
-    assert!(store.last_marked(1, &daily).await.unwrap().is_none());
+    assert!(store.last_marked(1, &daily, at(9_999)).await.unwrap().is_none());
     let begun = store.begin(&new_run("r1", "u1", Some("k"))).await.unwrap();
     assert!(matches!(begun, SyncAdmission::Admitted), "{begun:?}");
     let begun = store.begin(&new_run("r2", "u2", None)).await.unwrap();
@@ -199,10 +205,20 @@ async fn sync_runs(store: &dyn Store) {
     let other_org =
         NewSyncRun { org_id: 2, lease: SyncKind::Daily.lease(2), ..new_run("r9", "u2", Some("k")) };
     assert!(matches!(store.begin(&other_org).await.unwrap(), SyncAdmission::Admitted));
-    let free = NewSyncRun { lease: None, kind: SyncKind::Schedule, ..new_run("r8", "u2", None) };
+    let free = NewSyncRun {
+        lease: SyncKind::Schedule.lease(1),
+        kind: SyncKind::Schedule,
+        ..new_run("r8", "u2", None)
+    };
     assert!(
         matches!(store.begin(&free).await.unwrap(), SyncAdmission::Admitted),
-        "without a lease nothing is in its way"
+        "another kind is not in its way"
+    );
+
+    let second = NewSyncRun { id: "r7".to_owned(), ..free };
+    assert!(
+        matches!(store.begin(&second).await.unwrap(), SyncAdmission::LeaseHeld(run) if run.id == "r8"),
+        "one schedule of an organisation at a time"
     );
 
     let so_far = SyncProgress { scanned: 7, ..SyncProgress::default() };
@@ -225,13 +241,15 @@ async fn sync_runs(store: &dyn Store) {
     assert_eq!((run.status, &run.progress, run.duration_ms()), (SyncStatus::Failed, &failed, Some(2_000)));
     assert_eq!((run.window, run.idempotency_key.as_deref()), (failed.window, Some("k")));
     assert_eq!(store.find(2, "r1").await.unwrap(), None, "another organisation does not see it");
-    assert!(store.last_marked(1, &daily).await.unwrap().is_none(), "a failed sync leaves no mark");
+    assert!(store.last_marked(1, &daily, at(9_999)).await.unwrap().is_none(), "a failed sync leaves no mark");
 
     let next = NewSyncRun { started_at: at(1_003), ..new_run("r3", "u2", Some("k")) };
     assert!(matches!(store.begin(&next).await.unwrap(), SyncAdmission::Admitted), "the place is free");
     let done = SyncProgress { mark: Some("g:7".to_owned()), ..SyncProgress::default() };
     store.finish("r3", &done, at(1_004)).await.unwrap();
-    assert_eq!(store.last_marked(1, &daily).await.unwrap().unwrap().id, "r3");
+    assert_eq!(store.last_marked(1, &daily, at(1_003)).await.unwrap().unwrap().id, "r3");
+    let ahead = store.last_marked(1, &daily, at(1_002)).await.unwrap();
+    assert!(ahead.is_none(), "a clock that was ahead has left a record that does not count yet");
 
     assert!(matches!(store.begin(&new_run("r4", "u2", None)).await.unwrap(), SyncAdmission::Admitted));
     assert_eq!(store.abandon("killed", at(1_099)).await.unwrap(), 0, "every lease is held");
@@ -248,10 +266,12 @@ async fn sync_runs(store: &dyn Store) {
         2,
         "r8 and r9, whatever their organisation"
     );
-    let kinds = store.recent(1, Some(SyncKind::Daily), None, 2).await.unwrap();
-    assert_eq!(kinds.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), ["r5", "r3"]);
-    let earlier = store.recent(1, None, Some(at(1_003)), 10).await.unwrap();
-    assert_eq!(earlier.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), ["r8", "r4", "r1"]);
+    let kinds =
+        store.recent(1, &SyncFilter { kind: Some(SyncKind::Daily), before: None }, None, 2).await.unwrap();
+    assert_eq!(kinds.iter().map(run_id).collect::<Vec<_>>(), ["r5", "r3"]);
+    let earlier =
+        store.recent(1, &SyncFilter { kind: None, before: Some(at(1_003)) }, None, 10).await.unwrap();
+    assert_eq!(earlier.iter().map(run_id).collect::<Vec<_>>(), ["r8", "r4", "r1"]);
     store.finish("r5", &SyncProgress::default(), at(1_101)).await.unwrap();
 }
 
@@ -259,6 +279,136 @@ async fn forgetting(store: &dyn Store) {
     assert_eq!(store.forget(at(1_003)).await.unwrap(), 1, "r1");
     assert_eq!(store.forget(at(9_999)).await.unwrap(), 4, "r4, r5, r8, r9; the newest mark is kept");
     assert!(store.find(1, "r3").await.unwrap().is_some());
+}
+
+/// Only what runs or has succeeded holds its key.
+async fn retries(store: &dyn Store) {
+    let run = |id: &str, second| NewSyncRun {
+        org_id: 3,
+        lease: SyncKind::Daily.lease(3),
+        started_at: at(second),
+        lease_until: at(second + 100),
+        ..new_run(id, "u", Some("once"))
+    };
+    let failed = SyncProgress { error: Some("no".to_owned()), ..SyncProgress::default() };
+    let begin = async |run: NewSyncRun| store.begin(&run).await.unwrap();
+    assert!(matches!(begin(run("t1", 2_000)).await, SyncAdmission::Admitted));
+    assert!(matches!(begin(run("t2", 2_001)).await, SyncAdmission::KeyUsed(first) if first.id == "t1"));
+    store.finish("t1", &failed, at(2_002)).await.unwrap();
+    let other = NewSyncRun { request: "daily of another week".to_owned(), ..run("t2", 2_003) };
+    assert!(
+        matches!(begin(other).await, SyncAdmission::KeyUsed(first) if first.id == "t1"),
+        "the key belongs to what was asked first, also when that failed"
+    );
+    assert!(matches!(begin(run("t2", 2_003)).await, SyncAdmission::Admitted), "a failed one is repeated");
+    // Its process is killed: once its lease has run out, the next repeat runs.
+    assert!(matches!(begin(run("t3", 2_050)).await, SyncAdmission::KeyUsed(held) if held.id == "t2"));
+    assert!(matches!(begin(run("t3", 2_103)).await, SyncAdmission::Admitted));
+    assert_eq!(store.find(3, "t2").await.unwrap().unwrap().status, SyncStatus::Failed);
+    store.finish("t3", &SyncProgress::default(), at(2_104)).await.unwrap();
+    let replayed = begin(run("t4", 2_500)).await;
+    assert!(
+        matches!(&replayed, SyncAdmission::KeyUsed(done) if done.id == "t3" && done.status == SyncStatus::Succeeded),
+        "{replayed:?}"
+    );
+    let mut links = Vec::new();
+    for id in ["t1", "t2", "t3"] {
+        links.push(store.find(3, id).await.unwrap().unwrap().retry_of);
+    }
+    assert_eq!(links, [None, Some("t1".to_owned()), Some("t1".to_owned())]);
+}
+
+#[tokio::test]
+async fn of_many_that_repeat_a_failed_sync_at_once_one_starts() {
+    for database in TestDatabase::every().await {
+        let store = database.store().await;
+        store.begin(&new_run("first", "u", Some("k"))).await.unwrap();
+        let failed = SyncProgress { error: Some("no".to_owned()), ..SyncProgress::default() };
+        store.finish("first", &failed, at(1_001)).await.unwrap();
+        let mut tasks = Vec::new();
+        for n in 0..8 {
+            let store = database.store().await;
+            // Kinds and leases differ, so that the key alone keeps them apart.
+            let lease = format!("sync:test:{n}");
+            let run =
+                NewSyncRun { lease, started_at: at(1_002), ..new_run(&format!("r{n}"), "u", Some("k")) };
+            tasks.push(tokio::spawn(async move { store.begin(&run).await }));
+        }
+        let mut started = 0;
+        for task in tasks {
+            match task.await.unwrap() {
+                Ok(SyncAdmission::Admitted) => started += 1,
+                Ok(SyncAdmission::KeyUsed(run)) if run.status == SyncStatus::Running => {}
+                Err(qs_scheduler::store::StoreError::Contended { .. }) => {}
+                other => panic!("on {}: {other:?}", database.name),
+            }
+        }
+        assert_eq!(started, 1, "on {}", database.name);
+    }
+}
+
+/// What an earlier version recorded is kept; its keys stay used where the sync succeeded and become free where it failed.
+#[tokio::test]
+async fn records_of_an_earlier_version_keep_their_keys() {
+    for database in TestDatabase::every().await {
+        let db = database.connect().await;
+        let [before, change] = match database.name {
+            "SQLite" => [
+                include_str!("../../src/store/business/sql/migrations/sqlite/0003_sync_run.sql"),
+                include_str!("../../src/store/business/sql/migrations/sqlite/0005_sync_retry.sql"),
+            ],
+            _ => [
+                include_str!("../../src/store/business/sql/migrations/mysql/0003_sync_run.sql"),
+                include_str!("../../src/store/business/sql/migrations/mysql/0005_sync_retry.sql"),
+            ],
+        };
+        db.execute(sql(before)).await.unwrap();
+        for (id, key, status) in
+            [("a", Some("done"), "succeeded"), ("b", Some("no"), "failed"), ("c", None, "failed")]
+        {
+            let query = sql(
+                "insert into qs_sync_run (id, kind, org_id, trigger_type, caller, idempotency_key, request, \
+                 status, errors, started_at, finished_at) values (?, 'daily', 1, 'api', 'u', ?, 'daily', ?, '[]', 1, 2)",
+            );
+            db.execute(query.bind(id).bind(key).bind(status)).await.unwrap();
+        }
+        db.execute(sql(change)).await.unwrap();
+        let kept = sql("select id, idempotency_key, held_key, retry_of from qs_sync_run order by id");
+        let read = |columns: &mut qs_scheduler::sql::Columns| {
+            let id = columns.text()?;
+            Ok((id, [columns.optional_text()?, columns.optional_text()?, columns.optional_text()?]))
+        };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            db.read_all(kept, read).await.unwrap(),
+            [
+                ("a".to_owned(), [text("done"), text("done"), None]),
+                ("b".to_owned(), [text("no"), None, None]),
+                ("c".to_owned(), [None, None, None]),
+            ],
+            "{}",
+            database.name
+        );
+    }
+}
+
+/// A row that another program wrote is named, and the list has the others.
+#[tokio::test]
+async fn a_record_that_cannot_be_read_does_not_take_the_list_with_it() {
+    for database in TestDatabase::every().await {
+        let (store, db) = (database.store().await, database.connect().await);
+        for id in ["r1", "r2"] {
+            store.begin(&new_run(id, "u", None)).await.unwrap();
+            store.finish(id, &SyncProgress::default(), at(1_001)).await.unwrap();
+        }
+        db.execute(sql("update qs_sync_run set kind = 'strange' where id = 'r1'")).await.unwrap();
+        let list = store.recent(1, &SyncFilter::default(), None, 10).await.unwrap();
+        let list = Listed::cut(list, 10, None);
+        assert_eq!(list.items.iter().map(|run| run.id.as_str()).collect::<Vec<_>>(), ["r2"]);
+        let [row] = &list.unreadable[..] else { panic!("{list:?}") };
+        assert_eq!(row.id, "r1");
+        assert!(row.reason.contains("strange"), "{}", row.reason);
+    }
 }
 
 #[tokio::test]

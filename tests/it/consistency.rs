@@ -21,6 +21,7 @@ use qs_scheduler::sql::{Db, sql};
 use tokio::runtime::Runtime;
 
 use crate::support::business::{Business, Job};
+use crate::support::counting::CountOne;
 use crate::support::databases::TestDatabase;
 use crate::support::services::PrivateRedis;
 
@@ -270,12 +271,12 @@ impl World<'_> {
                 risk_level,
                 occurred_at: Some(occurred_at),
             };
-            let counted = business.statistics.count(org_id, input).await.unwrap();
+            let counted = business.statistics.count(org_id, vec![input]).await.pop().unwrap().unwrap();
             assert_eq!(counted.date, date);
             counted.counted
         } else {
             // The intake refuses what lies ahead; other programs may count it.
-            business.counters.count(org_id, &event, business.now()).await.unwrap()
+            business.counters.count_one(org_id, &event, business.now()).await.unwrap()
         };
         let model = &mut self.models[index];
         assert_eq!(counted, model.seen.insert(id), "an id counts once");

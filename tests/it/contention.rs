@@ -78,7 +78,8 @@ async fn what_keeps_changing_is_a_state_and_no_lack_of_ids() {
 
 /// The next writes to these tables are the victims of deadlocks, so many of them.
 async fn deadlocks(db: &Db, number: u32) {
-    let Db::MySql(pool) = db else { panic!("that is MySQL's way") };
+    let Db::MySql(server) = db else { panic!("that is MySQL's way") };
+    let pool = &server.pool;
     sqlx::raw_sql("drop table if exists victims").execute(pool).await.unwrap();
     // Not undone with the transactions that fail.
     let victims = format!("create table victims engine = myisam select {number} as remaining");

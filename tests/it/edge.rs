@@ -6,7 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::extract::{FromRef, State};
 use qs_scheduler::clock::SystemClock;
-use qs_scheduler::http::edge::{self, Answer, ApiError, Caller, Edge, Input, RateLimiter, Readiness, Reply};
+use qs_scheduler::http::edge::{
+    self, Answer, ApiError, BodyRoom, Caller, Edge, Input, NotReady, RateLimiter, Readiness, Reply,
+};
 use qs_scheduler::identity::keys::SigningKey;
 use qs_scheduler::identity::{Permission, Rules, Verifier};
 use qs_scheduler::metrics::{self, Metrics};
@@ -41,8 +43,9 @@ struct Water(bool);
 
 #[async_trait]
 impl Readiness for Water {
-    async fn check(&self) -> Vec<(&'static str, Option<String>)> {
-        vec![("water", (!self.0).then(|| "there is none".to_owned()))]
+    async fn check(&self) -> Vec<(&'static str, Option<NotReady>)> {
+        let none = || NotReady { word: "unreachable", reason: "there is none".to_owned() };
+        vec![("water", (!self.0).then(none))]
     }
 }
 
@@ -81,8 +84,8 @@ struct Served {
     ),
     extensions(("x-query-or-body" = json!(true)))
 )]
-async fn make_tea(State(teapot): State<Teapot>, caller: Caller, Input(order): Input<Order>) -> Answer {
-    caller.require(Permission::Read)?;
+async fn make_tea(State(teapot): State<Teapot>, caller: Caller, order: Input<Order>) -> Answer {
+    let order = order.read(caller.require(Permission::Read)?).await?;
     if order.cups > 10 {
         return Err(KettleEmpty.into());
     }
@@ -131,6 +134,8 @@ impl Server {
             open,
             request_timeout: Duration::from_secs(1),
             max_body: 64,
+            body_timeout: Duration::from_secs(1),
+            bodies: BodyRoom::default(),
         };
         let teapot = Teapot { edge: Arc::new(edge), kettle: "the blue one" };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -171,7 +176,7 @@ async fn callers_are_known_and_replies_have_one_form() {
         (None, "{}", 401, 100_205, "the header Authorization is missing"),
         (Some("nobody"), r#"{"cups":2}"#, 403, 100_207, "the caller's roles do not allow to read (hint: "),
         (Some("viewer"), "[", 400, 100_003, "the body is not JSON: "),
-        (Some("viewer"), r#"{"cups":2,"milk":1}"#, 400, 100_004, "input: unknown field `milk`"),
+        (Some("viewer"), r#"{"cups":2,"milk":1}"#, 400, 100_004, "milk: unknown field `milk`"),
         (Some("viewer"), &format!("{:65}", "{}"), 413, 110_413, "the body is too large"),
         (Some("viewer"), r#"{"cups":11}"#, 409, u64::from(KETTLE_EMPTY), "the kettle is empty"),
     ] {
@@ -279,7 +284,7 @@ async fn the_document_is_the_program_s_own_and_complete() {
     let tea = &document["paths"]["/tea/{pot}"]["post"];
     assert_eq!(tea["security"], json!([{ "bearer": [] }]));
     let statuses: Vec<&String> = tea["responses"].as_object().unwrap().keys().collect();
-    assert_eq!(statuses, ["200", "400", "401", "403", "409", "413", "429", "500", "503"]);
+    assert_eq!(statuses, ["200", "400", "401", "403", "408", "409", "413", "429", "500", "503"]);
     let parameters = tea["parameters"].as_array().unwrap();
     let named: Vec<Value> = parameters.iter().map(|p| json!([p["in"], p["name"]])).collect();
     assert_eq!(json!(named), json!([["path", "pot"], ["query", "cups"], ["query", "sugar"]]));

@@ -7,6 +7,7 @@ use crate::support::apiserver::{Reply, Server, refused};
 use crate::support::fake::{Answer, FakeServer};
 use crate::support::iam::{AUDIENCE, FakeIam, ISSUER, Key, claims, hs256, key_set, now, signed};
 use crate::support::tls::Authority;
+use crate::support::wait::until;
 
 /// Needs a token and the permission to read; nothing is there.
 const ROUTE: &str = "/api/v1/statistics/runs/nope";
@@ -93,7 +94,10 @@ async fn known_keys_outlive_the_iam_and_new_ones_wait_for_it() {
         unavailable(&ask(&server, &key.token("new", &claims(&json!({})))).await);
         accepted(&ask(&server, &token).await);
     }
-    assert!(server.log().contains("the keys of the IAM could not be fetched"), "{}", server.log());
+    until("the log says so", async || {
+        server.log().contains("the keys of the IAM could not be fetched").then_some(())
+    })
+    .await;
     assert!(!server.log().contains(&token));
 }
 
@@ -181,6 +185,58 @@ async fn a_token_that_breaks_a_rule_is_refused_with_its_code() {
         100_205,
         "Authorization",
     );
+}
+
+/// What two readers could understand in two ways is understood by nobody.
+#[tokio::test]
+async fn a_token_that_can_be_read_in_two_ways_is_refused() {
+    let key = Key::ec();
+    let iam = FakeIam::start(key_set(&[key.jwk("e")]));
+    let server = start(&iam.url(), &[]);
+    let (header, good) = (r#"{"alg":"ES256","kid":"e"}"#, claims(&json!({})).to_string());
+    let with = |more: &str| format!("{},{more}}}", good.trim_end_matches('}'));
+    accepted(&ask(&server, &key.token_of(header, &with(r#""more":{"a":1,"b":1}"#))).await);
+    for more in [
+        r#""tenant_id":"2""#,
+        r#""tenant\u005fid":"2""#,
+        r#""iss":"https://iam-apiserver:9444""#,
+        r#""jti":"k""#,
+        r#""more":{"a":1,"a":2}"#,
+    ] {
+        unauthorized(&ask(&server, &key.token_of(header, &with(more))).await, 100_005, "given twice");
+    }
+    let twice = r#"{"alg":"ES256","kid":"e","typ":"JWT","typ":"JWT"}"#;
+    unauthorized(&ask(&server, &key.token_of(twice, &good)).await, 100_005, "");
+
+    let changed = |changes: Value| key.token("e", &claims(&changes));
+    for (changes, reason) in [
+        (json!({"tenant_id": "+1"}), "malformed"),
+        (json!({"tenant_id": "01"}), "malformed"),
+        (json!({"tenant_id": " 1"}), "malformed"),
+        (json!({"tenant_id": "１"}), "malformed"),
+        (json!({"tenant_id": 1.0}), "malformed"),
+        (json!({"tenant_id": "9223372036854775808"}), "tenant_id"),
+        (json!({"user_id": "07"}), "malformed"),
+        (json!({"sub": 7}), "malformed"),
+        (json!({"sub": "s".repeat(256)}), "the claim sub"),
+        (json!({"sub": "s "}), "the claim sub"),
+        (json!({"roles": {"admin": true}}), "malformed"),
+        (json!({"exp": (now() + 900).to_string()}), "malformed"),
+        (json!({"nbf": "0"}), "malformed"),
+        (json!({"aud": {"qs": true}}), ""),
+        (json!({"aud": [["qs"]]}), ""),
+    ] {
+        unauthorized(&ask(&server, &changed(changes)).await, 100_005, reason);
+    }
+    accepted(&ask(&server, &changed(json!({"exp": 4_102_444_800.5}))).await);
+    accepted(&ask(&server, &changed(json!({"sub": "问".repeat(255), "aud": ["other", AUDIENCE]}))).await);
+
+    let bearer = format!("Bearer {}", changed(json!({})));
+    for second in [bearer.as_str(), "Bearer x", ""] {
+        let headers = [("authorization", bearer.as_str()), ("authorization", second)];
+        let reply = server.send(Method::GET, ROUTE, &headers, "").await;
+        unauthorized(&reply, 100_204, "Authorization is given twice");
+    }
 }
 
 #[tokio::test]

@@ -11,6 +11,8 @@
 mod support;
 
 #[cfg(feature = "server")]
+mod adopted;
+mod advisories;
 mod apiserver;
 mod bodies;
 mod call;
@@ -20,6 +22,7 @@ mod clocks;
 mod completions;
 #[cfg(feature = "server")]
 mod conformance;
+mod connections;
 #[cfg(feature = "server")]
 mod consistency;
 #[cfg(feature = "server")]
@@ -44,6 +47,10 @@ mod due_tasks;
 mod edge;
 mod envelopes;
 #[cfg(feature = "server")]
+mod events;
+#[cfg(feature = "server")]
+mod events_crash;
+#[cfg(feature = "server")]
 mod faults;
 #[cfg(feature = "server")]
 mod files;
@@ -54,7 +61,10 @@ mod herd;
 mod housekeeping;
 #[cfg(feature = "server")]
 mod identity;
+#[cfg(feature = "server")]
+mod inputs;
 mod layers;
+mod lists;
 mod login_hold;
 mod many_calls;
 mod matrix;
@@ -67,8 +77,14 @@ mod oracle;
 mod panic;
 #[cfg(feature = "server")]
 mod plans;
+#[cfg(feature = "server")]
+mod private_files;
 mod promises;
 mod schedule;
+#[cfg(feature = "server")]
+mod schema;
+#[cfg(feature = "server")]
+mod sql_connections;
 #[cfg(feature = "server")]
 mod statistics_defects;
 #[cfg(feature = "server")]

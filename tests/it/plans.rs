@@ -8,7 +8,8 @@ use qs_scheduler::domain::plan_schedule::{PlanSchedule, first_instant};
 use qs_scheduler::domain::plan_task::{PlanTask, TaskEntry, TaskEvent, TaskStatus};
 use qs_scheduler::sql::sql;
 use qs_scheduler::store::business::due_tasks::{Batch, Due, Opening, Sweep};
-use qs_scheduler::store::business::plans::{Inserted, Moved, Page, PlanFilter, TaskFilter};
+use qs_scheduler::store::business::lists::{Page, Part};
+use qs_scheduler::store::business::plans::{Inserted, Moved, PlanFilter, TaskFilter};
 
 use crate::support::databases::TestDatabase;
 
@@ -87,8 +88,8 @@ async fn a_plan_is_read_back_as_it_was_written() {
             .unwrap();
         store.enrol(&[task(90, &plan(9, 1), 7, 1)], at(NOW)).await.unwrap();
         let ids = async |org, filter: PlanFilter, page| {
-            let found = store.plans(org, &filter, page).await.unwrap();
-            (found.items.iter().map(|plan| plan.id).collect::<Vec<_>>(), found.total)
+            let found = store.plans(org, &filter, Part::Page(page)).await.unwrap();
+            (found.items.iter().map(|plan| plan.id).collect::<Vec<_>>(), found.total.unwrap())
         };
         let none = PlanFilter::default;
         assert_eq!(ids(1, none(), Page { number: 2, size: 2 }).await, (vec![3, 2], 5));
@@ -96,6 +97,43 @@ async fn a_plan_is_read_back_as_it_was_written() {
         assert_eq!(ids(1, PlanFilter { scale_code: Some("GAD7".to_owned()), ..none() }, ALL).await.0, [9]);
         assert_eq!(ids(1, PlanFilter { status: Some(PlanStatus::Paused), ..none() }, ALL).await.1, 0);
         assert_eq!(ids(1, PlanFilter { testee_id: Some(7), ..none() }, ALL).await.0, [9]);
+    }
+}
+
+/// Rows that another program wrote are named, and the lists have the others.
+#[tokio::test]
+async fn a_row_that_cannot_be_read_does_not_take_the_list_with_it() {
+    for database in TestDatabase::every().await {
+        let (store, db) = (database.store_in("UTC").await, database.connect().await);
+        for id in [1, 2] {
+            store.insert_plan(&plan(id, 1), at(NOW)).await.unwrap();
+            store.enrol(&[task(id * 10, &plan(id, 1), 7, 1)], at(NOW)).await.unwrap();
+        }
+        for statement in [
+            "update assessment_plan set status = 'strange' where id = 1",
+            "update assessment_task set status = 'strange' where id = 10",
+        ] {
+            db.execute(sql(statement)).await.unwrap();
+        }
+        let plans = store.plans(1, &PlanFilter::default(), Part::Page(ALL)).await.unwrap();
+        assert_eq!((plans.items.len(), plans.items[0].id, plans.total), (1, 2, Some(2)), "{}", database.name);
+        let tasks = store.tasks(1, TaskFilter::default(), Part::Page(ALL)).await.unwrap();
+        assert_eq!(
+            (tasks.items.len(), tasks.items[0].id, tasks.total),
+            (1, 20, Some(2)),
+            "{}",
+            database.name
+        );
+        for (found, id) in [(&plans.unreadable, "1"), (&tasks.unreadable, "10")] {
+            let [row] = &found[..] else { panic!("{found:?}") };
+            assert!(row.id == id && row.reason.contains("strange"), "{row:?}");
+        }
+        if database.name == "MySQL" {
+            let huge = "update assessment_task set status = 'pending', testee_id = 18446744073709551615 where id = 10";
+            db.execute(sql(huge)).await.unwrap();
+            let tasks = store.tasks(1, TaskFilter::default(), Part::Page(ALL)).await.unwrap();
+            assert!(tasks.unreadable[0].reason.contains("18446744073709551615"), "{tasks:?}");
+        }
     }
 }
 
@@ -129,7 +167,7 @@ async fn a_testee_is_enrolled_once_and_only_in_an_active_plan() {
         assert_eq!(store.resume_plan(1, 1, &tasks([60, 61], 7), at(NOW)).await.unwrap(), Inserted::Done);
         assert_eq!(store.resume_plan(1, 1, &[], at(NOW)).await.unwrap(), Inserted::Stale);
         let pending = TaskFilter { status: Some(TaskStatus::Pending), ..TaskFilter::default() };
-        let pending = store.tasks(1, pending, ALL).await.unwrap();
+        let pending = store.tasks(1, pending, Part::Page(ALL)).await.unwrap();
         assert_eq!(pending.items.iter().map(|task| task.id).collect::<Vec<_>>(), [60, 61]);
     }
 }

@@ -229,7 +229,8 @@ async fn counted(business: &Business, org_id: i64, id: &str, code: &str, days_ag
         risk_level: None,
         occurred_at: Some(business.now() - SignedDuration::from_hours(24 * days_ago)),
     };
-    assert!(business.statistics.count(org_id, input).await.unwrap().counted);
+    let counted = business.statistics.count(org_id, vec![input]).await.pop().unwrap();
+    assert!(counted.unwrap().counted);
 }
 
 /// A plan with one person and these tasks, changed now.

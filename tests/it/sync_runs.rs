@@ -1,13 +1,13 @@
 //! What a sync tells when its counters are slow, broken or panic, through the real routes in this process.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use qs_scheduler::app::apiserver::serve;
+use qs_scheduler::app::apiserver::{Serving, serve};
 use qs_scheduler::business::due_tasks::DueTasks;
 use qs_scheduler::business::organisations::Organisations;
 use qs_scheduler::business::plan::Plans;
@@ -15,17 +15,18 @@ use qs_scheduler::business::readiness::StoreReadiness;
 use qs_scheduler::business::statistics::Statistics;
 use qs_scheduler::business::sync_run::SyncRuns;
 use qs_scheduler::clock::{SharedClock, Simulated};
-use qs_scheduler::counters::{Counter, Counters, CountersError, Cursor, Mark, Page, Touched};
+use qs_scheduler::counters::{Counted, Counter, Counters, CountersError, Cursor, Mark, Page, Touched};
 use qs_scheduler::domain::entry::EntryBase;
 use qs_scheduler::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent};
-use qs_scheduler::domain::sync_run::EVERY_ORGANISATION;
+use qs_scheduler::domain::sync_run::{EVERY_ORGANISATION, NewSyncRun, SyncKind};
 use qs_scheduler::http::business::{Api, codes, router};
-use qs_scheduler::http::edge::{Edge, RateLimiter};
+use qs_scheduler::http::edge::{BodyRoom, Edge, RateLimiter};
+use qs_scheduler::http::serve::Limits;
 use qs_scheduler::identity::dev_iam::{Account, DevIam};
 use qs_scheduler::identity::{Rules, Verifier};
 use qs_scheduler::metrics::{self, Metrics};
 use qs_scheduler::secret::Secret;
-use qs_scheduler::store::business::Store;
+use qs_scheduler::store::business::{Store, SyncFilter};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 use tokio::sync::{Semaphore, oneshot};
@@ -33,12 +34,15 @@ use tokio::task::JoinHandle;
 
 use crate::support::apiserver::{Reply, http_client, send};
 use crate::support::databases::TestDatabase;
+use crate::support::wait::until;
 
 /// Counters that do as the test says.
 struct Scripted {
     entered: Semaphore,
     gate: Semaphore,
-    then: Then,
+    then: Mutex<Then>,
+    /// Syncs that read at this moment, and the most that ever did.
+    inside: Mutex<(usize, usize)>,
 }
 
 #[derive(Clone, Copy)]
@@ -50,14 +54,20 @@ enum Then {
 
 impl Scripted {
     fn new(then: Then) -> Arc<Self> {
-        Arc::new(Self { entered: Semaphore::new(0), gate: Semaphore::new(0), then })
+        let (entered, gate) = (Semaphore::new(0), Semaphore::new(0));
+        Arc::new(Self { entered, gate, then: Mutex::new(then), inside: Mutex::default() })
     }
 }
 
 #[async_trait]
 impl Counters for Scripted {
-    async fn count(&self, _: i64, _: &StatisticsEvent, _: Timestamp) -> Result<bool, CountersError> {
-        Ok(true)
+    async fn count(
+        &self,
+        _: i64,
+        events: Vec<StatisticsEvent>,
+        _: Timestamp,
+    ) -> Vec<Result<Counted, CountersError>> {
+        vec![Ok(Counted::New); events.len()]
     }
 
     async fn mark(&self, _: i64) -> Result<Mark, CountersError> {
@@ -69,9 +79,16 @@ impl Counters for Scripted {
     }
 
     async fn page(&self, _: i64, _: &Days, _: Option<Cursor>, _: u32) -> Result<Page, CountersError> {
+        {
+            let mut inside = self.inside.lock().unwrap();
+            inside.0 += 1;
+            inside.1 = inside.1.max(inside.0);
+        }
         self.entered.add_permits(1);
         self.gate.acquire().await.unwrap().forget();
-        match self.then {
+        self.inside.lock().unwrap().0 -= 1;
+        let then = *self.then.lock().unwrap();
+        match then {
             Then::Empty => Ok(Page::default()),
             Then::Fail => Err(CountersError::Corrupt { verb: "page", found: "x".to_owned() }),
             Then::Panic => panic!("as the test says"),
@@ -82,7 +99,7 @@ impl Counters for Scripted {
         Ok(keys.iter().map(|_| None).collect())
     }
 
-    async fn restore(&self, _: i64, _: &[DailyCount]) -> Result<u64, CountersError> {
+    async fn restore(&self, _: i64, _: &[DailyCount], _: Option<&str>) -> Result<u64, CountersError> {
         Ok(0)
     }
 
@@ -144,6 +161,8 @@ async fn start(then: Then, request_timeout: Duration, grace: Duration) -> Server
         open: true,
         request_timeout,
         max_body: 1 << 20,
+        body_timeout: LONG,
+        bodies: BodyRoom::default(),
     };
     let api = Api {
         statistics: Arc::new(statistics),
@@ -153,6 +172,8 @@ async fn start(then: Then, request_timeout: Duration, grace: Duration) -> Server
         dev_iam: Some(iam),
         edge: Arc::new(edge),
     };
+    let limits = Limits { connections: 64, header_timeout: LONG, idle_timeout: LONG, write_timeout: LONG };
+    let serving = Serving { limits, metrics: api.edge.metrics.connections.clone(), grace };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     let (stop, stopped) = oneshot::channel();
@@ -160,7 +181,7 @@ async fn start(then: Then, request_timeout: Duration, grace: Duration) -> Server
         let _ = stopped.await;
     };
     let served = tokio::spawn(async move {
-        serve(listener, router(api), runs, shutdown, grace).await.unwrap();
+        serve(listener, router(api), runs, shutdown, serving).await.unwrap();
     });
     Server { base, token, store, counters, stop, served, _database: database }
 }
@@ -232,6 +253,92 @@ async fn a_sync_that_stops_is_an_error_with_its_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_key_replays_a_success_and_a_failed_sync_runs_again() {
+    let server = start(Then::Fail, LONG, LONG).await;
+    server.counters.gate.add_permits(9);
+    let key = [("Idempotency-Key", "k1")];
+    let first = server.sync(&key, "").await.unwrap();
+    assert_eq!((first.status, &first.data()["retry_of"]), (StatusCode::INTERNAL_SERVER_ERROR, &Value::Null));
+    let second = server.sync(&key, "").await.unwrap();
+    assert_eq!(second.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(!second.headers.contains_key("idempotent-replayed"), "it ran: {:?}", second.body);
+    assert_ne!(second.data()["run_id"], first.data()["run_id"]);
+    *server.counters.then.lock().unwrap() = Then::Empty;
+    let other = server.sync(&key, "?start_date=2026-01-01&end_date=2026-01-01").await.unwrap();
+    assert_eq!(other.status, StatusCode::UNPROCESSABLE_ENTITY, "a key belongs to one request");
+    let third = server.sync(&key, "").await.unwrap();
+    assert_eq!(third.status, StatusCode::OK, "{:?}", third.body);
+    for run in [&second, &third] {
+        assert_eq!(run.data()["retry_of"], first.data()["run_id"], "the first one is named");
+    }
+    let replayed = server.sync(&key, "").await.unwrap();
+    assert_eq!(replayed.headers["idempotent-replayed"], "true");
+    assert_eq!(replayed.data(), third.data());
+}
+
+/// Many organisations ask at once: so many work, the others wait, and more are not taken on.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_many_organisations_ask_for_at_once_is_bounded() {
+    let server = start(Then::Empty, LONG, LONG).await;
+    let wanted = [("Prefer", "respond-async")];
+    let mut ids = Vec::new();
+    for org in 1..=256 {
+        let reply = server.sync(&wanted, &format!("?org={org}")).await.unwrap();
+        assert_eq!(reply.status, StatusCode::ACCEPTED, "{org}: {:?}", reply.body);
+        ids.push((org, reply.data()["run_id"].as_str().unwrap().to_owned()));
+    }
+    let crowded = server.sync(&wanted, "?org=257").await.unwrap();
+    let expected = (StatusCode::SERVICE_UNAVAILABLE, u64::from(codes::SYNCS_CROWDED));
+    assert_eq!((crowded.status, crowded.code()), expected, "{:?}", crowded.body);
+    assert_eq!(crowded.headers["retry-after"], "5");
+    server.counters.gate.add_permits(1_000);
+    for (org, id) in ids {
+        until("the sync has ended", async || {
+            let run = server.store.find(org, &id).await.unwrap().unwrap();
+            (run.status.as_str() == "succeeded").then_some(())
+        })
+        .await;
+    }
+    assert_eq!(server.counters.inside.lock().unwrap().1, 4, "no more than four worked at once");
+    let free = server.sync(&[], "?org=257").await.unwrap();
+    assert_eq!(free.status, StatusCode::OK, "{:?}", free.body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_schedule_of_an_organisation_runs_at_a_time() {
+    let server = start(Then::Empty, LONG, LONG).await;
+    let url = format!("{}/api/v1/plans/tasks/schedule", server.base);
+    let bearer = format!("Bearer {}", server.token);
+    let headers = [("authorization", bearer.as_str()), ("prefer", "respond-async")];
+    // Another server is at it.
+    let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+    let elsewhere = NewSyncRun {
+        id: "0192c7a8-0000-7000-8000-000000000001".to_owned(),
+        kind: SyncKind::Schedule,
+        org_id: 1,
+        trigger: "call".to_owned(),
+        caller: "cron".to_owned(),
+        idempotency_key: None,
+        request: "schedule".to_owned(),
+        window: None,
+        lease: SyncKind::Schedule.lease(1),
+        lease_until: now + LONG,
+        started_at: now,
+    };
+    server.store.begin(&elsewhere).await.unwrap();
+    for body in ["", r#"{"dry_run":true}"#, r#"{"plan_id":7}"#] {
+        let busy = send(&http_client(), Method::POST, &url, &headers, body).await;
+        assert_eq!((busy.status, busy.code()), (StatusCode::CONFLICT, u64::from(codes::SYNC_BUSY)));
+        assert_eq!(
+            (&busy.data()["run_id"], &busy.data()["holder"]),
+            (&Value::from(elsewhere.id.as_str()), &Value::from("cron"))
+        );
+        assert_eq!(busy.headers["retry-after"], "1");
+        assert!(busy.message().contains("in progress"), "what a call knows it by: {}", busy.message());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sync_that_outlives_its_request_is_accepted_and_goes_on() {
     let server = start(Then::Empty, Duration::from_millis(1), LONG).await;
     let reply = server.sync(&[], "").await.unwrap();
@@ -271,7 +378,8 @@ async fn a_sync_of_all_organisations_that_is_cut_off_takes_its_part_with_it() {
     server.served.await.unwrap();
     let id = reply.data()["run_id"].as_str().unwrap();
     let whole = server.store.find(EVERY_ORGANISATION, id).await.unwrap().unwrap();
-    let [part] = server.store.recent(1, None, None, 10).await.unwrap().try_into().unwrap();
+    let [part] = server.store.recent(1, &SyncFilter::default(), None, 10).await.unwrap().try_into().unwrap();
+    let part = part.read.unwrap();
     for run in [whole, part] {
         assert_eq!((run.status.as_str(), run.progress.failed), ("failed", 0), "{run:?}");
         assert!(run.progress.error.unwrap().contains("stopped before the sync ended"));
@@ -284,7 +392,7 @@ async fn ready_tells_which_store_is_gone_and_health_does_not_care() {
     let client = http_client();
     let ready = send(&client, Method::GET, &format!("{}/ready", server.base), &[], "").await;
     assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert_eq!(ready.body["checks"], serde_json::json!({"store": "ok", "counters": "unreachable"}));
+    assert_eq!(ready.body["checks"], serde_json::json!({"store": "ok", "counters": "unusable"}));
     let health = send(&client, Method::GET, &format!("{}/health", server.base), &[], "").await;
     assert_eq!((health.status, &health.body["code"]), (StatusCode::OK, &Value::Null));
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::{ATTEMPTS, PlanError, Plans, allowed, ids_taken, keeps_changing};
+use super::{ATTEMPTS, PlanError, Plans, allowed, beyond, ids_taken, keeps_changing};
 use crate::domain::invalid::Invalid;
 use crate::domain::plan::{AssessmentPlan, PlanEvent, PlanStatus};
-use crate::domain::plan_schedule::{Planned, first_instant};
+use crate::domain::plan_schedule::Planned;
 use crate::domain::plan_task::{PlanTask, TaskStatus};
 use crate::store::business::plans::Inserted;
 use crate::store::contention::retry;
@@ -59,7 +59,7 @@ impl Plans {
                 return Err(PlanError::State { message });
             }
             let planned = plan.schedule.tasks(start, 0).ok_or_else(|| beyond("start_date"))?;
-            let tasks = self.tasks_of(&plan, testee_id, &planned, self.new_id().run())?;
+            let tasks = self.tasks_of(&plan, testee_id, (&planned, "start_date"), self.new_id().run())?;
             in_the_way = match retry(|| self.store.enrol(&tasks, self.clock.now())).await? {
                 Inserted::Done => return Ok(tasks),
                 Inserted::Duplicate => return Err(PlanError::Enrolled { testee_id }),
@@ -101,20 +101,21 @@ impl Plans {
             };
             let planned = plan.schedule.tasks(start.ok_or_else(unknown)?, one.completed);
             let planned = planned.ok_or_else(|| beyond("testee_start_dates"))?;
-            tasks.extend(self.tasks_of(plan, one.testee_id, &planned, &mut ids)?);
+            tasks.extend(self.tasks_of(plan, one.testee_id, (&planned, "testee_start_dates"), &mut ids)?);
         }
         Ok(tasks)
     }
 
+    /// The tasks of these days, to which a field of the request led.
     fn tasks_of(
         &self,
         plan: &AssessmentPlan,
         testee_id: i64,
-        planned: &[Planned],
+        (planned, field): (&[Planned], &'static str),
         ids: impl Iterator<Item = i64>,
     ) -> Result<Vec<PlanTask>, PlanError> {
         let task = |(planned, id): (&Planned, i64)| {
-            let planned_at = first_instant(planned.day, &self.zone).ok_or_else(|| beyond("start_date"))?;
+            let planned_at = self.planned_at(planned.day, field)?;
             Ok(pending(plan, testee_id, planned.seq, planned_at, id))
         };
         planned.iter().zip(ids).map(task).collect()
@@ -138,8 +139,4 @@ fn pending(plan: &AssessmentPlan, testee_id: i64, seq: u32, planned_at: Timestam
         entry_token: None,
         entry_url: None,
     }
-}
-
-fn beyond(field: &'static str) -> Invalid {
-    Invalid::new(field, "leads to days outside the calendar")
 }

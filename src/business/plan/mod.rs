@@ -5,18 +5,22 @@ mod tasks;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 use crate::clock::SharedClock;
+use crate::domain::calendar::{KEPT, kept_instant};
 use crate::domain::id::RowId;
 use crate::domain::invalid::Invalid;
 use crate::domain::plan::{AssessmentPlan, PlanEvent, PlanStatus, check_scale_code};
-use crate::domain::plan_schedule::{PlanSchedule, ScheduleFields, ScheduleType};
+use crate::domain::plan_schedule::{PlanSchedule, ScheduleFields, ScheduleType, first_instant};
 use crate::store::StoreError;
 use crate::store::business::Store;
 use crate::store::contention::retry;
 
-pub use crate::store::business::plans::{Page, Paged, PlanFilter, TaskFilter};
+pub use crate::store::business::lists::{Listed, Page, Part};
+pub use crate::store::business::plans::{PlanFilter, TaskFilter, TaskMark};
 
 /// How often something is tried that a change by another caller, or an id given twice, was in the way of.
 const ATTEMPTS: u32 = 5;
@@ -94,6 +98,9 @@ impl Plans {
             schedule: PlanSchedule::new(new.schedule_type, new.fields)?,
             status: PlanStatus::Active,
         };
+        for day in plan.schedule.fixed_dates() {
+            self.planned_at(*day, "fixed_dates")?;
+        }
         for _ in 0..ATTEMPTS {
             plan.id = self.new_id().get();
             if retry(|| self.store.insert_plan(&plan, self.clock.now())).await? {
@@ -112,17 +119,19 @@ impl Plans {
         plan.ok_or_else(|| PlanError::NotFound { what: format!("plan {id}") })
     }
 
-    /// A page of plans.
+    /// Part of the list of plans.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When no plan can have such a scale, or the store cannot be read.
     pub async fn list(
         &self,
         org_id: i64,
-        filter: &PlanFilter,
-        page: Page,
-    ) -> Result<Paged<AssessmentPlan>, PlanError> {
-        Ok(self.store.plans(org_id, filter, page).await?)
+        mut filter: PlanFilter,
+        part: Part<i64>,
+    ) -> Result<Listed<AssessmentPlan, i64>, PlanError> {
+        // Looked for as it is kept: databases differ in whether they overlook a space at the end.
+        filter.scale_code = filter.scale_code.as_deref().map(check_scale_code).transpose()?;
+        Ok(self.store.plans(org_id, &filter, part).await?)
     }
 
     /// Stops a plan; its tasks that are not over are canceled.
@@ -142,6 +151,11 @@ impl Plans {
         Err(keeps_changing("plan", id))
     }
 
+    /// When the tasks of a day are due. `field` is what leads to the day.
+    fn planned_at(&self, day: Date, field: &'static str) -> Result<Timestamp, Invalid> {
+        first_instant(day, &self.zone).and_then(kept_instant).ok_or_else(|| beyond(field))
+    }
+
     fn new_id(&self) -> RowId {
         RowId::new(self.clock.now(), fastrand::u32(..))
     }
@@ -151,6 +165,10 @@ fn allowed(plan: &AssessmentPlan, event: PlanEvent) -> Result<PlanStatus, PlanEr
     plan.status.after(event).ok_or_else(|| PlanError::State {
         message: format!("a plan cannot be {} in state {}", event.done(), plan.status),
     })
+}
+
+fn beyond(field: &'static str) -> Invalid {
+    Invalid::new(field, format!("leads to days outside {KEPT}"))
 }
 
 fn keeps_changing(what: &str, id: i64) -> PlanError {

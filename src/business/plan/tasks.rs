@@ -1,12 +1,12 @@
 //! What operators see of single tasks and do to them.
 
-use super::{ATTEMPTS, PlanError, Plans, keeps_changing};
+use super::{ATTEMPTS, Listed, Part, PlanError, Plans, TaskFilter, TaskMark, keeps_changing};
 use crate::domain::plan_task::{PlanTask, Refused, TaskEvent};
-use crate::store::business::plans::{Moved, Page, Paged, TaskFilter};
+use crate::store::business::plans::Moved;
 use crate::store::contention::retry;
 
 impl Plans {
-    /// A page of tasks.
+    /// Part of a list of tasks.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -14,9 +14,9 @@ impl Plans {
         &self,
         org_id: i64,
         filter: TaskFilter,
-        page: Page,
-    ) -> Result<Paged<PlanTask>, PlanError> {
-        Ok(self.store.tasks(org_id, filter, page).await?)
+        part: Part<TaskMark>,
+    ) -> Result<Listed<PlanTask, TaskMark>, PlanError> {
+        Ok(self.store.tasks(org_id, filter, part).await?)
     }
 
     /// The task.

@@ -40,10 +40,10 @@ impl Batches {
                 if self.failures < FAILURES {
                     return Ok(());
                 }
-                Err(format!(
+                let reason = format!(
                     "stopped after {FAILURES} batches in a row that failed, the last with: {message}"
-                )
-                .into())
+                );
+                Err(SyncStopped::after(&error, reason))
             }
         }
     }

@@ -9,11 +9,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::batch::{Batches, span};
-use super::context::{Context, lost};
+use super::context::{Context, interruption};
 use crate::business::sync_run::{Progress, SyncStopped, SyncWork};
+use crate::clock::patience::patiently;
 use crate::counters::{CountersError, Mark, Page, Touched};
 use crate::domain::statistics::{DailyCount, DayRange, Days};
 use crate::domain::sync_run::SyncKind;
+use crate::store::StoreError;
 use crate::store::contention::retry;
 
 /// Counters that are read and written at a time: bounds memory and the time that rows are locked.
@@ -43,15 +45,15 @@ impl SyncWork for DailySync {
     async fn perform(&self, org_id: i64, progress: &mut Progress) -> Result<(), SyncStopped> {
         let since = self.context.last_mark(org_id).await?;
         let touched = self.context.counters.touched(org_id, since.as_ref()).await?;
-        if since.is_some_and(|since| since.generation != touched.mark.generation) {
-            return Err(lost().into());
-        }
         let mark = touched.mark.clone();
+        if let Some(why) = since.and_then(|since| interruption(&mark, &since)) {
+            return Err(why.into());
+        }
         let ranges = self.window.map_or_else(|| self.due_days(touched), |window| vec![window]);
         progress.window =
             ranges.first().zip(ranges.last()).map(|(a, b)| DayRange { start: a.start, end: b.end });
         self.write_days(org_id, Days::Ranges(ranges), progress).await?;
-        self.check_generation(org_id, &mark).await?;
+        self.check_continued(org_id, &mark).await?;
         if progress.failed == 0 && self.window.is_none() {
             progress.mark = Some(mark.to_string());
         }
@@ -67,12 +69,25 @@ impl DailySync {
         DayRange::covering(&days)
     }
 
-    /// The next page is read while the last one is written.
+    /// Pages are read while others are written. What is under way is waited for and counted, whatever ends the reading.
     async fn write_days(&self, org_id: i64, days: Days, progress: &mut Progress) -> Result<(), SyncStopped> {
+        let mut writes = Writes::default();
+        let read = self.write_pages(org_id, days, &mut writes, progress).await;
+        let written = writes.finish(progress).await;
+        read.and(written)
+    }
+
+    /// Stops at the first page that cannot be read. The reader ends with this function: a set aborts its tasks when it is
+    /// dropped.
+    async fn write_pages(
+        &self,
+        org_id: i64,
+        days: Days,
+        writes: &mut Writes,
+        progress: &mut Progress,
+    ) -> Result<(), SyncStopped> {
         let (send, mut pages) = mpsc::channel(1);
-        // Stops with this function: a set aborts its tasks when it is dropped.
-        let mut reader = JoinSet::from_iter([read(Arc::clone(&self.context), org_id, days, send)]);
-        let mut batches = Batches::default();
+        let mut reader = JoinSet::from_iter([patiently(read(Arc::clone(&self.context), org_id, days, send))]);
         while let Some(page) = pages.recv().await {
             progress.note();
             let Page { counters, unreadable, .. } = page?;
@@ -81,11 +96,8 @@ impl DailySync {
                 progress.fail(1, error.item, error.message);
             }
             let counts: Vec<DailyCount> = counters.into_iter().map(|counter| counter.count).collect();
-            let size = counts.len() as u64;
-            progress.scanned += size;
-            let store = &self.context.store;
-            let written = retry(|| store.put_daily(org_id, &counts, self.context.clock.now())).await;
-            batches.written(progress, size, || span(&counts, |count| count.key.to_string()), written)?;
+            writes.make_room(self.context.store.writers(), progress).await?;
+            writes.under_way.spawn(patiently(write(Arc::clone(&self.context), org_id, counts)));
         }
         // The pages end with the last one, or with a reader that broke down.
         match reader.join_next().await {
@@ -94,10 +106,58 @@ impl DailySync {
         }
     }
 
-    /// Counters that were emptied while they were read would look like a sync of everything.
-    async fn check_generation(&self, org_id: i64, mark: &Mark) -> Result<(), SyncStopped> {
+    /// Counters that were emptied or set back while they were read would look like a sync of everything.
+    async fn check_continued(&self, org_id: i64, mark: &Mark) -> Result<(), SyncStopped> {
         let now = self.context.counters.mark(org_id).await?;
-        if now.generation == mark.generation { Ok(()) } else { Err(lost().into()) }
+        interruption(&now, mark).map_or(Ok(()), |why| Err(why.into()))
+    }
+}
+
+/// A batch and what became of it.
+type Write = (Vec<DailyCount>, Result<u64, StoreError>);
+
+/// Two pages may hold one counter, when the counters were rearranged meanwhile. Whichever is written last, a counter that
+/// was counted between the two is touched after the mark of this sync, and so one of the days of the next.
+async fn write(context: Arc<Context>, org_id: i64, counts: Vec<DailyCount>) -> Write {
+    let written = retry(|| context.store.put_daily(org_id, &counts, context.clock.now())).await;
+    (counts, written)
+}
+
+/// The batches of one sync. One is counted as scanned when it is over: what is said meanwhile adds up.
+#[derive(Default)]
+struct Writes {
+    under_way: JoinSet<Write>,
+    batches: Batches,
+}
+
+impl Writes {
+    /// Waits until fewer than `most` are under way.
+    async fn make_room(&mut self, most: usize, progress: &mut Progress) -> Result<(), SyncStopped> {
+        while self.under_way.len() >= most.max(1) {
+            self.count_next(progress).await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for all of them, also after one that stops the sync.
+    async fn finish(mut self, progress: &mut Progress) -> Result<(), SyncStopped> {
+        let mut ended = Ok(());
+        while !self.under_way.is_empty() {
+            ended = ended.and(self.count_next(progress).await);
+        }
+        ended
+    }
+
+    async fn count_next(&mut self, progress: &mut Progress) -> Result<(), SyncStopped> {
+        let Some(Ok((counts, written))) = self.under_way.join_next().await else {
+            return Err("a defect stopped the writing of the counters".to_owned().into());
+        };
+        let size = counts.len() as u64;
+        progress.scanned += size;
+        let name = || span(&counts, |count| count.key.to_string());
+        let counted = self.batches.written(progress, size, name, written);
+        progress.note();
+        counted
     }
 }
 

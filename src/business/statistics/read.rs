@@ -6,7 +6,10 @@ use jiff::ToSpan;
 use jiff::civil::Date;
 
 use super::{Statistics, StatisticsError};
-use crate::domain::statistics::{Accumulated, DayRange, PlanCounts, StatisticType, Subject};
+use crate::domain::invalid::Invalid;
+use crate::domain::statistics::{
+    Accumulated, DayRange, MAX_KEY, PlanCounts, StatisticType, Subject, check_key,
+};
 
 /// Days of a trend.
 const TREND: i64 = 30;
@@ -48,13 +51,13 @@ impl Statistics {
     /// A questionnaire's, if anything was ever synced for it.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// When no questionnaire can have this code, or the store does not answer.
     pub async fn questionnaire(
         &self,
         org_id: i64,
         code: &str,
     ) -> Result<Option<QuestionnaireStatistics>, StatisticsError> {
-        let subject = Subject { statistic: StatisticType::Questionnaire, key: code.to_owned() };
+        let subject = subject(StatisticType::Questionnaire, "code", code)?;
         let Some(total) = self.total(org_id, &subject).await? else { return Ok(None) };
         let end = self.context.today();
         let start = end.checked_sub((TREND - 1).days()).unwrap_or(end);
@@ -69,9 +72,9 @@ impl Statistics {
     /// A person's totals, if anything was ever synced for it.
     ///
     /// # Errors
-    /// When the store does not answer.
+    /// When no person can have this id, or the store does not answer.
     pub async fn testee(&self, org_id: i64, id: &str) -> Result<Option<Accumulated>, StatisticsError> {
-        let subject = Subject { statistic: StatisticType::Testee, key: id.to_owned() };
+        let subject = subject(StatisticType::Testee, "id", id)?;
         self.total(org_id, &subject).await
     }
 
@@ -89,4 +92,11 @@ impl Statistics {
         let rows = self.context.store.accumulated_of(org_id, subjects).await?;
         Ok(rows.into_iter().next())
     }
+}
+
+/// What is looked for. Databases differ in whether they overlook a space at the end, so what cannot have been counted is
+/// not looked for.
+fn subject(statistic: StatisticType, field: &'static str, key: &str) -> Result<Subject, Invalid> {
+    check_key(key, MAX_KEY).map_err(|reason| Invalid::new(field, reason))?;
+    Ok(Subject { statistic, key: key.to_owned() })
 }

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::business::organisations::Unlisted;
 use crate::counters::CountersError;
 use crate::store::StoreError;
 
@@ -27,6 +28,9 @@ pub enum StartError {
     /// The key belongs to a request that asked for something else.
     #[error("this Idempotency-Key was used for another request")]
     KeyReused,
+    /// As many syncs as this server takes on are running or waiting.
+    #[error("as many syncs as this server takes on are running or waiting")]
+    Crowded,
     /// The record cannot be written, so nothing was started.
     #[error("nothing was started: {0}")]
     Store(#[from] StoreError),
@@ -37,6 +41,13 @@ pub enum StartError {
 #[error(transparent)]
 pub struct RecordError(#[from] StoreError);
 
+impl RecordError {
+    /// Whether it is no matter of this record: a repeat may succeed.
+    pub fn may_pass(&self) -> bool {
+        self.0.may_pass()
+    }
+}
+
 /// Why a sync stopped before its end.
 #[derive(Debug, thiserror::Error)]
 pub enum SyncStopped {
@@ -46,9 +57,39 @@ pub enum SyncStopped {
     /// It cannot go on without the tables.
     #[error("the tables could not be read: {0}")]
     Tables(#[from] StoreError),
+    /// A sync of every organisation does not know them.
+    #[error("the organisations could not be listed: {0}")]
+    Organisations(#[from] Unlisted),
+    /// The work itself says what a store that cannot be reached has kept it from.
+    #[error("{0}")]
+    StoreLost(String),
     /// What is wrong is said by the work itself.
     #[error("{0}")]
     Other(String),
+}
+
+impl SyncStopped {
+    /// Why work stopped that says so itself, after this answer of the store.
+    pub fn after(error: &StoreError, reason: String) -> Self {
+        match error {
+            StoreError::Unreachable { .. } => Self::StoreLost(reason),
+            _ => Self::Other(reason),
+        }
+    }
+
+    /// Whether a store could not be reached: the same may succeed later.
+    pub fn store_is_lost(&self) -> bool {
+        matches!(
+            self,
+            Self::Counters(CountersError::Unreachable { .. })
+                | Self::Tables(StoreError::Unreachable { .. })
+                | Self::Organisations(
+                    Unlisted::Store(StoreError::Unreachable { .. })
+                        | Unlisted::Counters(CountersError::Unreachable { .. })
+                )
+                | Self::StoreLost(_)
+        )
+    }
 }
 
 impl From<String> for SyncStopped {

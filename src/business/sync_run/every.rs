@@ -17,9 +17,7 @@ impl SyncRuns {
         progress: &mut Progress,
     ) -> Result<(), SyncStopped> {
         progress.window = work.window();
-        let organisations = self.organisations.all().await;
-        let organisations =
-            organisations.map_err(|error| format!("the organisations could not be listed: {error}"))?;
+        let organisations = self.organisations.all().await?;
         let mut runs = Vec::new();
         for org_id in organisations {
             progress.note();

@@ -2,7 +2,8 @@
 //!
 //! A sync is a task of its own: a caller that hangs up does not stop it. While it runs it holds the lease
 //! `sync:<kind>:<organisation>` and gives signs of life; one that panics, is cut off by the shutdown, or whose process is
-//! killed is recorded as failed.
+//! killed is recorded as failed. So many at a time do their work, the others wait for their turn: whatever many
+//! organisations ask for at once, the database and the events have room.
 
 mod error;
 mod every;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -26,11 +27,18 @@ use crate::domain::id::ExecutionId;
 use crate::domain::statistics::DayRange;
 use crate::domain::sync_run::{EVERY_ORGANISATION, NewSyncRun, SyncKind, SyncProgress, SyncRun};
 use crate::store::StoreError;
+use crate::store::business::lists::Listed;
 use crate::store::business::{Store, SyncAdmission};
 use crate::store::contention::retry;
 
+pub use crate::store::business::{SyncFilter, SyncMark};
 pub use error::{RecordError, StartError, SyncStopped};
 pub use progress::Progress;
+
+/// Syncs that do their work at the same time, unless the configuration says otherwise.
+pub const CONCURRENT: usize = 4;
+/// Syncs that run or wait for their turn: each gives signs of life, which are writes.
+const TAKEN_ON: usize = 256;
 
 /// Told of every sync that ended.
 pub type Observer = Box<dyn Fn(&SyncRun) + Send + Sync>;
@@ -93,7 +101,7 @@ pub trait SyncWork: Send + Sync + 'static {
 pub enum Started {
     /// It runs.
     Running(Running),
-    /// The same request was answered before, with this.
+    /// The same request succeeded before, with this.
     Before(Box<SyncRun>),
 }
 
@@ -121,7 +129,7 @@ impl Running {
 /// What became of a request for a sync.
 enum Admission {
     Admitted(Box<AdmittedSync>),
-    /// The same request was answered before, with this.
+    /// The same request succeeded before, with this.
     Before(Box<SyncRun>),
 }
 
@@ -141,6 +149,10 @@ pub struct SyncRuns {
     /// How long a lease is held without a sign of life.
     lease: Duration,
     observer: Observer,
+    /// Whose turn it is to work.
+    turns: Semaphore,
+    /// Who may run or wait.
+    places: Arc<Semaphore>,
     /// What the syncs noted that are not over.
     running: Mutex<HashMap<String, watch::Receiver<SyncProgress>>>,
     tasks: Mutex<JoinSet<()>>,
@@ -156,7 +168,15 @@ impl SyncRuns {
         observer: Observer,
     ) -> Self {
         let (running, tasks) = (Mutex::default(), Mutex::default());
-        Self { store, organisations, clock, lease, observer, running, tasks }
+        let (turns, places) = (Semaphore::new(CONCURRENT), Arc::new(Semaphore::new(TAKEN_ON)));
+        Self { store, organisations, clock, lease, observer, turns, places, running, tasks }
+    }
+
+    /// So many syncs do their work at the same time.
+    #[must_use]
+    pub fn concurrent(mut self, syncs: u32) -> Self {
+        self.turns = Semaphore::new(usize::try_from(syncs).unwrap_or(Semaphore::MAX_PERMITS));
+        self
     }
 
     /// Starts `work` unless the request was seen before or another one is running.
@@ -168,8 +188,9 @@ impl SyncRuns {
         request: SyncCaller,
         work: Arc<dyn SyncWork>,
     ) -> Result<Started, StartError> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| StartError::Crowded)?;
         match self.admit(request, &*work).await? {
-            Admission::Admitted(sync) => Ok(Started::Running(self.launch(*sync, work))),
+            Admission::Admitted(sync) => Ok(Started::Running(self.launch(*sync, work, place))),
             Admission::Before(run) => Ok(Started::Before(run)),
         }
     }
@@ -215,14 +236,20 @@ impl SyncRuns {
         }
     }
 
-    /// Runs a sync that was admitted as a task of its own.
-    fn launch(self: &Arc<Self>, sync: AdmittedSync, work: Arc<dyn SyncWork>) -> Running {
+    /// Runs a sync that was admitted as a task of its own, which gives its place back in the end.
+    fn launch(
+        self: &Arc<Self>,
+        sync: AdmittedSync,
+        work: Arc<dyn SyncWork>,
+        place: OwnedSemaphorePermit,
+    ) -> Running {
         let (send, ended) = oneshot::channel();
         let (runs, id, run_id) = (Arc::clone(self), sync.id.clone(), sync.id.clone());
         // A child of the request that asked: its lines tell the same trace.
         let span = tracing::error_span!("sync", run_id);
         let task = async move {
             let ended = runs.run(sync, work).await;
+            drop(place);
             if let Err(error) = &ended {
                 tracing::error!(run_id, %error, "the end of a sync could not be recorded");
             }
@@ -250,11 +277,12 @@ impl SyncRuns {
     pub async fn recent(
         &self,
         org_id: i64,
-        kind: Option<SyncKind>,
-        before: Option<Timestamp>,
+        filter: &SyncFilter,
+        after: Option<&SyncMark>,
         limit: u32,
-    ) -> Result<Vec<SyncRun>, RecordError> {
-        Ok(self.store.recent(org_id, kind, before, limit).await?)
+    ) -> Result<Listed<SyncRun, SyncMark>, RecordError> {
+        let found = self.store.recent(org_id, filter, after, limit.saturating_add(1)).await?;
+        Ok(Listed::cut(found, limit, None))
     }
 
     /// Records the syncs of processes that were killed as failed, as soon as their leases have run out.

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
-use super::{AdmittedSync, Progress, RecordError, Scope, SyncRuns, SyncWork};
+use super::{AdmittedSync, Progress, RecordError, Scope, SyncRuns, SyncStopped, SyncWork};
+use crate::clock::patience::patiently;
 use crate::domain::sync_run::{SyncProgress, SyncRun};
 use crate::lease::{Lease, WorkEnd, keep};
 use crate::store::StoreError;
@@ -55,13 +56,14 @@ impl SyncRuns {
         let noted = progress.noted();
         let lease = SyncLease { runs: self, id, noted: noted.clone() };
         let stopped = |error: &str| SyncProgress { error: Some(error.to_owned()), ..noted.borrow().clone() };
-        let work = perform(Arc::clone(self), id.to_owned(), scope, work, progress);
+        let work = patiently(perform(Arc::clone(self), id.to_owned(), scope, work, progress));
         let progress = match keep(&lease, self.lease, taken, work).await {
             WorkEnd::Done(progress) => progress,
             WorkEnd::Panicked => stopped("a defect stopped the sync"),
-            WorkEnd::LeaseLost => {
-                stopped("the lease was lost: the store did not take a sign of life in time")
-            }
+            WorkEnd::LeaseLost => SyncProgress {
+                store_lost: true,
+                ..stopped("the lease was lost: the store did not take a sign of life in time")
+            },
         };
         let ended = self.record_end(scope.org_id(), id, &progress).await;
         self.running().remove(id);
@@ -87,7 +89,8 @@ impl SyncRuns {
         };
         let run = self.store.find(org_id, id).await?;
         let missing = || StoreError::Corrupt { verb: "finish", found: format!("no sync {id}") };
-        let run = run.ok_or_else(missing)?;
+        let mut run = run.ok_or_else(missing)?;
+        run.progress.store_lost = progress.store_lost;
         if !recorded {
             tracing::warn!(run_id = id, "{GIVEN_UP}");
         }
@@ -123,14 +126,29 @@ async fn perform(
     mut progress: Progress,
 ) -> SyncProgress {
     let ended = match scope {
-        Scope::Organisation(org_id) => work.perform(org_id, &mut progress).await,
+        Scope::Organisation(org_id) => in_turn(&runs, org_id, &*work, &mut progress).await,
         Scope::Every => runs.every(&id, &work, &mut progress).await,
     };
     let mut progress = progress.into_counts();
     if let Err(error) = ended {
+        progress.store_lost = error.store_is_lost();
         progress.error = Some(error.to_string());
     }
     progress
+}
+
+/// The work in one organisation, when it is its turn. A sync of every organisation has no turn of its own, only its parts
+/// have: else the whole could keep the turn that its part waits for.
+async fn in_turn(
+    runs: &SyncRuns,
+    org_id: i64,
+    work: &dyn SyncWork,
+    progress: &mut Progress,
+) -> Result<(), SyncStopped> {
+    let turn = runs.turns.acquire().await.map_err(|error| error.to_string())?;
+    let ended = work.perform(org_id, progress).await;
+    drop(turn);
+    ended
 }
 
 fn log_end(run: &SyncRun) {

@@ -1,7 +1,9 @@
 //! The embedded adapter: counters in SQLite, in the same database as the store.
 
+mod group;
 mod place;
 mod rows;
+mod writer;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -9,8 +11,9 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use self::place::{Place, first_part};
-use self::rows::{COUNTER, add, counter, next_revision, revision};
-use super::{Counter, Counters, CountersError, Cursor, During, Mark, Page, Touched};
+use self::rows::{COUNTER, counter, restore, revision};
+use self::writer::Writer;
+use super::{Counted, Counter, Counters, CountersError, Cursor, During, Mark, Page, Touched};
 use crate::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent, Subject};
 use crate::sql::{Db, LONGEST_LIST, MigrationError, Migrations, SchemaChange, Tx, Value, sql};
 
@@ -28,6 +31,7 @@ static MIGRATIONS: Migrations = Migrations {
 #[derive(Clone, Debug)]
 pub struct EmbeddedCounters {
     db: Db,
+    writer: Writer,
 }
 
 impl EmbeddedCounters {
@@ -47,13 +51,19 @@ impl EmbeddedCounters {
         MIGRATIONS.pending(db).await
     }
 
-    /// Opens them.
+    /// How many schema changes a database lacks that does not exist.
+    pub fn every_change() -> usize {
+        MIGRATIONS.all()
+    }
+
+    /// Opens them, and starts their writer on this runtime.
     ///
     /// # Errors
     /// When the tables are not those of this program.
     pub async fn open(db: Db) -> Result<Self, MigrationError> {
         MIGRATIONS.check(&db).await?;
-        Ok(Self { db })
+        let writer = Writer::start(db.clone());
+        Ok(Self { db, writer })
     }
 
     async fn generation(&self, tx: &mut Tx, verb: &'static str) -> Result<String, CountersError> {
@@ -68,22 +78,14 @@ impl Counters for EmbeddedCounters {
     async fn count(
         &self,
         org_id: i64,
-        event: &StatisticsEvent,
+        events: Vec<StatisticsEvent>,
         now: Timestamp,
-    ) -> Result<bool, CountersError> {
-        let mut tx = self.db.begin().await.during("count")?;
-        let remember = sql("insert into counter_event (org_id, event_id, counted_at) values (?, ?, ?) \
-                            on conflict do nothing");
-        let remember = remember.bind(org_id).bind(&event.event_id).bind(now.as_millisecond());
-        if tx.execute(remember).await.during("count")? == 0 {
-            return Ok(false);
-        }
-        let revision = next_revision(&mut tx, org_id).await?;
-        for count in event.increments() {
-            add(&mut tx, org_id, &count, Some(revision), None).await?;
-        }
-        tx.commit().await.during("count")?;
-        Ok(true)
+    ) -> Vec<Result<Counted, CountersError>> {
+        self.writer.count(org_id, events, now).await
+    }
+
+    async fn settle(&self) {
+        self.writer.count(0, Vec::new(), Timestamp::UNIX_EPOCH).await;
     }
 
     async fn mark(&self, org_id: i64) -> Result<Mark, CountersError> {
@@ -166,12 +168,18 @@ impl Counters for EmbeddedCounters {
         Ok(keys.iter().map(|key| found.remove(key)).collect())
     }
 
-    async fn restore(&self, org_id: i64, known: &[DailyCount]) -> Result<u64, CountersError> {
+    async fn restore(
+        &self,
+        org_id: i64,
+        known: &[DailyCount],
+        repair: Option<&str>,
+    ) -> Result<u64, CountersError> {
         let mut tx = self.db.begin().await.during("restore")?;
         let generation = self.generation(&mut tx, "restore").await?;
+        let once = repair.unwrap_or(&generation);
         let mut changed = 0;
         for count in known {
-            changed += add(&mut tx, org_id, count, None, Some(&generation)).await?;
+            changed += restore(&mut tx, org_id, count, once).await?;
         }
         tx.commit().await.during("restore")?;
         Ok(changed)
@@ -192,6 +200,10 @@ impl Counters for EmbeddedCounters {
     }
 
     async fn ready(&self) -> Result<(), CountersError> {
-        MIGRATIONS.check(&self.db).await.during("ready")
+        self.db.room().await.during("ready")?;
+        MIGRATIONS.check(&self.db).await.during("ready")?;
+        // SQLite writes a row also when it says the same.
+        let probe = sql("update counter_generation set generation = generation");
+        self.db.execute(probe).await.during("ready").map(drop)
     }
 }

@@ -18,8 +18,8 @@ use redis::{ScriptInvocation, pipe};
 
 use self::page::{ReadHash, new_generation};
 use self::script::Scripts;
-use super::{Counter, Counters, CountersError, Cursor, During, Mark, Page, Touched};
-use crate::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent};
+use super::{Counted, Counter, Counters, CountersError, Cursor, During, Mark, Page, Touched};
+use crate::domain::statistics::{DailyCount, DailyKey, Days, MAX_VALUES, StatisticsEvent};
 use crate::redis::Link;
 use crate::secret::Secret;
 
@@ -28,6 +28,9 @@ const FOUND: usize = 500;
 
 /// Counters that one script restores: the server does nothing else meanwhile.
 const RESTORED: usize = 200;
+
+/// Events that one script counts: the same holds.
+const COUNTED: usize = 64;
 
 /// Keys that one step of a scan for organisations looks at.
 const SCANNED: u32 = 5_000;
@@ -60,25 +63,59 @@ impl RedisCounters {
     }
 }
 
+impl RedisCounters {
+    /// What became of each of so few events that one script counts them.
+    async fn count_part(
+        &self,
+        org_id: i64,
+        events: &[StatisticsEvent],
+    ) -> Result<Vec<Result<Counted, CountersError>>, CountersError> {
+        let mut call = self.scripts.count.key(keys::GENERATION);
+        call.key(keys::revision(org_id)).key(keys::touched(org_id)).key(keys::ORGANISATIONS);
+        let remember = u64::try_from(self.remember.as_millis()).unwrap_or(u64::MAX);
+        call.arg(remember).arg(new_generation()).arg(org_id).arg(MAX_VALUES);
+        for event in events {
+            let counts = event.increments();
+            call.key(keys::mark(org_id, &event.event_id)).arg(event.date.to_string()).arg(counts.len());
+            for count in counts {
+                call.key(keys::counter(org_id, &count.key));
+                add_fields(&mut call, &count);
+            }
+        }
+        let answers: Vec<(i64, Vec<u8>)> = self.link.invoke(&call).await.during("count")?;
+        if answers.len() != events.len() {
+            return Err(self.link.unexpected()).during("count");
+        }
+        let outcomes = events.iter().zip(answers).map(|(event, (answer, key))| match answer {
+            1 => Ok(Counted::New),
+            0 => Ok(Counted::Before),
+            -2 => Ok(Counted::Full(named(org_id, event, &key)?)),
+            _ => Err(unwritable("count", &key)),
+        });
+        Ok(outcomes.collect())
+    }
+}
+
 #[async_trait]
 impl Counters for RedisCounters {
     async fn count(
         &self,
         org_id: i64,
-        event: &StatisticsEvent,
+        events: Vec<StatisticsEvent>,
         _now: Timestamp,
-    ) -> Result<bool, CountersError> {
-        let mut call = self.scripts.count.key(keys::mark(org_id, &event.event_id));
-        call.key(keys::GENERATION).key(keys::revision(org_id)).key(keys::touched(org_id));
-        call.key(keys::ORGANISATIONS);
-        let remember = u64::try_from(self.remember.as_millis()).unwrap_or(u64::MAX);
-        call.arg(remember).arg(new_generation()).arg(org_id);
-        for count in event.increments() {
-            call.key(keys::counter(org_id, &count.key)).arg(count.key.date.to_string());
-            add_fields(&mut call, &count);
+    ) -> Vec<Result<Counted, CountersError>> {
+        let mut outcomes = Vec::with_capacity(events.len());
+        for part in events.chunks(COUNTED) {
+            match self.count_part(org_id, part).await {
+                Ok(counted) => outcomes.extend(counted),
+                // The server does not answer: nothing more is asked of it.
+                Err(error) => {
+                    outcomes.resize(events.len(), Err(error));
+                    break;
+                }
+            }
         }
-        let (counted, key): (i64, Vec<u8>) = self.link.invoke(&call).await.during("count")?;
-        if counted < 0 { Err(unwritable("count", &key)) } else { Ok(counted == 1) }
+        outcomes
     }
 
     async fn mark(&self, org_id: i64) -> Result<Mark, CountersError> {
@@ -131,11 +168,16 @@ impl Counters for RedisCounters {
         Ok(found)
     }
 
-    async fn restore(&self, org_id: i64, known: &[DailyCount]) -> Result<u64, CountersError> {
+    async fn restore(
+        &self,
+        org_id: i64,
+        known: &[DailyCount],
+        repair: Option<&str>,
+    ) -> Result<u64, CountersError> {
         let (mut changed, mut began) = (0, None);
         for chunk in known.chunks(RESTORED) {
             let mut call = self.scripts.restore.key(keys::GENERATION);
-            call.arg(new_generation());
+            call.arg(new_generation()).arg(repair.unwrap_or_default());
             for count in chunk {
                 call.key(keys::counter(org_id, &count.key));
                 add_fields(&mut call, count);
@@ -191,6 +233,13 @@ fn add_fields(call: &mut ScriptInvocation<'_>, count: &DailyCount) {
             call.arg(format!("{what}:{value}")).arg(*number);
         }
     }
+}
+
+/// The counter of this event that has this key.
+fn named(org_id: i64, event: &StatisticsEvent, name: &[u8]) -> Result<DailyKey, CountersError> {
+    let mut keys = event.increments().into_iter().map(|count| count.key);
+    let found = keys.find(|key| keys::counter(org_id, key).as_bytes() == name);
+    found.ok_or_else(|| format!("{}: no counter of this event", keys::shown(name))).corrupt("count")
 }
 
 fn unwritable(verb: &'static str, key: &[u8]) -> CountersError {

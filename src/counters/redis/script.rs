@@ -14,47 +14,86 @@ local function number(value)
 end
 ";
 
-/// `KEYS`: event, generation, revision, touched, organisations, then each counter.
-/// `ARGV`: milliseconds to remember the event, random text, organisation, then for each counter its day, how many
-/// fields follow, and these with what is added. Answers 1, or 0 when the event was counted before.
+/// `KEYS`: generation, revision, touched, organisations, then for each event its mark and its counters.
+/// `ARGV`: milliseconds to remember an event, random text, organisation, most values of a kind, then for each event its
+/// day, how many counters follow, and for each of these how many fields follow, and these with what is added. Answers for
+/// each event 1, or 0 when it was counted before, or -1 with the key that cannot be written, or -2 with the key of a
+/// counter that has no room for another value.
+///
+/// Each event is looked at as a whole before anything of it is written. A server that is full refuses the first write of
+/// a script, and none of its later ones.
 const COUNT: &str = "
-if redis.call('EXISTS', KEYS[1]) == 1 then return {0, ''} end
+local function crowded(key, name)
+  local kind = string.match(name, '^%a+:')
+  local most = tonumber(ARGV[4])
+  if not kind or redis.call('HLEN', key) < most then return false end
+  local found = 0
+  for _, field in ipairs(redis.call('HKEYS', key)) do
+    if string.sub(field, 1, #kind) == kind then found = found + 1 end
+  end
+  return found >= most
+end
+local broken = nil
 for i, kind in ipairs({'string', 'string', 'zset', 'set'}) do
-  if not is(KEYS[i + 1], kind) then return {-1, KEYS[i + 1]} end
+  if not broken and not is(KEYS[i], kind) then broken = KEYS[i] end
 end
-if not number(redis.call('GET', KEYS[3])) then return {-1, KEYS[3]} end
-local at = 4
-for i = 6, #KEYS do
-  if not is(KEYS[i], 'hash') then return {-1, KEYS[i]} end
-  local fields = tonumber(ARGV[at + 1])
-  for field = 1, fields do
-    if not number(redis.call('HGET', KEYS[i], ARGV[at + 2 * field])) then return {-1, KEYS[i]} end
+if not broken and not number(redis.call('GET', KEYS[2])) then broken = KEYS[2] end
+local answers, announced, key, at = {}, false, 5, 5
+while key <= #KEYS do
+  local mark, day, counters = KEYS[key], ARGV[at], tonumber(ARGV[at + 1])
+  local answer, found, field = nil, {}, at + 2
+  if redis.call('EXISTS', mark) == 1 then answer = {0, ''} elseif broken then answer = {-1, broken} end
+  for i = 1, counters do
+    local name, fields = KEYS[key + i], tonumber(ARGV[field])
+    if not answer and not is(name, 'hash') then answer = {-1, name} end
+    if not answer then
+      local names = {}
+      for f = 1, fields do names[f] = ARGV[field + 2 * f - 1] end
+      found[i] = redis.call('HMGET', name, unpack(names))
+      for f = 1, fields do
+        if not number(found[i][f]) then answer = {-1, name}
+        elseif not answer and not found[i][f] and crowded(name, names[f]) then answer = {-2, name} end
+      end
+    end
+    field = field + 1 + 2 * fields
   end
-  at = at + 2 + 2 * fields
-end
-redis.call('SET', KEYS[1], '1', 'PX', ARGV[1])
-redis.call('SET', KEYS[2], ARGV[2], 'NX')
-local revision = redis.call('INCR', KEYS[3])
-at = 4
-for i = 6, #KEYS do
-  local fields = tonumber(ARGV[at + 1])
-  for field = 1, fields do
-    redis.call('HINCRBY', KEYS[i], ARGV[at + 2 * field], ARGV[at + 2 * field + 1])
+  if not answer then
+    redis.call('SET', mark, '1', 'PX', ARGV[1])
+    if not announced then
+      redis.call('SET', KEYS[1], ARGV[2], 'NX')
+      redis.call('SADD', KEYS[4], ARGV[3])
+      announced = true
+    end
+    local revision = redis.call('INCR', KEYS[2])
+    redis.call('ZADD', KEYS[3], revision, day)
+    field = at + 2
+    for i = 1, counters do
+      local name, fields = KEYS[key + i], tonumber(ARGV[field])
+      for f = 1, fields do
+        local added = ARGV[field + 2 * f]
+        if added ~= '0' or not found[i][f] then
+          redis.call('HINCRBY', name, ARGV[field + 2 * f - 1], added)
+        end
+      end
+      redis.call('HSET', name, 'rev', revision)
+      field = field + 1 + 2 * fields
+    end
+    answer = {1, ''}
   end
-  redis.call('HSET', KEYS[i], 'rev', revision)
-  redis.call('ZADD', KEYS[4], revision, ARGV[at])
-  at = at + 2 + 2 * fields
+  answers[#answers + 1] = answer
+  key, at = key + 1 + counters, field
 end
-redis.call('SADD', KEYS[5], ARGV[3])
-return {1, ''}
+return answers
 ";
 
-/// `KEYS`: generation, then each counter. `ARGV`: random text, then for each counter how many fields follow, and these
-/// with what is added. Answers how many counters changed, and the generation.
+/// `KEYS`: generation, then each counter. `ARGV`: random text, the name of the repair or nothing, then for each counter
+/// how many fields follow, and these with what is added. Answers how many counters changed, and the generation.
 const RESTORE: &str = "
 if not is(KEYS[1], 'string') then return {-1, KEYS[1]} end
 local generation = redis.call('GET', KEYS[1]) or ARGV[1]
-local at = 2
+local once = ARGV[2]
+if once == '' then once = generation end
+local at = 3
 for i = 2, #KEYS do
   if not is(KEYS[i], 'hash') then return {-1, KEYS[i]} end
   local fields = tonumber(ARGV[at])
@@ -65,16 +104,16 @@ for i = 2, #KEYS do
   at = at + 1 + 2 * fields
 end
 redis.call('SET', KEYS[1], generation, 'NX')
-at = 2
+at = 3
 local changed = 0
 for i = 2, #KEYS do
   local fields = tonumber(ARGV[at])
-  if redis.call('HGET', KEYS[i], 'restored') ~= generation then
+  if redis.call('HGET', KEYS[i], 'restored') ~= once then
     for field = 1, fields do
       redis.call('HINCRBY', KEYS[i], ARGV[at + 2 * field - 1], ARGV[at + 2 * field])
     end
     redis.call('HSETNX', KEYS[i], 'rev', 0)
-    redis.call('HSET', KEYS[i], 'restored', generation)
+    redis.call('HSET', KEYS[i], 'restored', once)
     changed = changed + 1
   end
   at = at + 1 + 2 * fields

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 use super::days::DayRange;
 use super::subject::{DailyKey, Subject};
 
+/// Most different origins, and most different levels of risk, of one counter on one day. Upstream has three origins and
+/// five levels; the bound keeps a sender that takes ids for origins from making every event dearer than the one before.
+pub const MAX_VALUES: usize = 64;
+
 /// Where the assessments of a subject came from and what they found: value → how often. Written down, it has the form of
 /// `statistics_daily.extra_metrics`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +49,15 @@ impl Distribution {
         }
     }
 
+    /// Whether these can be added without more than [`MAX_VALUES`] different ones on one side. What is there already can
+    /// always be counted on, however much there is.
+    pub fn has_room_for(&self, other: &Distribution) -> bool {
+        [(&self.origin, &other.origin), (&self.risk, &other.risk)].into_iter().all(|(mine, theirs)| {
+            let new = theirs.keys().filter(|value| !mine.contains_key(*value)).count();
+            new == 0 || mine.len() + new <= MAX_VALUES
+        })
+    }
+
     /// As `statistics_daily.extra_metrics` has it; nothing when nothing was counted.
     pub fn to_extra_metrics(&self) -> Option<String> {
         (!self.is_empty()).then(|| serde_json::to_string(self).unwrap_or_default())
@@ -71,6 +84,34 @@ pub struct DailyCount {
     pub completions: i64,
     /// By origin and risk.
     pub distribution: Distribution,
+}
+
+impl DailyCount {
+    /// Whether it says nothing.
+    pub fn is_zero(&self) -> bool {
+        self.submissions == 0 && self.completions == 0 && self.distribution.is_empty()
+    }
+
+    /// What this one counts more than another one of the same key; nothing where it counts less.
+    #[must_use]
+    pub fn beyond(&self, other: &DailyCount) -> DailyCount {
+        let more = |mine: i64, theirs: i64| mine.saturating_sub(theirs).max(0);
+        let values = |mine: &BTreeMap<String, i64>, theirs: &BTreeMap<String, i64>| {
+            mine.iter()
+                .map(|(value, count)| (value.clone(), more(*count, theirs.get(value).copied().unwrap_or(0))))
+                .filter(|(_, count)| *count > 0)
+                .collect()
+        };
+        DailyCount {
+            key: self.key.clone(),
+            submissions: more(self.submissions, other.submissions),
+            completions: more(self.completions, other.completions),
+            distribution: Distribution {
+                risk: values(&self.distribution.risk, &other.distribution.risk),
+                origin: values(&self.distribution.origin, &other.distribution.origin),
+            },
+        }
+    }
 }
 
 /// The counts of one subject over its whole life, and over the last days.
@@ -206,6 +247,19 @@ mod tests {
             total.to_json(),
             r#"{"risk":{"low":16},"origin":{},"status":{"interpreted":8,"submitted":11111111}}"#
         );
+    }
+
+    #[test]
+    fn a_full_distribution_takes_the_values_that_it_has() {
+        let of = |values: std::ops::Range<usize>| Distribution {
+            origin: values.map(|number| (number.to_string(), 1)).collect(),
+            ..Distribution::default()
+        };
+        let risk = Distribution { risk: [("high".to_owned(), 1)].into(), ..Distribution::default() };
+        let full = of(0..MAX_VALUES);
+        assert!(of(1..MAX_VALUES).has_room_for(&of(0..1)) && full.has_room_for(&of(3..5)));
+        assert!(!full.has_room_for(&of(MAX_VALUES..MAX_VALUES + 1)) && full.has_room_for(&risk));
+        assert!(of(0..MAX_VALUES + 9).has_room_for(&of(0..1)), "one that is larger is counted on");
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod days;
 mod event;
 mod subject;
 
-pub use counts::{Accumulated, DailyCount, Distribution, PlanCounts, WINDOWS};
+pub use counts::{Accumulated, DailyCount, Distribution, MAX_VALUES, PlanCounts, WINDOWS};
 pub use days::{DayRange, Days};
 pub use event::{EventType, StatisticsEvent};
 pub use subject::{DailyKey, MAX_KEY, StatisticType, Subject, check_key};

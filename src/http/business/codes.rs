@@ -17,5 +17,9 @@ pub const KEY_IN_PROGRESS: u32 = 110_003;
 pub const KEY_REUSED: u32 = 110_004;
 /// A validation found differences that were not repaired; `data` lists the first of them.
 pub const DIFFERENCES: u32 = 110_005;
+/// As many syncs as this server takes on are running or waiting.
+pub const SYNCS_CROWDED: u32 = 110_006;
 /// The state of the plan or task forbids it.
 pub const STATE: u32 = 110_010;
+/// Some of many events make no sense; `data` says which, and what became of the others.
+pub const EVENTS_REFUSED: u32 = 110_020;

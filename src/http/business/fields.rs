@@ -3,39 +3,30 @@
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
-use serde_json::Value;
 
-use crate::business::plan::Page;
 use crate::domain::plan_schedule::first_instant;
 use crate::http::edge::ApiError;
-use crate::http::edge::fields::up_to;
-
-/// Items of one page, unless the request says otherwise, and at most.
-const PAGE: u32 = 20;
-const MAX_PAGE: u32 = 100;
+use crate::http::edge::fields::{kept, rfc3339};
 
 /// An instant. Without an offset it is the wall clock of this zone; a day alone is its first instant.
 pub(super) fn moment(field: &str, text: &str, zone: &TimeZone) -> Result<Timestamp, ApiError> {
     let expected = "expected YYYY-MM-DD HH:mm:ss, YYYY-MM-DD, or RFC 3339 such as YYYY-MM-DDTHH:mm:ssZ";
-    let day =
-        || text.parse().ok().filter(|_| text.len() == 10).and_then(|day: Date| first_instant(day, zone));
-    let wall = || zone.to_timestamp(DateTime::strptime("%Y-%m-%d %H:%M:%S", text).ok()?).ok();
-    let read = text.parse().ok().or_else(day).or_else(wall);
-    read.ok_or_else(|| ApiError::invalid(field, expected))
-}
-
-/// Which page of a list.
-pub(super) fn page(number: Option<&Value>, size: Option<&Value>) -> Result<Page, ApiError> {
-    Ok(Page {
-        number: up_to(i32::MAX.unsigned_abs(), "page", number)?.unwrap_or(1),
-        size: up_to(MAX_PAGE, "page_size", size)?.unwrap_or(PAGE),
-    })
+    let day = || {
+        let day: Date = text.parse().ok()?;
+        first_instant(day, zone).filter(|_| day.to_string() == text)
+    };
+    let wall = || {
+        let form = "%Y-%m-%d %H:%M:%S";
+        let wall = DateTime::strptime(form, text).ok()?;
+        zone.to_timestamp(wall).ok().filter(|_| wall.strftime(form).to_string() == text)
+    };
+    let read = rfc3339(text).or_else(day).or_else(wall);
+    kept(field, read.ok_or_else(|| ApiError::invalid(field, expected))?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     /// The system before read what it did not understand as the year 1, and opened nothing; and it read local times as
     /// UTC.
@@ -58,16 +49,17 @@ mod tests {
             "2026-11-21T08:30:00",
             "21.11.2026",
             "1700000000",
+            "2026-1-2 03:04:05",
+            " 2026-11-21 08:30:00",
+            "+026-11-21",
+            "2026-11-21T08:30:00Z[UTC]",
         ] {
             let message = moment("before", bad, &shanghai).unwrap_err().message;
             assert!(message.starts_with("before: expected YYYY-MM-DD HH:mm:ss"), "{bad}: {message}");
         }
-    }
-
-    #[test]
-    fn a_page_has_a_number_and_a_size() {
-        let first = page(None, None).unwrap();
-        assert_eq!((first.number, first.size), (1, PAGE));
-        assert!(page(None, Some(&json!("101"))).is_err() && page(Some(&json!(0)), None).is_err());
+        for early in ["0000-01-01", "0999-12-31 23:59:59", "1000-01-01", "0001-01-01T00:00:00Z"] {
+            let message = moment("before", early, &shanghai).unwrap_err().message;
+            assert_eq!(message, "before: expected an instant of the years 1000 to 9999", "{early}");
+        }
     }
 }

@@ -1,7 +1,10 @@
 //! The API of `qs-apiserver`: one file per resource with its own `router()` and the errors that only it knows.
 
 pub mod codes;
+mod cursor;
 mod dev_iam;
+mod event_replies;
+mod events;
 mod fields;
 mod openapi;
 mod plan_replies;
@@ -13,6 +16,7 @@ mod statistics_replies;
 mod sync_replies;
 mod sync_request;
 mod sync_runs;
+mod unreadable;
 
 use std::sync::Arc;
 
@@ -55,8 +59,10 @@ impl FromRef<Api> for Arc<Edge> {
 
 #[async_trait]
 impl edge::Readiness for StoreReadiness {
-    async fn check(&self) -> Vec<(&'static str, Option<String>)> {
-        StoreReadiness::check(self).await.into_iter().map(|check| (check.name, check.error)).collect()
+    async fn check(&self) -> Vec<(&'static str, Option<edge::NotReady>)> {
+        let not_ready = |(word, reason)| edge::NotReady { word, reason };
+        let checks = StoreReadiness::check(self).await.into_iter();
+        checks.map(|check| (check.name, check.problem.map(not_ready))).collect()
     }
 }
 
@@ -71,8 +77,10 @@ pub fn router(api: Api) -> Router {
 }
 
 fn routes(dev_iam: bool) -> OpenApiRouter<Api> {
-    let resources =
-        || statistics::router().merge(sync_runs::router()).merge(plans::router()).merge(plan_tasks::router());
+    let resources = || {
+        let statistics = statistics::router().merge(events::router()).merge(sync_runs::router());
+        statistics.merge(plans::router()).merge(plan_tasks::router())
+    };
     // The alias is served, not documented: the document shows each route once.
     let alias = Router::from(resources());
     let mut routes = OpenApiRouter::with_openapi(openapi::base())

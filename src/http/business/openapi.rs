@@ -4,6 +4,8 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi as _;
 use utoipa::openapi::{OpenApi, RefOr, Schema};
 
+use super::events;
+use super::schema::schema;
 use super::sync_replies::{SyncAccepted, SyncInTheWay, SyncReply};
 use crate::http::edge::openapi::keyword;
 
@@ -13,7 +15,9 @@ use crate::http::edge::openapi::keyword;
         title = "qs-apiserver",
         description = "The business endpoints that the crontab calls. Every reply is one envelope: \
                        `{\"code\":200,\"message\":\"success\",\"data\":…,\"request_id\":…}`; an error has the HTTP \
-                       status, a stable code, and a message that says what was wrong and where.",
+                       status, a stable code, and a message that says what was wrong and where. What is refused before there is \
+                       a request has no body: a head of more than 32 KiB (431) or that is no HTTP (400), and a \
+                       connection while every other one is worked on (503).",
         license(name = "MIT", identifier = "MIT")
     ),
     tags(
@@ -50,4 +54,16 @@ pub(super) fn rules(document: &mut OpenApi) {
     any_of(document, "DailyInput", json!([given(&["start_date", "end_date"]), neither]));
     let subjects = ["questionnaire_code", "testee_id", "plan_id"];
     any_of(document, "EventBody", subjects.iter().map(|subject| given(&[*subject])).collect());
+    many_events(document);
+}
+
+/// The intake takes an array of what it takes alone.
+fn many_events(document: &mut OpenApi) {
+    let intake = document.paths.paths.get_mut(events::PATH).and_then(|item| item.post.as_mut());
+    let Some(RefOr::T(body)) = intake.and_then(|intake| intake.request_body.as_mut()) else { return };
+    if let Some(RefOr::T(content)) = body.content.get_mut("application/json") {
+        let one = json!({ "$ref": "#/components/schemas/EventBody" });
+        let many = json!({ "type": "array", "minItems": 1, "maxItems": events::MAX_EVENTS, "items": one });
+        content.schema = Some(schema(json!({ "oneOf": [one, many] })));
+    }
 }

@@ -5,8 +5,10 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
+use super::cursor::Cursor;
 use super::schema;
-use crate::business::plan::{Page, Paged};
+use super::unreadable::UnreadableReply;
+use crate::business::plan::{Listed, Part, TaskMark};
 use crate::domain::plan::AssessmentPlan;
 use crate::domain::plan_task::PlanTask;
 
@@ -66,18 +68,42 @@ pub(super) struct TaskReply {
 #[derive(Serialize, ToSchema)]
 pub(super) struct PlanPage {
     items: Vec<PlanReply>,
-    total_count: u64,
-    page: u32,
+    /// What belongs on the page and cannot be read.
+    unreadable: Vec<UnreadableReply>,
+    /// How long the whole list is; not where `after` was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    total_count: Option<u64>,
+    /// Which page; not where `after` was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    page: Option<u32>,
     page_size: u32,
+    /// What `after` takes to go on; not on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next: Option<String>,
 }
 
 /// A page of tasks.
 #[derive(Serialize, ToSchema)]
 pub(super) struct TaskPage {
     items: Vec<TaskReply>,
-    total_count: u64,
-    page: u32,
+    /// What belongs on the page and cannot be read.
+    unreadable: Vec<UnreadableReply>,
+    /// How long the whole list is; not where `after` was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    total_count: Option<u64>,
+    /// Which page; not where `after` was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    page: Option<u32>,
     page_size: u32,
+    /// What `after` takes to go on; not on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next: Option<String>,
 }
 
 /// The tasks that an enrolment made.
@@ -154,15 +180,27 @@ impl TaskReply {
 }
 
 impl PlanPage {
-    pub(super) fn new(found: &Paged<AssessmentPlan>, page: Page) -> Self {
-        let items = found.items.iter().map(PlanReply::from).collect();
-        Self { items, total_count: found.total, page: page.number, page_size: page.size }
+    pub(super) fn new(found: &Listed<AssessmentPlan, i64>, part: &Part<i64>) -> Self {
+        Self {
+            items: found.items.iter().map(PlanReply::from).collect(),
+            unreadable: UnreadableReply::all(&found.unreadable),
+            total_count: found.total,
+            page: part.page().map(|page| page.number),
+            page_size: part.size(),
+            next: found.next.as_ref().map(Cursor::write),
+        }
     }
 }
 
 impl TaskPage {
-    pub(super) fn new(found: &Paged<PlanTask>, page: Page, zone: &TimeZone) -> Self {
-        let items = found.items.iter().map(|task| TaskReply::new(task, zone)).collect();
-        Self { items, total_count: found.total, page: page.number, page_size: page.size }
+    pub(super) fn new(found: &Listed<PlanTask, TaskMark>, part: &Part<TaskMark>, zone: &TimeZone) -> Self {
+        Self {
+            items: found.items.iter().map(|task| TaskReply::new(task, zone)).collect(),
+            unreadable: UnreadableReply::all(&found.unreadable),
+            total_count: found.total,
+            page: part.page().map(|page| page.number),
+            page_size: part.size(),
+            next: found.next.as_ref().map(Cursor::write),
+        }
     }
 }

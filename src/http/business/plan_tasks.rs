@@ -7,16 +7,15 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::fields::{moment, page};
+use super::cursor::part;
+use super::fields::moment;
 use super::plan_replies::{Missing, Refused, TaskPage, TaskReply};
 use super::sync_request::{SyncHeaders, SyncReplies, SyncRequest};
 use super::{Api, schema};
 use crate::business::due_tasks::{DueRequest, MAX_LIMIT, MAX_TESTEES};
 use crate::business::plan::TaskFilter;
 use crate::domain::plan_task::{TaskEntry, TaskEvent};
-use crate::http::edge::fields::{
-    NumberOrText, flag, id as optional_id, numbers, path_id, required, up_to, word,
-};
+use crate::http::edge::fields::{NumberOrText, flag, id as optional_id, ids, path_id, required, up_to, word};
 use crate::http::edge::{Answer, ApiError, Caller, Input, Reply, Segment};
 use crate::identity::{Identity, Permission};
 
@@ -56,13 +55,11 @@ struct ScheduleInput {
     post, path = "/plans/tasks/schedule", tag = "syncs", params(SyncHeaders), request_body = Option<ScheduleInput>,
     responses(SyncReplies), extensions(("x-query-or-body" = json!(true)))
 )]
-async fn schedule_tasks(
-    State(api): State<Api>,
-    request: SyncRequest,
-    Input(input): Input<ScheduleInput>,
-) -> Answer {
-    let caller = request.caller(Permission::OpenDueTasks, input.org)?;
-    let testee_ids = numbers("testee_ids", input.testee_ids.as_ref())?;
+async fn schedule_tasks(State(api): State<Api>, request: SyncRequest, input: Input<ScheduleInput>) -> Answer {
+    let caller = request.require(Permission::OpenDueTasks)?;
+    let input = input.read(caller).await?;
+    let caller = request.by(caller, input.org)?;
+    let testee_ids = ids("testee_ids", input.testee_ids.as_ref())?;
     if testee_ids.as_ref().is_some_and(|ids| !(1..=MAX_TESTEES).contains(&ids.len())) {
         let reason = format!("expected 1 to {MAX_TESTEES} ids; leave it out for every testee");
         return Err(ApiError::invalid("testee_ids", reason));
@@ -93,6 +90,9 @@ struct ListInput {
     page: Option<Value>,
     #[param(schema_with = schema::page_size, required = false)]
     page_size: Option<Value>,
+    /// Goes on after the `next` of a page, whatever was inserted meanwhile; empty begins. The list is not counted then.
+    #[param(schema_with = schema::cursor, required = false)]
+    after: Option<String>,
 }
 
 /// The tasks of the organisation.
@@ -100,7 +100,7 @@ struct ListInput {
     get, path = "/plans/tasks", tag = "plans", params(ListInput),
     responses((status = 200, description = "A page of tasks.", body = TaskPage))
 )]
-async fn list_tasks(State(api): State<Api>, caller: Caller, Input(input): Input<ListInput>) -> Answer {
+async fn list_tasks(State(api): State<Api>, caller: Caller, input: Input<ListInput>) -> Answer {
     found(&api, caller.require(Permission::Read)?, input, [None, None]).await
 }
 
@@ -113,7 +113,7 @@ async fn list_tasks_of_plan(
     State(api): State<Api>,
     caller: Caller,
     Segment(id): Segment<String>,
-    Input(input): Input<ListInput>,
+    input: Input<ListInput>,
 ) -> Answer {
     let caller = caller.require(Permission::Read)?;
     found(&api, caller, input, [Some(path_id("id", &id)?), None]).await
@@ -128,7 +128,7 @@ async fn list_tasks_of_testee(
     State(api): State<Api>,
     caller: Caller,
     Segment(id): Segment<String>,
-    Input(input): Input<ListInput>,
+    input: Input<ListInput>,
 ) -> Answer {
     let caller = caller.require(Permission::Read)?;
     found(&api, caller, input, [None, Some(path_id("id", &id)?)]).await
@@ -143,7 +143,7 @@ async fn list_tasks_of_enrolment(
     State(api): State<Api>,
     caller: Caller,
     Segment((id, plan_id)): Segment<(String, String)>,
-    Input(input): Input<ListInput>,
+    input: Input<ListInput>,
 ) -> Answer {
     let caller = caller.require(Permission::Read)?;
     found(&api, caller, input, [Some(path_id("plan_id", &plan_id)?), Some(path_id("id", &id)?)]).await
@@ -153,20 +153,21 @@ async fn list_tasks_of_enrolment(
 async fn found(
     api: &Api,
     caller: &Identity,
-    input: ListInput,
+    input: Input<ListInput>,
     [plan_id, testee_id]: [Option<i64>; 2],
 ) -> Answer {
+    let input = input.read(caller).await?;
     let filter = TaskFilter {
         plan_id: plan_id.or(optional_id("plan_id", input.plan_id.as_ref())?),
         testee_id: testee_id.or(optional_id("testee_id", input.testee_id.as_ref())?),
         status: input.status.map(|status| word("status", &status)).transpose()?,
     };
-    let page = page(input.page.as_ref(), input.page_size.as_ref())?;
+    let part = part(input.page.as_ref(), input.page_size.as_ref(), input.after.as_deref())?;
     if let (Some(plan), None) = (plan_id, testee_id) {
         api.plans.find(caller.org_id, plan).await?;
     }
-    let found = api.plans.tasks(caller.org_id, filter, page).await?;
-    Ok(Reply::new(TaskPage::new(&found, page, api.plans.zone())))
+    let found = api.plans.tasks(caller.org_id, filter, part.clone()).await?;
+    Ok(Reply::new(TaskPage::new(&found, &part, api.plans.zone())))
 }
 
 /// A task.
@@ -205,9 +206,10 @@ async fn open_task(
     State(api): State<Api>,
     caller: Caller,
     Segment(id): Segment<String>,
-    Input(body): Input<OpenBody>,
+    body: Input<OpenBody>,
 ) -> Answer {
     let caller = caller.require(Permission::ManagePlans)?;
+    let body = body.read(caller).await?;
     let token = required("entry_token", body.entry_token)?;
     let url = required("entry_url", body.entry_url)?;
     let expire_at = moment("expire_at", &required("expire_at", body.expire_at)?, api.plans.zone())?;
@@ -230,9 +232,10 @@ async fn complete_task(
     State(api): State<Api>,
     caller: Caller,
     Segment(id): Segment<String>,
-    Input(input): Input<CompleteInput>,
+    input: Input<CompleteInput>,
 ) -> Answer {
     let caller = caller.require(Permission::ManagePlans)?;
+    let input = input.read(caller).await?;
     let assessment_id =
         required("assessment_id", optional_id("assessment_id", input.assessment_id.as_ref())?)?;
     apply(&api, caller, &id, TaskEvent::Complete { assessment_id }).await

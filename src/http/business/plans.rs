@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::fields::page;
+use super::cursor::part;
 use super::plan_replies::{
     EnrolmentReply, Missing, PlanPage, PlanReply, Refused, TaskReply, TerminationReply,
 };
@@ -39,6 +39,7 @@ impl From<PlanError> for ApiError {
         match error {
             PlanError::Invalid(invalid) => Self::invalid(invalid.field, invalid.reason),
             PlanError::NotFound { what } => Self::not_found(what),
+            PlanError::Store(source) if source.may_pass() => Self::unavailable(source),
             PlanError::Store(source) => Self::database(source),
             forbidden => Self::new(StatusCode::CONFLICT, codes::STATE, forbidden.to_string()),
         }
@@ -71,8 +72,9 @@ struct PlanBody {
     post, path = "/plans", tag = "plans", request_body = PlanBody,
     responses((status = 200, description = "What it is now.", body = PlanReply))
 )]
-async fn create_plan(State(api): State<Api>, caller: Caller, Input(body): Input<PlanBody>) -> Answer {
+async fn create_plan(State(api): State<Api>, caller: Caller, body: Input<PlanBody>) -> Answer {
     let caller = caller.require(Permission::ManagePlans)?;
+    let body = body.read(caller).await?;
     let dates = body.fixed_dates.unwrap_or_default();
     let new = NewPlan {
         scale_code: required("scale_code", body.scale_code)?,
@@ -103,8 +105,9 @@ struct EnrolBody {
     post, path = "/plans/enroll", tag = "plans", request_body = EnrolBody,
     responses((status = 200, description = "What it is now.", body = EnrolmentReply), Refused)
 )]
-async fn enrol_testee(State(api): State<Api>, caller: Caller, Input(body): Input<EnrolBody>) -> Answer {
+async fn enrol_testee(State(api): State<Api>, caller: Caller, body: Input<EnrolBody>) -> Answer {
     let caller = caller.require(Permission::ManagePlans)?;
+    let body = body.read(caller).await?;
     let plan = required("plan_id", id("plan_id", body.plan_id.as_ref())?)?;
     let testee = required("testee_id", id("testee_id", body.testee_id.as_ref())?)?;
     let start = day("start_date", &required("start_date", body.start_date)?)?;
@@ -128,6 +131,9 @@ struct ListInput {
     page: Option<Value>,
     #[param(schema_with = schema::page_size, required = false)]
     page_size: Option<Value>,
+    /// Goes on after the `next` of a page, whatever was inserted meanwhile; empty begins. The list is not counted then.
+    #[param(schema_with = schema::cursor, required = false)]
+    after: Option<String>,
 }
 
 /// The plans of the organisation.
@@ -135,7 +141,7 @@ struct ListInput {
     get, path = "/plans", tag = "plans", params(ListInput),
     responses((status = 200, description = "A page of plans.", body = PlanPage))
 )]
-async fn list_plans(State(api): State<Api>, caller: Caller, Input(input): Input<ListInput>) -> Answer {
+async fn list_plans(State(api): State<Api>, caller: Caller, input: Input<ListInput>) -> Answer {
     found(&api, caller.require(Permission::Read)?, input, None).await
 }
 
@@ -148,18 +154,19 @@ async fn list_plans_of_testee(
     State(api): State<Api>,
     caller: Caller,
     Segment(id): Segment<String>,
-    Input(input): Input<ListInput>,
+    input: Input<ListInput>,
 ) -> Answer {
     let caller = caller.require(Permission::Read)?;
     found(&api, caller, input, Some(path_id("id", &id)?)).await
 }
 
-async fn found(api: &Api, caller: &Identity, input: ListInput, testee_id: Option<i64>) -> Answer {
+async fn found(api: &Api, caller: &Identity, input: Input<ListInput>, testee_id: Option<i64>) -> Answer {
+    let input = input.read(caller).await?;
     let status = input.status.map(|status| word("status", &status)).transpose()?;
     let filter = PlanFilter { scale_code: input.scale_code, status, testee_id };
-    let page = page(input.page.as_ref(), input.page_size.as_ref())?;
-    let found = api.plans.list(caller.org_id, &filter, page).await?;
-    Ok(Reply::new(PlanPage::new(&found, page)))
+    let part = part(input.page.as_ref(), input.page_size.as_ref(), input.after.as_deref())?;
+    let found = api.plans.list(caller.org_id, filter, part.clone()).await?;
+    Ok(Reply::new(PlanPage::new(&found, &part)))
 }
 
 /// A plan.
@@ -211,9 +218,10 @@ async fn resume_plan(
     State(api): State<Api>,
     caller: Caller,
     Segment(id): Segment<String>,
-    Input(body): Input<ResumeBody>,
+    body: Input<ResumeBody>,
 ) -> Answer {
     let caller = caller.require(Permission::ManagePlans)?;
+    let body = body.read(caller).await?;
     let field = "testee_start_dates";
     let dates = body.testee_start_dates.unwrap_or_default();
     let start = |(testee, date): (&String, &String)| Ok((path_id(field, testee)?, day(field, date)?));

@@ -24,6 +24,11 @@ pub(super) fn event_type() -> RefOr<Schema> {
     words(["submitted", "interpreted"])
 }
 
+/// What became of one of many events.
+pub(super) fn event_result() -> RefOr<Schema> {
+    words(["counted", "duplicate", "refused", "failed"])
+}
+
 /// The kind of a sync.
 pub(super) fn kind() -> RefOr<Schema> {
     words(SyncKind::WORDS.iter().copied())
@@ -123,21 +128,29 @@ pub(super) fn start_dates() -> RefOr<Schema> {
 /// An instant: RFC 3339, or the wall clock of the server's zone.
 pub(super) fn moment() -> RefOr<Schema> {
     let pattern =
-        "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])( ([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$";
+        "^[1-9][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])( ([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])?$";
     schema(json!({ "oneOf": [
         { "type": "string", "format": "date-time", "pattern": "T" },
         { "type": "string", "pattern": pattern },
     ]}))
 }
 
-/// The code of a scale; spaces around it are taken away.
-pub(super) fn scale_code() -> RefOr<Schema> {
-    schema(json!({ "type": "string", "minLength": 1, "maxLength": 100, "pattern": r"[^\s\x00\x85]" }))
+/// Where a list goes on: what its `next` said, or nothing.
+pub(super) fn cursor() -> RefOr<Schema> {
+    schema(json!({ "type": "string", "maxLength": 200, "pattern": "^[A-Za-z0-9_-]*$" }))
 }
 
-/// The address of an entry.
+/// The code of a scale; spaces around it are taken away.
+pub(super) fn scale_code() -> RefOr<Schema> {
+    schema(
+        json!({ "type": "string", "minLength": 1, "maxLength": 100, "pattern": r"^[^\x00]*[^\s\x00\x85][^\x00]*$" }),
+    )
+}
+
+/// The address of an entry: of the web, as a browser opens it.
 pub(super) fn entry_url() -> RefOr<Schema> {
-    schema(json!({ "type": "string", "minLength": 1, "maxLength": 500 }))
+    let pattern = r"^https?://[a-z][a-z0-9.]*(:[1-9][0-9]{0,3})?(/[!-~]*)?$";
+    schema(json!({ "type": "string", "format": "uri", "maxLength": 500, "pattern": pattern }))
 }
 
 /// How a plan counts its days.

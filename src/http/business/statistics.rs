@@ -1,21 +1,17 @@
-//! `statistics/…`: the intake of events, the syncs and the validation, and what they have produced.
+//! `statistics/…`: the syncs and the validation, and what they have produced.
 
 use axum::extract::State;
-use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Deserialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::statistics_replies::{
-    EventReply, PlanStatisticsReply, QuestionnaireReply, SystemReply, TesteeReply,
-};
+use super::statistics_replies::{PlanStatisticsReply, QuestionnaireReply, SystemReply, TesteeReply};
 use super::sync_request::{SyncHeaders, SyncReplies, SyncRequest};
 use super::{Api, schema};
-use crate::business::statistics::{EventInput, Mode, StatisticsError};
+use crate::business::statistics::{Mode, StatisticsError};
 use crate::domain::invalid::Invalid;
-use crate::domain::statistics::EventType;
 use crate::http::edge::fields::{NumberOrText, day, positive};
 use crate::http::edge::{Answer, ApiError, Caller, Input, Reply, Segment};
 use crate::identity::Permission;
@@ -26,7 +22,6 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(sync_accumulated))
         .routes(routes!(sync_plan))
         .routes(routes!(validate))
-        .routes(routes!(record_event))
         .routes(routes!(system_statistics))
         .routes(routes!(questionnaire_statistics))
         .routes(routes!(testee_statistics))
@@ -38,7 +33,9 @@ impl From<StatisticsError> for ApiError {
         match error {
             StatisticsError::Invalid(Invalid { field, reason }) => Self::invalid(field, reason),
             StatisticsError::NotFound { what } => Self::not_found(what),
+            StatisticsError::Counters(source) if source.may_pass() => Self::unavailable(source),
             StatisticsError::Counters(source) => Self::internal(source),
+            StatisticsError::Store(source) if source.may_pass() => Self::unavailable(source),
             StatisticsError::Store(source) => Self::database(source),
             StatisticsError::Start(source) => source.into(),
         }
@@ -64,8 +61,10 @@ struct DailyInput {
     post, path = "/statistics/sync/daily", tag = "syncs", params(SyncHeaders), request_body = Option<DailyInput>,
     responses(SyncReplies), extensions(("x-query-or-body" = json!(true)))
 )]
-async fn sync_daily(State(api): State<Api>, request: SyncRequest, Input(input): Input<DailyInput>) -> Answer {
-    let caller = request.caller(Permission::RunSyncs, input.org)?;
+async fn sync_daily(State(api): State<Api>, request: SyncRequest, input: Input<DailyInput>) -> Answer {
+    let caller = request.require(Permission::RunSyncs)?;
+    let input = input.read(caller).await?;
+    let caller = request.by(caller, input.org)?;
     let day = |field, text: Option<String>| text.map(|text| day(field, &text)).transpose();
     let window: (Option<Date>, _) = (day("start_date", input.start_date)?, day("end_date", input.end_date)?);
     request.answer(&api, api.statistics.sync_daily(caller, window).await?).await
@@ -87,9 +86,11 @@ struct AccumulatedInput {
 async fn sync_accumulated(
     State(api): State<Api>,
     request: SyncRequest,
-    Input(input): Input<AccumulatedInput>,
+    input: Input<AccumulatedInput>,
 ) -> Answer {
-    let caller = request.caller(Permission::RunSyncs, input.org)?;
+    let caller = request.require(Permission::RunSyncs)?;
+    let input = input.read(caller).await?;
+    let caller = request.by(caller, input.org)?;
     request.answer(&api, api.statistics.sync_accumulated(caller).await?).await
 }
 
@@ -109,8 +110,10 @@ struct PlanInput {
     post, path = "/statistics/sync/plan", tag = "syncs", params(SyncHeaders), request_body = Option<PlanInput>,
     responses(SyncReplies, (status = 404, description = "There is no such plan.")), extensions(("x-query-or-body" = json!(true)))
 )]
-async fn sync_plan(State(api): State<Api>, request: SyncRequest, Input(input): Input<PlanInput>) -> Answer {
-    let caller = request.caller(Permission::RunSyncs, input.org)?;
+async fn sync_plan(State(api): State<Api>, request: SyncRequest, input: Input<PlanInput>) -> Answer {
+    let caller = request.require(Permission::RunSyncs)?;
+    let input = input.read(caller).await?;
+    let caller = request.by(caller, input.org)?;
     let only = input.plan_id.map(|id| positive("plan_id", &id.to_string())).transpose()?;
     request.answer(&api, api.statistics.sync_plan(caller, only).await?).await
 }
@@ -131,12 +134,10 @@ struct ValidateInput {
     post, path = "/statistics/validate", tag = "syncs", params(SyncHeaders), request_body = Option<ValidateInput>,
     responses(SyncReplies), extensions(("x-query-or-body" = json!(true)))
 )]
-async fn validate(
-    State(api): State<Api>,
-    request: SyncRequest,
-    Input(input): Input<ValidateInput>,
-) -> Answer {
-    let caller = request.caller(Permission::RunSyncs, input.org)?;
+async fn validate(State(api): State<Api>, request: SyncRequest, input: Input<ValidateInput>) -> Answer {
+    let caller = request.require(Permission::RunSyncs)?;
+    let input = input.read(caller).await?;
+    let caller = request.by(caller, input.org)?;
     let mode: Option<Mode> = input
         .mode
         .map(|mode| {
@@ -145,70 +146,6 @@ async fn validate(
         })
         .transpose()?;
     request.answer(&api, api.statistics.validate(caller, mode.unwrap_or_default()).await?).await
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-struct EventBody {
-    /// Its id: an event is counted once.
-    #[schema(schema_with = schema::key)]
-    event_id: String,
-    /// What happened.
-    #[serde(rename = "type")]
-    #[schema(schema_with = schema::event_type)]
-    event_type: Type,
-    /// Which questionnaire.
-    #[schema(schema_with = schema::id)]
-    questionnaire_code: Option<NumberOrText>,
-    /// Which person.
-    #[schema(schema_with = schema::id)]
-    testee_id: Option<NumberOrText>,
-    /// Which plan.
-    #[schema(schema_with = schema::id)]
-    plan_id: Option<NumberOrText>,
-    /// Where a submitted one came from.
-    #[schema(schema_with = schema::word)]
-    origin: Option<String>,
-    /// What an interpreted one found.
-    #[schema(schema_with = schema::word)]
-    risk_level: Option<String>,
-    /// When, not more than a day ahead; unset means now.
-    #[schema(schema_with = schema::instant)]
-    occurred_at: Option<Timestamp>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Type {
-    Submitted,
-    Interpreted,
-}
-
-/// Counts an event, once.
-#[utoipa::path(
-    post, path = "/statistics/events", tag = "statistics", request_body = EventBody,
-    responses((status = 200, description = "It is counted, now or before.", body = EventReply))
-)]
-async fn record_event(State(api): State<Api>, caller: Caller, Input(event): Input<EventBody>) -> Answer {
-    let caller = caller.require(Permission::RecordEvents)?;
-    let event_id = event.event_id.clone();
-    let text = |id: NumberOrText| id.to_string();
-    let input = EventInput {
-        event_id: event.event_id,
-        event_type: match event.event_type {
-            Type::Submitted => EventType::Submitted,
-            Type::Interpreted => EventType::Interpreted,
-        },
-        questionnaire_code: event.questionnaire_code.map(text),
-        testee_id: event.testee_id.map(text),
-        plan_id: event.plan_id.map(text),
-        origin: event.origin,
-        risk_level: event.risk_level,
-        occurred_at: event.occurred_at,
-    };
-    let counted = api.statistics.count(caller.org_id, input).await?;
-    let reply = EventReply { event_id, date: counted.date.to_string(), counted: counted.counted };
-    Ok(Reply::new(reply))
 }
 
 /// The numbers of the caller's organisation.

@@ -8,17 +8,6 @@ use utoipa::ToSchema;
 use crate::business::statistics::{QuestionnaireStatistics, SystemStatistics};
 use crate::domain::statistics::{Accumulated, PlanCounts};
 
-/// What became of an event.
-#[derive(Serialize, ToSchema)]
-pub(super) struct EventReply {
-    pub(super) event_id: String,
-    /// The day that it belongs to.
-    #[schema(format = Date)]
-    pub(super) date: String,
-    /// False when its id was counted before.
-    pub(super) counted: bool,
-}
-
 /// An organisation's numbers as of the last syncs.
 #[derive(Serialize, ToSchema)]
 pub(super) struct SystemReply {

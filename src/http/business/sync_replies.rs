@@ -5,6 +5,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::schema;
+use super::unreadable::UnreadableReply;
 use crate::business::sync_run::StartError;
 use crate::domain::sync_run::{EVERY_ORGANISATION, SyncRun, SyncStatus};
 
@@ -29,6 +30,9 @@ pub(super) struct SyncReply {
     /// The caller's key for the request.
     #[schema(required)]
     idempotency_key: Option<String>,
+    /// The first sync with this key, which failed and of which this is a repeat.
+    #[schema(required)]
+    retry_of: Option<String>,
     /// The days that it covered, once they are known.
     #[schema(required)]
     window: Option<WindowReply>,
@@ -93,6 +97,12 @@ pub(super) struct SyncAccepted {
 #[derive(Serialize, ToSchema)]
 pub(super) struct SyncList {
     pub(super) items: Vec<SyncReply>,
+    /// What belongs on the page and cannot be read.
+    pub(super) unreadable: Vec<UnreadableReply>,
+    /// What `after` takes to go on; not on the last page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(super) next: Option<String>,
 }
 
 /// The sync that stands in the way.
@@ -128,7 +138,7 @@ impl SyncInTheWay {
             StartError::InProgress { run_id } => {
                 Some(Self { run_id: run_id.clone(), holder: None, since: None })
             }
-            StartError::KeyReused | StartError::Store(_) => None,
+            StartError::KeyReused | StartError::Crowded | StartError::Store(_) => None,
         }
     }
 }
@@ -148,6 +158,7 @@ impl From<&SyncRun> for SyncReply {
             trigger: run.trigger.clone(),
             caller: run.caller.clone(),
             idempotency_key: run.idempotency_key.clone(),
+            retry_of: run.retry_of.clone(),
             window: run.window.map(|window| WindowReply {
                 start_date: window.start.to_string(),
                 end_date: window.end.to_string(),

@@ -11,7 +11,9 @@ use utoipa::{IntoParams, IntoResponses};
 use super::sync_replies::{SyncAccepted, SyncInTheWay, SyncReply};
 use super::{Api, codes, schema};
 use crate::business::sync_run::{RecordError, Running, Scope, StartError, Started, SyncCaller};
+use crate::domain::statistics::{MAX_KEY, check_key};
 use crate::domain::sync_run::{EVERY_ORGANISATION, SyncKind, SyncRun, SyncStatus};
+use crate::http::edge::error::STORE_PAUSE;
 use crate::http::edge::error::codes::DATABASE;
 use crate::http::edge::fields::{NumberOrText, exact};
 use crate::http::edge::{Answer, ApiError, Caller, Reply};
@@ -20,12 +22,16 @@ use crate::identity::{Identity, Permission};
 /// When it is worth asking again for a sync that another one stands in the way of.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The same for a server that has taken on as many as it can.
+const CROWDED: Duration = Duration::from_secs(5);
+
 /// The headers that a request for a sync may have.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "documents what `SyncRequest` reads")]
 pub(super) struct SyncHeaders {
-    /// A repeat with the same key and the same input is answered with what the first one did.
+    /// A repeat with the same key and the same input is answered with what the first one did, if that succeeded; if it
+    /// failed, the repeat runs, and its `retry_of` names the first one.
     #[param(rename = "Idempotency-Key", schema_with = schema::idempotency_key, required = false)]
     key: Option<String>,
     /// `respond-async` does not wait for the end.
@@ -55,9 +61,7 @@ pub(super) enum SyncReplies {
     #[response(status = 422)]
     KeyReused,
     /// Something was not done: `data` is the record of the sync, if one was started.
-    #[response(status = 500, headers(
-        ("Idempotent-Replayed" = String, description = "`true`: an earlier request with this key did it."),
-    ))]
+    #[response(status = 500)]
     Failed(SyncReply),
 }
 
@@ -67,6 +71,11 @@ impl From<StartError> for ApiError {
             StartError::Busy { .. } => (StatusCode::CONFLICT, codes::SYNC_BUSY),
             StartError::InProgress { .. } => (StatusCode::CONFLICT, codes::KEY_IN_PROGRESS),
             StartError::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, codes::KEY_REUSED),
+            StartError::Store(source) if source.may_pass() => return Self::unavailable(source),
+            StartError::Crowded => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                return Self::new(status, codes::SYNCS_CROWDED, error.to_string()).retry_after(CROWDED);
+            }
             StartError::Store(source) => {
                 let (status, message) = (StatusCode::INTERNAL_SERVER_ERROR, "nothing was started");
                 return Self::new(status, DATABASE, message).cause(source);
@@ -82,7 +91,7 @@ impl From<StartError> for ApiError {
 
 impl From<RecordError> for ApiError {
     fn from(error: RecordError) -> Self {
-        Self::database(error)
+        if error.may_pass() { Self::unavailable(error) } else { Self::database(error) }
     }
 }
 
@@ -102,13 +111,13 @@ impl FromRequestParts<Api> for SyncRequest {
 }
 
 impl SyncRequest {
-    /// Who asks, if the caller may, and for whom.
-    pub(super) fn caller(
-        &self,
-        needed: Permission,
-        org: Option<NumberOrText>,
-    ) -> Result<SyncCaller, ApiError> {
-        let caller = self.caller.require(needed)?;
+    /// Goes on if the caller may do this.
+    pub(super) fn require(&self, needed: Permission) -> Result<&Identity, ApiError> {
+        self.caller.require(needed)
+    }
+
+    /// The request of this caller, and for whom it asks.
+    pub(super) fn by(&self, caller: &Identity, org: Option<NumberOrText>) -> Result<SyncCaller, ApiError> {
         Ok(SyncCaller {
             scope: scope(caller, org)?,
             caller: caller.subject.clone(),
@@ -121,7 +130,11 @@ impl SyncRequest {
     pub(super) async fn answer(&self, api: &Api, started: Started) -> Answer {
         let running = match started {
             Started::Running(running) => running,
-            Started::Before(run) => return replayed(&run),
+            Started::Before(run) => {
+                let (name, value) =
+                    (HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
+                return Ok(ended(&run)?.header(name, value));
+            }
         };
         let accepted = accepted(&running)?;
         if prefers_async(&self.headers) {
@@ -161,15 +174,6 @@ fn accepted(running: &Running) -> Answer {
     Ok(Reply::new(SyncAccepted::new(&running.id)).status(StatusCode::ACCEPTED).header(LOCATION, location))
 }
 
-/// The reply to a repeated request: what the first one did.
-fn replayed(run: &SyncRun) -> Answer {
-    let (name, value) = (HeaderName::from_static("idempotent-replayed"), HeaderValue::from_static("true"));
-    match ended(run) {
-        Ok(reply) => Ok(reply.header(name, value)),
-        Err(error) => Err(error.header(name, value)),
-    }
-}
-
 /// The reply to the request that a sync was started by: a partial sync is never a success.
 fn ended(run: &SyncRun) -> Answer {
     if run.status == SyncStatus::Succeeded {
@@ -185,7 +189,13 @@ fn ended(run: &SyncRun) -> Answer {
             (codes::SYNC_FAILED, format!("{} of {} items were not done", progress.failed, progress.scanned))
         }
     };
-    let error = ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, code, message).data(SyncReply::from(run));
+    // What is not done for want of a store is done by a repeat; anything else takes somebody who looks.
+    let error = if progress.store_lost {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message).retry_after(STORE_PAUSE)
+    } else {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, code, message)
+    };
+    let error = error.data(SyncReply::from(run));
     Err(match progress.errors.first() {
         Some(first) => error.cause(format!("{}: {}", first.item, first.message)),
         None => error,
@@ -213,8 +223,10 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().unwrap_or_default().trim();
     let key = key.strip_prefix('"').and_then(|key| key.strip_suffix('"')).unwrap_or(key);
-    if key.is_empty() || key.len() > 255 {
-        return Err(ApiError::invalid("Idempotency-Key", "expected 1 to 255 visible ASCII characters"));
+    let visible = key.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic());
+    if !visible || check_key(key, MAX_KEY).is_err() {
+        let reason = "expected 1 to 255 visible ASCII characters without a space at their ends";
+        return Err(ApiError::invalid("Idempotency-Key", reason));
     }
     Ok(Some(key.to_owned()))
 }
@@ -234,7 +246,9 @@ mod tests {
         for (written, key) in [("k-1", "k-1"), ("\"k-1\"", "k-1"), ("\"", "\"")] {
             assert_eq!(idempotency_key(&headers("idempotency-key", written)).unwrap().unwrap(), key);
         }
-        assert!(idempotency_key(&headers("idempotency-key", "\"\"")).is_err());
+        for refused in ["\"\"", "\" k\"", "\"k \"", "a\tb", &"k".repeat(256)] {
+            assert!(idempotency_key(&headers("idempotency-key", refused)).is_err(), "{refused:?}");
+        }
         assert!(idempotency_key(&HeaderMap::new()).unwrap().is_none());
     }
 }

@@ -11,7 +11,8 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
 
 use super::error::{ApiError, codes};
-use super::{Edge, metrics};
+use super::limit::Traffic;
+use super::{Edge, headers, metrics};
 use crate::identity::{Identity, Permission};
 
 /// Who sent a valid token, within the limit of requests.
@@ -33,13 +34,46 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let edge = Arc::<Edge>::from_ref(state);
-        let caller = identify(&parts.headers, &edge).await;
-        caller.map(Caller).inspect_err(|error| metrics::refused(&edge.metrics, error.code))
+        identify(&parts.headers, &edge, Traffic::Requests).await.map(Caller)
     }
 }
 
-async fn identify(headers: &HeaderMap, edge: &Edge) -> Result<Identity, ApiError> {
-    let header = headers.get(AUTHORIZATION).ok_or_else(missing)?;
+/// Who sent a valid token to a route that programs call whenever something happens: counted apart from the requests of
+/// people, so that the limit meant for these does not hold it up.
+#[derive(Debug)]
+pub struct IntakeCaller(Caller);
+
+impl IntakeCaller {
+    /// See [`Caller::require`].
+    pub fn require(&self, needed: Permission) -> Result<&Identity, ApiError> {
+        self.0.require(needed)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IntakeCaller
+where
+    Arc<Edge>: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let edge = Arc::<Edge>::from_ref(state);
+        identify(&parts.headers, &edge, Traffic::Intake).await.map(|identity| Self(Caller(identity)))
+    }
+}
+
+/// Verifies and counts; a refusal is seen in the metrics.
+async fn identify(sent: &HeaderMap, edge: &Edge, traffic: Traffic) -> Result<Identity, ApiError> {
+    let identity = verified(sent, edge, traffic).await;
+    identity.inspect_err(|error| metrics::refused(&edge.metrics, error.code))
+}
+
+async fn verified(sent: &HeaderMap, edge: &Edge, traffic: Traffic) -> Result<Identity, ApiError> {
+    if headers::twice(sent, &AUTHORIZATION) {
+        let message = "the header Authorization is given twice";
+        return Err(ApiError::unauthorized(codes::AUTH_HEADER, message));
+    }
+    let header = sent.get(AUTHORIZATION).ok_or_else(missing)?;
     let header = header.to_str().map_err(|_| malformed())?.trim();
     if header.is_empty() {
         return Err(missing());
@@ -49,8 +83,10 @@ async fn identify(headers: &HeaderMap, edge: &Edge) -> Result<Identity, ApiError
         return Err(malformed());
     }
     let identity = edge.verifier.verify(token.trim()).await?;
+    // Whoever may bring nothing in is counted like everybody else.
+    let traffic = if identity.may(Permission::RecordEvents) { traffic } else { Traffic::Requests };
     // After verification: a forged token must not use up what belongs to somebody else.
-    edge.limiter.check(identity.org_id, &identity.subject).map_err(|wait| {
+    edge.limiter.check(identity.org_id, &identity.subject, traffic).map_err(|wait| {
         let message = "the caller sends too many requests";
         ApiError::new(StatusCode::TOO_MANY_REQUESTS, codes::RATE_LIMITED, message).retry_after(wait)
     })?;

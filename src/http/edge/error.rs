@@ -39,6 +39,8 @@ pub mod codes {
     pub const AUTH_MISSING: u32 = 100_205;
     /// The caller may not do this.
     pub const FORBIDDEN: u32 = 100_207;
+    /// The body did not arrive in time.
+    pub const BODY_LATE: u32 = 110_408;
     /// The path exists, the method does not.
     pub const METHOD: u32 = 110_405;
     /// The body is too large.
@@ -47,9 +49,16 @@ pub mod codes {
     pub const RATE_LIMITED: u32 = 110_429;
     /// No answer within the deadline of the server.
     pub const DEADLINE: u32 = 110_503;
+    /// A store of this server cannot be used now: it is down, too busy, or takes no writes.
+    pub const STORE_UNAVAILABLE: u32 = 110_506;
     /// The keys of the IAM could not be fetched, so nobody knows whether the token is good.
     pub const KEYS_UNAVAILABLE: u32 = 110_504;
+    /// Too many bodies are under way.
+    pub const BUSY: u32 = 110_505;
 }
+
+/// When it is worth asking again for what needs a store that cannot be used now.
+pub const STORE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why a request was not done.
 #[derive(Clone, Debug)]
@@ -104,10 +113,18 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, codes::FORBIDDEN, message)
     }
 
-    /// The database did not do it; why goes to the log alone.
+    /// The database did not do what was asked; why goes to the log alone.
     pub fn database(cause: impl Display) -> Self {
-        let message = "the database did not answer";
+        let message = "the database did not do it";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, codes::DATABASE, message).cause(cause)
+    }
+
+    /// A store cannot be used now; the same may succeed later. Why goes to the log alone.
+    pub fn unavailable(cause: impl Display) -> Self {
+        let message = "a store of this server cannot be used now; try again later";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, codes::STORE_UNAVAILABLE, message)
+            .retry_after(STORE_PAUSE)
+            .cause(cause)
     }
 
     /// A defect, or an unreachable part of this server; why goes to the log alone.

@@ -10,6 +10,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::ApiError;
+use crate::domain::calendar::{KEPT, kept_day, kept_instant};
+
+pub use crate::domain::number::exact;
 
 /// A field that must be given.
 pub fn required<T>(field: &str, value: Option<T>) -> Result<T, ApiError> {
@@ -19,13 +22,43 @@ pub fn required<T>(field: &str, value: Option<T>) -> Result<T, ApiError> {
 /// A day as `YYYY-MM-DD`, exactly.
 pub fn day(field: &str, text: &str) -> Result<Date, ApiError> {
     // The parser is lenient; what it read must look as it was written.
-    let day = text.parse().ok().filter(|day: &Date| day.to_string() == text);
-    day.ok_or_else(|| ApiError::invalid(field, "expected a day as YYYY-MM-DD"))
+    let day: Option<Date> = text.parse().ok().filter(|day: &Date| day.to_string() == text);
+    let day = day.ok_or_else(|| ApiError::invalid(field, "expected a day as YYYY-MM-DD"))?;
+    kept_day(day).ok_or_else(|| ApiError::invalid(field, format!("expected a day of {KEPT}")))
 }
 
-/// An instant of RFC 3339.
+/// An instant of RFC 3339, such as `2026-11-21T08:30:00Z`.
 pub fn instant(field: &str, text: &str) -> Result<Timestamp, ApiError> {
-    text.parse().map_err(|_| ApiError::invalid(field, "expected an instant of RFC 3339"))
+    let read = rfc3339(text).ok_or_else(|| ApiError::invalid(field, "expected an instant of RFC 3339"))?;
+    kept(field, read)
+}
+
+/// The instant, if it is one of those that are kept.
+pub fn kept(field: &str, at: Timestamp) -> Result<Timestamp, ApiError> {
+    kept_instant(at).ok_or_else(|| ApiError::invalid(field, format!("expected an instant of {KEPT}")))
+}
+
+/// Reads the form of RFC 3339 alone: the parser would take others of ISO 8601 too, also such that databases cannot write.
+pub fn rfc3339(text: &str) -> Option<Timestamp> {
+    let digit_to_zero = |c: char| if c.is_ascii_digit() { '0' } else { c.to_ascii_uppercase() };
+    let shape: String = text.chars().map(digit_to_zero).collect();
+    let rest = shape.strip_prefix("0000-00-00T00:00:00")?;
+    let offset = match rest.strip_prefix(".0") {
+        Some(fraction) => fraction.trim_start_matches('0'),
+        None => rest,
+    };
+    matches!(offset, "Z" | "+00:00" | "-00:00").then(|| text.parse().ok()).flatten()
+}
+
+/// An instant of RFC 3339 as a field of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instant(pub Timestamp);
+
+impl<'de> Deserialize<'de> for Instant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = rfc3339(&String::deserialize(deserializer)?);
+        read.map(Self).ok_or_else(|| D::Error::custom("expected an instant of RFC 3339"))
+    }
 }
 
 /// A word of an enum.
@@ -65,14 +98,9 @@ impl<'de> Deserialize<'de> for NumberOrText {
 /// Some programs write whole numbers as `5.0`, which JSON Schema counts as whole.
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
 fn whole(number: f64) -> Option<i64> {
-    // 2^63: every whole number below it is one of 64 bits too.
-    const TOO_LARGE: f64 = 9_223_372_036_854_775_808.0;
-    (number.fract() == 0.0 && number.abs() < TOO_LARGE).then_some(number as i64)
-}
-
-/// A number in its one form: no sign, no zeros before it, no space around it.
-pub fn exact<T: FromStr + Display>(text: &str) -> Option<T> {
-    text.parse().ok().filter(|number: &T| number.to_string() == text)
+    // 2^53: from there on what was written may have been another number.
+    const INEXACT: f64 = 9_007_199_254_740_992.0;
+    (number.fract() == 0.0 && number.abs() < INEXACT).then_some(number as i64)
 }
 
 /// The key of a row, as text.
@@ -104,6 +132,17 @@ pub fn numbers(field: &str, value: Option<&Value>) -> Result<Option<Vec<i64>>, A
         number(field, Some(item))?.ok_or_else(|| ApiError::invalid(field, "expected whole numbers"))
     };
     items.iter().map(read).collect::<Result<_, _>>().map(Some)
+}
+
+/// A list of keys of rows.
+pub fn ids(field: &str, value: Option<&Value>) -> Result<Option<Vec<i64>>, ApiError> {
+    let ids = numbers(field, value)?;
+    match &ids {
+        Some(ids) if ids.iter().any(|id| *id <= 0) => {
+            Err(ApiError::invalid(field, "expected positive whole numbers"))
+        }
+        _ => Ok(ids),
+    }
 }
 
 /// A number from 1 to this.
@@ -149,16 +188,8 @@ mod tests {
             assert_eq!(read(text), Some(NumberOrText::Number(5)), "{text}");
         }
         assert_eq!(read("\"5\""), Some(NumberOrText::Text("5".to_owned())));
-        for bad in ["5.5", "1e300", "9223372036854775808", "true", "[]"] {
+        for bad in ["5.5", "1e300", "9007199254740993.0", "9223372036854775808", "true", "[]"] {
             assert_eq!(read(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_number_has_one_form() {
-        assert_eq!(exact::<i64>("12"), Some(12));
-        for bad in ["", "+1", "01", " 1", "1.0", "9223372036854775808"] {
-            assert_eq!(exact::<i64>(bad), None, "{bad:?}");
         }
     }
 
@@ -183,10 +214,53 @@ mod tests {
     #[test]
     fn a_day_has_one_form() {
         assert_eq!(day("d", "2026-02-28").unwrap(), "2026-02-28".parse().unwrap());
-        for bad in
-            ["", "2026-02-30", "2026-2-1", "20260201", "2026-02-01T00:00:00", "2026/02/01", "+026-02-01"]
-        {
+        for bad in [
+            "",
+            "2026-02-30",
+            "2026-2-1",
+            "20260201",
+            "2026-02-01T00:00:00",
+            "2026/02/01",
+            "+026-02-01",
+            "-000001-01-01",
+            "0000-01-01",
+            "0999-12-31",
+            "２０２６-02-01",
+        ] {
             assert!(day("d", bad).is_err(), "{bad:?}");
+        }
+        assert!(day("d", "1000-01-01").is_ok() && day("d", "9999-12-31").is_ok());
+    }
+
+    #[test]
+    fn an_instant_has_the_form_of_rfc_3339_and_no_other() {
+        for good in [
+            "2026-11-21T08:30:00Z",
+            "2026-11-21t08:30:00.123456789z",
+            "2026-11-21T08:30:00+05:30",
+            "1000-01-02T00:00:00Z",
+        ] {
+            assert!(instant("at", good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "2026-11-21",
+            "2026-11-21T08:30:00",
+            "2026-11-21T08:30Z",
+            "2026-11-21T08:30:00.Z",
+            "2026-11-21T08:30:00+0530",
+            "2026-11-21T08:30:00+05",
+            "2026-11-21T08:30:00Z[UTC]",
+            "20261121T083000Z",
+            "+002026-11-21T08:30:00Z",
+            "-000001-01-01T00:00:00Z",
+            "0000-01-01T00:00:00Z",
+            "1000-01-01T23:59:59Z",
+            "9999-12-31T23:59:59Z",
+            "2026-11-21T08:30:00é",
+        ] {
+            let message = instant("at", bad).unwrap_err().message;
+            assert!(message.starts_with("at: expected an instant of "), "{bad}: {message}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `/health`: the process answers. `/ready`: so does what it needs. Neither is wrapped.
+//! `/health`: the process answers. `/ready`: so does what it needs, and takes writes. Neither is wrapped.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -18,8 +18,17 @@ use super::Edge;
 /// What a program needs in order to work.
 #[async_trait]
 pub trait Readiness: Debug + Send + Sync {
-    /// Each thing that it needs, and why it cannot be used.
-    async fn check(&self) -> Vec<(&'static str, Option<String>)>;
+    /// Each thing that it needs, and what is wrong with it.
+    async fn check(&self) -> Vec<(&'static str, Option<NotReady>)>;
+}
+
+/// What is wrong with something that a program needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotReady {
+    /// For everybody who asks.
+    pub word: &'static str,
+    /// For the log.
+    pub reason: String,
 }
 
 pub(super) fn router() -> OpenApiRouter<Arc<Edge>> {
@@ -38,7 +47,7 @@ struct Health {
 struct Ready {
     /// `ready` or `not ready`.
     status: &'static str,
-    /// What it needs: `ok` or `unreachable`.
+    /// What it needs: `ok`, `unreachable`, `not writable` (it answers and takes no writes) or `unusable` (another schema).
     checks: BTreeMap<&'static str, &'static str>,
 }
 
@@ -52,23 +61,23 @@ async fn health() -> Json<Health> {
     Json(Health { status: "healthy", version: env!("CARGO_PKG_VERSION") })
 }
 
-/// What the server needs answers too.
+/// What the server needs answers too, and takes writes.
 #[utoipa::path(
     get, path = "/ready", tag = "health", security(()),
     responses(
         (status = 200, description = "It does.", body = Ready),
-        (status = 503, description = "Something cannot be reached.", body = Ready),
+        (status = 503, description = "Something cannot be used.", body = Ready),
     ),
     extensions(("x-unwrapped" = json!(true)))
 )]
 async fn ready(State(edge): State<Arc<Edge>>) -> (StatusCode, Json<Ready>) {
     let mut reply = (StatusCode::OK, Json(Ready { status: "ready", checks: BTreeMap::new() }));
     let (status, Json(ready)) = &mut reply;
-    for (name, error) in edge.readiness.check().await {
-        ready.checks.insert(name, if error.is_none() { "ok" } else { "unreachable" });
+    for (name, problem) in edge.readiness.check().await {
+        ready.checks.insert(name, problem.as_ref().map_or("ok", |problem| problem.word));
         // This route is open, so the reason stays in the log.
-        if let Some(error) = error {
-            tracing::error!(check = name, %error, "not ready");
+        if let Some(NotReady { word, reason }) = problem {
+            tracing::error!(check = name, is = word, error = reason, "not ready");
             (*status, ready.status) = (StatusCode::SERVICE_UNAVAILABLE, "not ready");
         }
     }

@@ -1,53 +1,101 @@
 //! The input of an endpoint: a JSON object, nothing, or the query; where both name a field, the query wins.
 
 use std::collections::HashSet;
+use std::marker::PhantomData;
+use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
-use axum::http::StatusCode;
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::response::IntoResponse;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::error::{ApiError, codes};
+use super::Edge;
+use super::body::{self, BodyLimits};
+use super::error::ApiError;
+use super::headers;
+use crate::domain::json::unambiguous;
+use crate::identity::Identity;
 
-/// The fields of `T`. A field that `T` does not know is refused.
+/// A body that nobody has read. It takes a caller who may do what is asked to read it: whoever may not is refused before
+/// a byte of it is waited for.
 #[derive(Debug)]
-pub struct Input<T>(pub T);
+pub struct Unread {
+    body: axum::body::Body,
+    edge: Arc<Edge>,
+}
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Input<T> {
+impl Unread {
+    /// The body, for a caller whose permission was asked for (`Caller::require`).
+    pub async fn read(self, _allowed: &Identity) -> Result<Bytes, ApiError> {
+        self.bytes().await
+    }
+
+    async fn bytes(self) -> Result<Bytes, ApiError> {
+        let limits = BodyLimits { bytes: self.edge.max_body, time: self.edge.body_timeout };
+        body::read(self.body, limits, &self.edge.bodies).await
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Unread
+where
+    Arc<Edge>: FromRef<S>,
+{
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        Ok(Self { body: request.into_body(), edge: Arc::from_ref(state) })
+    }
+}
+
+/// The fields of `T`, of which nothing is read yet. A field that `T` does not know is refused.
+#[derive(Debug)]
+pub struct Input<T> {
+    query: Vec<(String, String)>,
+    json: Result<(), ApiError>,
+    body: Unread,
+    fields: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> Input<T> {
+    /// The fields, for a caller whose permission was asked for (`Caller::require`).
+    pub async fn read(self, allowed: &Identity) -> Result<T, ApiError> {
+        self.json?;
+        read(&self.body.read(allowed).await?, self.query)
+    }
+}
+
+impl<S: Send + Sync, T> FromRequest<S> for Input<T>
+where
+    Arc<Edge>: FromRef<S>,
+{
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         let query = Query::<Vec<(String, String)>>::try_from_uri(request.uri())
             .map_err(|error| ApiError::body(error.to_string()))?;
-        read(&bytes(request, state).await?, query.0).map(Input)
+        let json = headers::json_body(request.headers());
+        let body = Unread::from_request(request, state).await?;
+        Ok(Self { query: query.0, json, body, fields: PhantomData })
     }
 }
 
-/// The object that is the body alone: what must not stand in a query, which logs and histories keep.
+/// The object that is the body alone: what must not stand in a query, which logs and histories keep. It is read without
+/// a caller, so it is for a route that makes one: a login.
 #[derive(Debug)]
 pub struct Body(pub Value);
 
-impl<S: Send + Sync> FromRequest<S> for Body {
+impl<S: Send + Sync> FromRequest<S> for Body
+where
+    Arc<Edge>: FromRef<S>,
+{
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        object(&bytes(request, state).await?).map(|fields| Body(Value::Object(fields)))
+        headers::json_body(request.headers())?;
+        let bytes = Unread::from_request(request, state).await?.bytes().await?;
+        object(&bytes).map(|fields| Body(Value::Object(fields)))
     }
-}
-
-async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
-    Bytes::from_request(request, state).await.map_err(|rejection| {
-        let reason = rejection.to_string();
-        match rejection.into_response().status() {
-            status @ StatusCode::PAYLOAD_TOO_LARGE => {
-                ApiError::new(status, codes::TOO_LARGE, "the body is too large")
-            }
-            _ => ApiError::body(reason),
-        }
-    })
 }
 
 /// The variable parts of the path; what cannot be decoded is refused in the envelope.
@@ -63,27 +111,34 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segment
     }
 }
 
-fn read<T: DeserializeOwned>(body: &[u8], query: Vec<(String, String)>) -> Result<T, ApiError> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8], query: Vec<(String, String)>) -> Result<T, ApiError> {
     let mut fields = object(body)?;
     let mut seen = HashSet::new();
     for (name, value) in query {
         if !seen.insert(name.clone()) {
             return Err(ApiError::invalid(&name, "is given twice in the query"));
         }
+        // What decoding puts in the place of bytes that are no UTF-8: nobody can tell what was meant.
+        if name.contains(char::REPLACEMENT_CHARACTER) || value.contains(char::REPLACEMENT_CHARACTER) {
+            return Err(ApiError::invalid(&name, "is not UTF-8 in the query"));
+        }
         fields.insert(name, Value::String(value));
     }
-    serde_json::from_value(Value::Object(fields)).map_err(|error| ApiError::invalid("input", error))
+    serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
+        let field = error.path().to_string();
+        ApiError::invalid(if field == "." { "input" } else { &field }, error.into_inner())
+    })
 }
 
 fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
     if body.trim_ascii().is_empty() {
         return Ok(Map::new());
     }
-    match serde_json::from_slice(body) {
+    match unambiguous(body) {
         Ok(Value::Object(fields)) => Ok(fields),
         Ok(Value::Null) => Ok(Map::new()),
         Ok(_) => Err(ApiError::body("expected a JSON object")),
-        // The parser's text tells line and column, and nothing of the body.
+        // The parser's text tells line and column, and of the body no more than the name of a field.
         Err(error) => Err(ApiError::body(format!("the body is not JSON: {error}"))),
     }
 }
@@ -110,10 +165,13 @@ mod tests {
         assert_eq!(sample(" null ", &[]).unwrap(), Sample::default());
         let both = sample(r#"{"a":"1","b":"2"}"#, &[("b", "3")]).unwrap();
         assert_eq!((both.a.as_deref(), both.b.as_deref()), (Some("1"), Some("3")));
-        for bad in ["{", "[]", "5", r#"{"c":1}"#, r#"{"a":[]}"#] {
+        for bad in ["{", "[]", "5", r#"{"c":1}"#, r#"{"a":[]}"#, r#"{"a":"1","a":"1"}"#] {
             assert!(sample(bad, &[]).is_err(), "{bad}");
         }
         assert!(sample("", &[("c", "1")]).is_err());
         assert!(sample("", &[("a", "1"), ("a", "1")]).is_err(), "which of the two?");
+        assert!(sample("", &[("a", "\u{fffd}")]).is_err(), "what was it?");
+        let message = sample(r#"{"a":[]}"#, &[]).unwrap_err().message;
+        assert!(message.starts_with("a: invalid type"), "the field is named: {message}");
     }
 }

@@ -41,7 +41,7 @@ impl Limit {
 struct Callers {
     /// A token bucket each, as the one instant at which it will be full. Whole nanoseconds, so nothing is lost by
     /// rounding.
-    buckets: HashMap<(i64, String), Instant>,
+    buckets: HashMap<(i64, String, Traffic), Instant>,
     sweep_at: usize,
 }
 
@@ -60,38 +60,71 @@ impl Callers {
     }
 }
 
-/// The limit for every caller.
+/// What a request is counted as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Traffic {
+    /// A request like any other.
+    Requests,
+    /// One that brings what has happened; many at once are one request.
+    Intake,
+}
+
+/// The limits of all callers.
 #[derive(Debug)]
 pub struct RateLimiter {
-    limit: Option<Limit>,
+    requests: Option<Limit>,
+    intake: Option<Limit>,
+    /// By subject: one limit for whatever it asks, in place of the others.
+    accounts: HashMap<String, Option<Limit>>,
     callers: Mutex<Callers>,
 }
 
 impl RateLimiter {
-    /// `per_second` requests of each caller for long, `burst` at once; a `per_second` of 0 is no limit.
+    /// `per_second` requests of each caller for long, `burst` at once; a `per_second` of 0 is no limit. Intake has none.
     pub fn new(per_second: u32, burst: u32) -> Self {
-        Self { limit: Limit::new(per_second, burst), callers: Mutex::default() }
+        let requests = Limit::new(per_second, burst);
+        Self { requests, intake: None, accounts: HashMap::new(), callers: Mutex::default() }
+    }
+
+    /// With a limit of what each caller brings in.
+    #[must_use]
+    pub fn intake(mut self, per_second: u32, burst: u32) -> Self {
+        self.intake = Limit::new(per_second, burst);
+        self
+    }
+
+    /// With a limit of its own for the account with this subject, in each organisation.
+    #[must_use]
+    pub fn account(mut self, subject: impl Into<String>, per_second: u32, burst: u32) -> Self {
+        self.accounts.insert(subject.into(), Limit::new(per_second, burst));
+        self
     }
 
     /// Counts a request, or tells when it would be let through.
     ///
     /// # Errors
     /// The time to wait.
-    pub fn check(&self, org_id: i64, subject: &str) -> Result<(), Duration> {
-        self.check_at(org_id, subject, Instant::now())
+    pub fn check(&self, org_id: i64, subject: &str, traffic: Traffic) -> Result<(), Duration> {
+        self.check_at(org_id, subject, traffic, Instant::now())
     }
 
-    fn check_at(&self, org_id: i64, subject: &str, now: Instant) -> Result<(), Duration> {
-        let Some(limit) = self.limit else { return Ok(()) };
+    fn check_at(&self, org_id: i64, subject: &str, traffic: Traffic, now: Instant) -> Result<(), Duration> {
+        let (limit, traffic) = match (self.accounts.get(subject), traffic) {
+            (Some(own), _) => (*own, Traffic::Requests),
+            (None, Traffic::Requests) => (self.requests, traffic),
+            (None, Traffic::Intake) => (self.intake, traffic),
+        };
+        let Some(limit) = limit else { return Ok(()) };
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
         callers.make_room(now);
-        let key = (org_id, subject.to_owned());
+        let key = (org_id, subject.to_owned(), traffic);
         limit.take(callers.buckets.entry(key).or_insert(now), now)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::Traffic::{Intake, Requests};
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
@@ -129,7 +162,7 @@ mod tests {
     fn a_rate_of_zero_is_no_limit() {
         let limiter = RateLimiter::new(0, 0);
         let now = Instant::now();
-        assert!((0..1_000).all(|_| limiter.check_at(1, "a", now).is_ok()));
+        assert!((0..1_000).all(|_| limiter.check_at(1, "a", Requests, now).is_ok()));
         assert!(limiter.callers.lock().unwrap().buckets.is_empty());
     }
 
@@ -138,9 +171,23 @@ mod tests {
         let limiter = RateLimiter::new(1, 1);
         let now = Instant::now();
         for (org_id, subject) in [(1, "a"), (1, "b"), (2, "a")] {
-            assert_eq!(limiter.check_at(org_id, subject, now), Ok(()));
-            assert_eq!(limiter.check_at(org_id, subject, now), Err(Duration::from_secs(1)));
+            assert_eq!(limiter.check_at(org_id, subject, Requests, now), Ok(()));
+            assert_eq!(limiter.check_at(org_id, subject, Requests, now), Err(Duration::from_secs(1)));
         }
+    }
+
+    #[test]
+    fn intake_is_counted_apart_and_an_account_may_have_one_limit_for_both() {
+        let limiter = RateLimiter::new(1, 1).intake(1, 2).account("worker", 1, 3).account("trusted", 0, 0);
+        let now = Instant::now();
+        let taken = |subject, traffic| {
+            (0..9).take_while(|_| limiter.check_at(1, subject, traffic, now).is_ok()).count()
+        };
+        assert_eq!((taken("a", Requests), taken("a", Intake)), (1, 2));
+        assert_eq!((taken("worker", Intake), taken("worker", Requests)), (3, 0), "one bucket");
+        assert_eq!((taken("trusted", Requests), taken("trusted", Intake)), (9, 9));
+        let unlimited = RateLimiter::new(1, 1);
+        assert!((0..9).all(|_| unlimited.check_at(1, "a", Intake, now).is_ok()), "unless it is asked for");
     }
 
     #[test]
@@ -150,11 +197,11 @@ mod tests {
         let start = Instant::now();
         for caller in 0..5_000 {
             // Each bucket is full again after a second, when a thousand others have come.
-            limiter.check_at(1, &caller.to_string(), start + MS * caller).unwrap();
+            limiter.check_at(1, &caller.to_string(), Requests, start + MS * caller).unwrap();
             assert!(known(&limiter) <= 3_000);
         }
         for caller in 0..250_000 {
-            limiter.check_at(2, &caller.to_string(), start + MS * 5_000).unwrap();
+            limiter.check_at(2, &caller.to_string(), Requests, start + MS * 5_000).unwrap();
             assert!(known(&limiter) <= MAX_CALLERS);
         }
     }

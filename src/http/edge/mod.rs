@@ -5,10 +5,13 @@
 //! their documentation and gives them to [`router`].
 
 mod auth;
+mod batch;
+mod body;
 mod envelope;
 pub mod error;
 pub mod fields;
 mod frame;
+mod headers;
 mod health;
 mod input;
 mod limit;
@@ -20,7 +23,7 @@ use std::time::Duration;
 
 use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::{StatusCode, Uri};
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
 use serde_json::Value;
@@ -31,11 +34,13 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::identity::Verifier;
 use crate::metrics::Metrics;
 
-pub use auth::{Caller, Observer};
+pub use auth::{Caller, IntakeCaller, Observer};
+pub use batch::{Item, Many, OneOrMany};
+pub use body::BodyRoom;
 pub use envelope::{Answer, Reply};
 pub use error::ApiError;
-pub use health::Readiness;
-pub use input::{Body, Input, Segment};
+pub use health::{NotReady, Readiness};
+pub use input::{Body, Input, Segment, Unread};
 pub use limit::RateLimiter;
 
 /// What every program's routes need.
@@ -55,6 +60,10 @@ pub struct Edge {
     pub request_timeout: Duration,
     /// Largest request body, in bytes.
     pub max_body: usize,
+    /// How long the body of a request may take to arrive.
+    pub body_timeout: Duration,
+    /// The bodies that are under way.
+    pub bodies: BodyRoom,
 }
 
 /// The OpenAPI document of a program with these routes. `open`: what observes it needs no token.
@@ -83,6 +92,7 @@ where
         .method_not_allowed_fallback(|| async { no_such_method() })
         .layer(Extension(openapi::Served(document.to_string().into())))
         .layer(DefaultBodyLimit::max(edge.max_body))
+        .layer(from_fn(headers::once))
         .layer(from_fn_with_state(Arc::clone(&edge), frame::deadline))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(edge, frame::frame))
@@ -98,7 +108,7 @@ fn no_such_method() -> ApiError {
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, error::codes::METHOD, "this path does not know the method")
 }
 
-/// The panic itself is on stderr; its text may hold anything, so it is not sent.
+/// The panic itself is in the log; its text may hold anything, so it is not sent.
 fn panicked(_panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
     ApiError::internal("a handler panicked").into_response()
 }

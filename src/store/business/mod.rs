@@ -2,6 +2,7 @@
 //! suite (`tests/it/conformance.rs`) goes through every database.
 
 pub mod due_tasks;
+pub mod lists;
 pub mod plans;
 pub mod sql;
 
@@ -10,12 +11,14 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use self::lists::Entry;
 use super::error::Answer;
 use crate::domain::statistics::{
     Accumulated, DailyCount, DailyKey, DayRange, PlanCounts, StatisticType, Subject,
 };
 use crate::domain::sync_run::{NewSyncRun, SyncKind, SyncProgress, SyncRun};
 
+pub use crate::sql::Unreadable;
 pub use due_tasks::DueTaskStore;
 pub use plans::{PlanStore, PlanTaskStore};
 
@@ -106,15 +109,34 @@ pub enum SyncAdmission {
     Admitted,
     /// Another one holds the lease.
     LeaseHeld(SyncRun),
-    /// This caller has used the idempotency key before.
+    /// This caller's key is held by this sync, which runs or has succeeded, or belongs to another request.
     KeyUsed(SyncRun),
+}
+
+/// Which records of syncs; what is unset does not restrict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncFilter {
+    /// Of this kind.
+    pub kind: Option<SyncKind>,
+    /// Started before.
+    pub before: Option<Timestamp>,
+}
+
+/// Where the record of a sync is in the order of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncMark {
+    /// When it started.
+    pub started_at: Timestamp,
+    /// Its id: several may start in one millisecond.
+    pub id: String,
 }
 
 /// The table `qs_sync_run`. A running sync holds its lease until `lease_until`; whoever finds it run out may record the
 /// sync as failed, since nobody does its work any more.
 #[async_trait]
 pub trait SyncRunStore: Send + Sync {
-    /// Records a sync as running, unless its key is known or its lease is held.
+    /// Records a sync as running, unless its key is used or its lease is held. A sync that failed does not hold its key:
+    /// the same request may repeat it, and its record says so.
     async fn begin(&self, run: &NewSyncRun) -> Answer<SyncAdmission>;
 
     /// A sign of life: how far the sync is, and its lease is held until then. Answers whether it was still running.
@@ -129,17 +151,18 @@ pub trait SyncRunStore: Send + Sync {
     /// The record.
     async fn find(&self, org_id: i64, id: &str) -> Answer<Option<SyncRun>>;
 
-    /// The newest records, of one kind or of all, that started before `before`; at most `limit`.
+    /// The newest records, of one kind or of all, that started before `before`, after this one; at most `limit`.
     async fn recent(
         &self,
         org_id: i64,
-        kind: Option<SyncKind>,
-        before: Option<Timestamp>,
+        filter: &SyncFilter,
+        after: Option<&SyncMark>,
         limit: u32,
-    ) -> Answer<Vec<SyncRun>>;
+    ) -> Answer<Vec<Entry<SyncRun, SyncMark>>>;
 
-    /// The newest succeeded sync of these kinds that has a mark.
-    async fn last_marked(&self, org_id: i64, kinds: &[SyncKind]) -> Answer<Option<SyncRun>>;
+    /// The newest succeeded sync of these kinds that has a mark and did not start after `now`: a clock that was ahead
+    /// for a while has left records that seem newer than all others.
+    async fn last_marked(&self, org_id: i64, kinds: &[SyncKind], now: Timestamp) -> Answer<Option<SyncRun>>;
 
     /// Removes the records of syncs that ended before then, but for the newest with a mark of each organisation and
     /// kind. Answers how many.
@@ -153,4 +176,7 @@ pub trait Store:
 {
     /// Whether it can be reached, and its tables are those of this program.
     async fn ready(&self) -> Answer<()>;
+
+    /// How many transactions of one sync it writes fastest at a time.
+    fn writers(&self) -> usize;
 }

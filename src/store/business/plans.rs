@@ -3,37 +3,13 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::lists::{Listed, Part};
 use crate::domain::plan::{AssessmentPlan, PlanStatus};
 use crate::domain::plan_task::{PlanTask, TaskStatus};
 use crate::store::error::Answer;
 
-/// Part of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// Which, from 1.
-    pub number: u32,
-    /// How long it is.
-    pub size: u32,
-}
-
-impl Page {
-    /// How much of the list comes before it.
-    pub fn offset(self) -> i64 {
-        i64::from(self.size) * i64::from(self.number.saturating_sub(1))
-    }
-}
-
-/// A page with the length of the whole list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Paged<T> {
-    /// What is on the page.
-    pub items: Vec<T>,
-    /// The whole list.
-    pub total: u64,
-}
-
 /// Which plans; what is unset does not restrict.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct PlanFilter {
     /// Of this scale.
     pub scale_code: Option<String>,
@@ -44,7 +20,7 @@ pub struct PlanFilter {
 }
 
 /// Which tasks; what is unset does not restrict.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TaskFilter {
     /// Of this plan.
     pub plan_id: Option<i64>,
@@ -52,6 +28,16 @@ pub struct TaskFilter {
     pub testee_id: Option<i64>,
     /// In this state.
     pub status: Option<TaskStatus>,
+}
+
+/// Where a task is in the order of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskMark {
+    /// When it is planned for, as the database writes it: what is read and written again may differ from it by the hour
+    /// that a change of the clocks repeats, and a list would go on elsewhere.
+    pub planned_at: String,
+    /// Its id.
+    pub id: i64,
 }
 
 /// How far a testee came in a plan.
@@ -101,7 +87,12 @@ pub trait PlanStore: Send + Sync {
     async fn find_plan(&self, org_id: i64, id: i64) -> Answer<Option<AssessmentPlan>>;
 
     /// The plans in the order of their ids, the newest first.
-    async fn plans(&self, org_id: i64, filter: &PlanFilter, page: Page) -> Answer<Paged<AssessmentPlan>>;
+    async fn plans(
+        &self,
+        org_id: i64,
+        filter: &PlanFilter,
+        part: Part<i64>,
+    ) -> Answer<Listed<AssessmentPlan, i64>>;
 
     /// A plan that stands at `from` and stops at `to`; its tasks that are not over are canceled with it. Answers how many.
     async fn stop_plan(
@@ -133,8 +124,13 @@ pub trait PlanTaskStore: Send + Sync {
     /// The task.
     async fn find_task(&self, org_id: i64, id: i64) -> Answer<Option<PlanTask>>;
 
-    /// The tasks in the order of their days.
-    async fn tasks(&self, org_id: i64, filter: TaskFilter, page: Page) -> Answer<Paged<PlanTask>>;
+    /// The tasks in the order of their days, and of their ids where these are the same.
+    async fn tasks(
+        &self,
+        org_id: i64,
+        filter: TaskFilter,
+        part: Part<TaskMark>,
+    ) -> Answer<Listed<PlanTask, TaskMark>>;
 
     /// A task that stands at `from` becomes this one.
     async fn move_task(&self, from: TaskStatus, task: &PlanTask, now: Timestamp) -> Answer<Moved>;

@@ -1,6 +1,7 @@
 //! What every adapter of the counters must do. Each part has an organisation of its own, so that a server with other
 //! users' keys in it will do.
 
+mod group;
 mod redis_keys;
 mod redis_server;
 mod suite;
@@ -18,10 +19,11 @@ use qs_scheduler::secret::Secret;
 use qs_scheduler::sql::{Address, Db, MigrationError};
 
 use self::suite::conform;
+use crate::support::counting::CountOne;
 use crate::support::services::{self, PrivateRedis};
 
 /// How many organisations [`conform`] uses.
-const PARTS: i64 = 8;
+const PARTS: i64 = 10;
 
 fn day(text: &str) -> Date {
     text.parse().unwrap()
@@ -88,11 +90,11 @@ async fn embedded_counters_forget_old_events() {
     let dir = tempfile::tempdir().unwrap();
     let counters = embedded(&dir).await;
     for (id, second) in [("old", 10), ("new", 20)] {
-        counters.count(1, &submitted(id, "2026-01-01", &["a"]), at(second)).await.unwrap();
+        counters.count_one(1, &submitted(id, "2026-01-01", &["a"]), at(second)).await.unwrap();
     }
     assert_eq!(counters.forget(at(20)).await.unwrap(), 1);
-    assert!(counters.count(1, &submitted("old", "2026-01-01", &["a"]), at(30)).await.unwrap());
-    assert!(!counters.count(1, &submitted("new", "2026-01-01", &["a"]), at(30)).await.unwrap());
+    assert!(counters.count_one(1, &submitted("old", "2026-01-01", &["a"]), at(30)).await.unwrap());
+    assert!(!counters.count_one(1, &submitted("new", "2026-01-01", &["a"]), at(30)).await.unwrap());
 }
 
 /// Removes what the suite has made on a server that others use. The generation is everybody's.

@@ -10,6 +10,7 @@ use qs_scheduler::secret::Secret;
 
 use super::redis_server::{BACK, REMEMBER, connect, fill};
 use super::{all, at, day, key, submitted};
+use crate::support::counting::CountOne;
 use crate::support::services::PrivateRedis;
 
 #[tokio::test]
@@ -18,8 +19,8 @@ async fn the_keys_are_those_of_existing_workers() {
     let counters = connect(&redis).await;
     let event =
         StatisticsEvent { origin: Some("plan".to_owned()), ..submitted("e:1", "2026-01-01", &["a:b"]) };
-    counters.count(1, &event, at(1)).await.unwrap();
-    counters.count(7, &event, at(1)).await.unwrap();
+    counters.count_one(1, &event, at(1)).await.unwrap();
+    counters.count_one(7, &event, at(1)).await.unwrap();
 
     let hash: Vec<(String, String)> = redis.run(&["HGETALL", "stats:daily:1:questionnaire:a:b:2026-01-01"]);
     let hash: Vec<(&str, &str)> =
@@ -42,7 +43,7 @@ async fn the_keys_are_those_of_existing_workers() {
 
     // An event that a worker has marked was counted by it.
     redis.run::<()>(&["SET", "event:processed:theirs", "1"]);
-    assert!(!counters.count(1, &submitted("theirs", "2026-01-01", &["a"]), at(2)).await.unwrap());
+    assert!(!counters.count_one(1, &submitted("theirs", "2026-01-01", &["a"]), at(2)).await.unwrap());
 }
 
 #[tokio::test]
@@ -50,9 +51,9 @@ async fn an_event_is_new_again_when_its_time_is_over() {
     let Some(redis) = PrivateRedis::start("redis counters forget events") else { return };
     let counters = RedisCounters::connect(&Secret::new(redis.url()), Duration::ZERO).await.unwrap();
     let event = submitted("e", "2026-01-01", &["a"]);
-    assert!(counters.count(1, &event, at(1)).await.unwrap());
+    assert!(counters.count_one(1, &event, at(1)).await.unwrap());
     let deadline = Instant::now() + BACK;
-    while !counters.count(1, &event, at(1)).await.unwrap() {
+    while !counters.count_one(1, &event, at(1)).await.unwrap() {
         assert!(Instant::now() < deadline, "it is never forgotten");
     }
     assert_eq!(counters.mark(1).await.unwrap().revision, 2);
@@ -78,7 +79,7 @@ async fn counters_of_another_program_are_read_and_counted_on() {
     assert_eq!((counter.count.submissions, counter.count.completions, counter.revision), (5, 0, None));
     assert!(counters.touched(9, None).await.unwrap().days.is_empty(), "nobody knows when it changed");
 
-    counters.count(9, &submitted("e", "2026-01-01", &["a"]), at(1)).await.unwrap();
+    counters.count_one(9, &submitted("e", "2026-01-01", &["a"]), at(1)).await.unwrap();
     let found = counters.find(9, &[key("2026-01-01", "a")]).await.unwrap();
     let counter = found[0].as_ref().unwrap();
     assert_eq!((counter.count.submissions, counter.revision), (6, Some(1)));
@@ -146,7 +147,7 @@ async fn an_event_counts_everywhere_or_nowhere() {
         let name = format!("stats:daily:1:questionnaire:{bad}:2026-01-01");
         redis.run::<()>(&["HSET", &name, "submission_count", value]);
         let event = submitted("e", "2026-01-01", &["k0", bad, "k1"]);
-        let error = counters.count(1, &event, at(1)).await.unwrap_err();
+        let error = counters.count_one(1, &event, at(1)).await.unwrap_err();
         assert!(matches!(&error, CountersError::Corrupt { verb: "count", .. }), "{error}");
         assert!(error.to_string().contains(&name), "{error}");
         let lost = DailyCount {
@@ -156,27 +157,27 @@ async fn an_event_counts_everywhere_or_nowhere() {
             distribution: Distribution::default(),
         };
         let fine = DailyCount { key: key("2026-01-01", "k0"), ..lost.clone() };
-        let error = counters.restore(1, &[fine, lost]).await.unwrap_err();
+        let error = counters.restore(1, &[fine, lost], None).await.unwrap_err();
         assert!(matches!(&error, CountersError::Corrupt { verb: "restore", .. }), "{error}");
         redis.run::<()>(&["DEL", &name]);
     }
     redis.run::<()>(&["RENAME", "qs:counters:touched:1", "kept"]);
     redis.run::<()>(&["SET", "qs:counters:touched:1", "x"]);
-    counters.count(1, &submitted("e", "2026-01-01", &["k0"]), at(1)).await.unwrap_err();
+    counters.count_one(1, &submitted("e", "2026-01-01", &["k0"]), at(1)).await.unwrap_err();
     redis.run::<()>(&["RENAME", "kept", "qs:counters:touched:1"]);
 
     assert_eq!(counters.mark(1).await.unwrap().revision, 1);
     let found = all(&counters, 1, &Days::All, 10).await;
     assert!(found.len() == 2 && found.values().all(|counter| counter.count.submissions == 1), "{found:?}");
     let event = submitted("e", "2026-01-01", &["k0", "text", "k1"]);
-    assert!(counters.count(1, &event, at(1)).await.unwrap(), "it was not marked as counted");
+    assert!(counters.count_one(1, &event, at(1)).await.unwrap(), "it was not marked as counted");
 
     redis.run::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
     let full = submitted("full", "2026-01-01", &["k0"]);
-    let error = counters.count(1, &full, at(1)).await.unwrap_err();
+    let error = counters.count_one(1, &full, at(1)).await.unwrap_err();
     assert!(error.to_string().contains("OOM"), "{error}");
     counters.ready().await.unwrap_err();
     redis.run::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
     counters.ready().await.unwrap();
-    assert!(counters.count(1, &full, at(1)).await.unwrap());
+    assert!(counters.count_one(1, &full, at(1)).await.unwrap());
 }

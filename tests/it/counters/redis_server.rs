@@ -10,6 +10,7 @@ use qs_scheduler::domain::statistics::{DailyCount, Days, Distribution};
 use qs_scheduler::secret::Secret;
 
 use super::{all, at, day, key, submitted};
+use crate::support::counting::CountOne;
 use crate::support::services::{self, PrivateRedis};
 use crate::support::tls::Authority;
 
@@ -28,7 +29,7 @@ pub(super) async fn fill(counters: &RedisCounters, org_id: i64, number: usize) {
     let names: Vec<String> = (0..number).map(|number| format!("k{number}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let event = submitted(&format!("fill{number}"), "2026-01-01", &names);
-    assert!(counters.count(org_id, &event, at(1)).await.unwrap());
+    assert!(counters.count_one(org_id, &event, at(1)).await.unwrap());
 }
 
 async fn first_page(counters: &RedisCounters) -> Cursor {
@@ -56,7 +57,7 @@ async fn a_flush_while_pages_are_read_is_an_error() {
         completions: 0,
         distribution: Distribution::default(),
     }];
-    assert_eq!(counters.restore(1, &known).await.unwrap(), 1);
+    assert_eq!(counters.restore(1, &known, None).await.unwrap(), 1);
     let emptied = |error: CountersError| {
         let text = "page: the counters were emptied or replaced while they were read";
         assert_eq!(error.to_string(), text);
@@ -71,8 +72,8 @@ async fn a_flush_while_pages_are_read_is_an_error() {
     let new = counters.mark(1).await.unwrap();
     assert_ne!(old.generation, new.generation);
     assert_eq!(counters.touched(1, Some(&old)).await.unwrap().days, [day("2026-01-01")].into());
-    assert_eq!(counters.restore(1, &known).await.unwrap(), 1, "once in each generation");
-    assert_eq!(counters.restore(1, &known).await.unwrap(), 0);
+    assert_eq!(counters.restore(1, &known, None).await.unwrap(), 1, "once in each generation");
+    assert_eq!(counters.restore(1, &known, None).await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -133,8 +134,8 @@ async fn a_server_that_ends_and_comes_back() {
     redis.run::<()>(&["SAVE"]);
     redis.kill();
     for _ in 0..2 {
-        let error = counters.count(1, &submitted("e", "2026-01-01", &["a"]), at(1)).await.unwrap_err();
-        assert!(matches!(&error, CountersError::Backend { verb: "count", .. }), "{error}");
+        let error = counters.count_one(1, &submitted("e", "2026-01-01", &["a"]), at(1)).await.unwrap_err();
+        assert!(matches!(&error, CountersError::Unreachable { verb: "count", .. }), "{error}");
         assert!(error.to_string().contains(&format!("127.0.0.1:{}", redis.port())), "{error}");
     }
     counters.ready().await.unwrap_err();

@@ -66,6 +66,59 @@ async fn a_redis_that_comes_back_empty_is_noticed_and_repaired() {
 }
 
 #[tokio::test]
+async fn a_redis_that_comes_back_older_is_noticed_and_raised_to_what_the_table_knows() {
+    let Some(mut rig) = Rig::start("Redis comes back from an old snapshot", "3s").await else { return };
+    let server = rig.server().await;
+    for (id, key) in [("1", "a"), ("2", "a"), ("3", "b")] {
+        counted(&server, id, key).await;
+    }
+    server.sync().await;
+    rig.redis.run::<()>(&["SAVE"]);
+    for (id, key) in [("4", "a"), ("5", "c"), ("6", "a")] {
+        counted(&server, id, key).await;
+    }
+    server.sync().await;
+    let known = rig.table().await;
+
+    rig.redis.restart();
+    for _ in 0..2 {
+        let reply = server.post(SYNC, "").await;
+        assert_eq!((reply.status, reply.code()), (StatusCode::INTERNAL_SERVER_ERROR, 110_001), "{reply:?}");
+        assert!(reply.message().contains("went back: the last sync carried 6 events, now they know 3"));
+        let reply = server.post(VALIDATE, "").await;
+        assert_eq!((reply.status, reply.code()), (StatusCode::INTERNAL_SERVER_ERROR, 110_005), "{reply:?}");
+    }
+    assert_eq!(rig.table().await, known, "no row was lowered");
+
+    let reply = server.post(VALIDATE, r#"{"mode":"repair"}"#).await;
+    assert_eq!((reply.status, reply.code()), (StatusCode::OK, 200), "{reply:?}");
+    truthful(reply.data());
+    assert_eq!(rig.counters(), known, "raised, and none twice");
+    counted(&server, "7", "a").await;
+    server.sync().await;
+    server.validate().await;
+    let mut expected = known;
+    expected.get_mut(&format!("questionnaire:a:{}", rig.today)).unwrap().0 += 1;
+    assert_eq!((rig.table().await, rig.counters()), (expected.clone(), expected));
+}
+
+#[tokio::test]
+async fn a_connection_that_was_cut_while_it_was_idle_is_made_anew() {
+    let Some(rig) = Rig::start("idle connections to Redis are cut", "3s").await else { return };
+    let server = rig.server().await;
+    for round in 0..3 {
+        rig.redis.run::<()>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+        match round {
+            0 => counted(&server, "1", "a").await,
+            1 => drop(server.sync().await),
+            _ => server.validate().await,
+        }
+    }
+    rig.redis.run::<()>(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    assert_eq!(server.get("/ready").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn a_flush_in_mid_sync_is_never_a_success() {
     let Some(rig) = Rig::start("Redis is flushed in mid-sync", "3s").await else { return };
     let server = rig.server().await;
@@ -80,7 +133,6 @@ async fn a_flush_in_mid_sync_is_never_a_success() {
         truthful(&run);
         assert_eq!(run["status"], "failed", "{run}");
         assert!(run["error"].as_str().unwrap().contains("emptied or replaced"), "{run}");
-        assert!(count(&run, "written") < MANY, "{run}");
         assert_eq!(rig.marks().await, marks, "no mark moved");
         if round == 1 {
             rig.fill(1, MANY);

@@ -12,13 +12,13 @@ use crate::support::databases::{required, skipped};
 use crate::support::services::PrivateRedis;
 
 /// A file system of this size; it is gone when this is dropped.
-struct SmallDisk {
+pub(super) struct SmallDisk {
     dir: tempfile::TempDir,
 }
 
 impl SmallDisk {
     /// Mounts one; none where that is not permitted.
-    fn mount(what: &str, size: &str) -> Option<Self> {
+    pub(super) fn mount(what: &str, size: &str) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("disk")).unwrap();
         let disk = Self { dir };
@@ -30,11 +30,11 @@ impl SmallDisk {
         None
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.dir.path().join("disk")
     }
 
-    fn grow(&self, size: &str) {
+    pub(super) fn grow(&self, size: &str) {
         assert!(self.run(&["-o", &format!("remount,size={size}")]), "the disk grows");
     }
 

@@ -4,7 +4,9 @@
 mod counters;
 mod disk;
 mod locks;
+mod outages;
 mod processes;
+mod readiness;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -131,6 +133,11 @@ impl Signed {
         let server = Server::start(&all);
         let bearer = format!("Bearer {}", server.token().await);
         Self { server, bearer }
+    }
+
+    /// Where its database is, if it was given none.
+    fn dir(&self) -> &std::path::Path {
+        self.server.dir()
     }
 
     async fn post(&self, path: &str, body: &str) -> Reply {

@@ -1,8 +1,10 @@
 //! The real `qs-apiserver` on a free port, with its own database, and how tests talk to it.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Once;
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, StatusCode};
@@ -89,9 +91,34 @@ impl Server {
     }
 
     pub fn launch(dir: tempfile::TempDir, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let log = std::fs::File::create(dir.path().join("stderr")).unwrap();
         let mut command = command(&dir, env);
-        let mut child = command.args(args).stderr(log).spawn().unwrap();
+        command.args(args);
+        Self::spawn(dir, command, None)
+    }
+
+    /// With a limit of the shell.
+    pub fn launch_limited(dir: tempfile::TempDir, limit: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let plain = command(&dir, env);
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("{limit}; exec \"$0\" \"$@\"")]).arg(plain.get_program()).args(args);
+        command.env_clear().envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        command.env("PATH", "/usr/bin:/bin").stdout(Stdio::piped());
+        Self::spawn(dir, command, None)
+    }
+
+    /// With its log going there.
+    pub fn launch_to(log: impl Into<Stdio>, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = command(&dir, env);
+        command.args(args);
+        Self::spawn(dir, command, Some(log.into()))
+    }
+
+    fn spawn(dir: tempfile::TempDir, mut command: Command, log: Option<Stdio>) -> Self {
+        let file = std::fs::File::create(dir.path().join("stderr")).unwrap();
+        let mut child = command.stderr(log.unwrap_or_else(|| file.into())).spawn().unwrap();
+        // It holds the other end of a pipe as long as it lives.
+        drop(command);
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut first_lines = Vec::new();
         let base = loop {
@@ -124,10 +151,29 @@ impl Server {
         self.send(Method::POST, path, &[("authorization", &format!("Bearer {token}"))], body).await
     }
 
+    /// The status that a request gets whose body is announced and never sent.
+    pub fn status_without_body(&self, method: &Method, path: &str, bearer: &str) -> u16 {
+        let port = self.base.rsplit(':').next().unwrap();
+        let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: {bearer}\r\ncontent-length: 9\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut line = [0; 12];
+        stream.read_exact(&mut line).unwrap();
+        std::str::from_utf8(&line[9..]).unwrap().parse().unwrap()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
+    }
+
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends it without a chance to say goodbye.
@@ -144,9 +190,19 @@ impl Server {
     /// Asks for an orderly stop and tells the exit code and what was still printed.
     pub fn terminate(&mut self, signal: &str) -> (Option<i32>, String) {
         self.signal(signal);
+        self.terminated()
+    }
+
+    /// Waits for the end and tells the exit code and what was still printed.
+    pub fn terminated(&mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).unwrap();
         (self.child.wait().unwrap().code(), rest)
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     /// Its directory, which outlives it.

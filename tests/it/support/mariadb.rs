@@ -86,6 +86,17 @@ impl PrivateMariaDb {
         Db::connect(&Address::Url(Secret::new(self.address())), 3).await.unwrap()
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
+    /// The URL of its database for this account.
+    pub fn url_of(&self, account: &str) -> String {
+        format!("mysql://{account}@127.0.0.1:{}/qs", self.port)
+    }
+
     /// Ends it without a chance to say goodbye.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();

@@ -6,6 +6,8 @@ pub mod apiserver;
 #[cfg(feature = "server")]
 pub mod business;
 #[cfg(feature = "server")]
+pub mod counting;
+#[cfg(feature = "server")]
 pub mod cron;
 #[cfg(feature = "server")]
 pub mod databases;

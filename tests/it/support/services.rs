@@ -64,6 +64,12 @@ impl PrivateRedis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+    }
+
     /// Ends it without a chance to say goodbye. What was not saved is lost.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();

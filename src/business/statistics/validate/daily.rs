@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::super::context::lost;
+use uuid::Uuid;
+
+use super::super::context::interruption;
 use super::super::daily::BATCH;
 use super::{Comparison, DAILY, disagreement};
 use crate::business::sync_run::SyncStopped;
-use crate::counters::{Counter, Mark, Page};
+use crate::counters::{Counter, Mark, Page, Since};
 use crate::domain::statistics::{DailyCount, DailyKey, Days};
 use crate::store::StoreError;
 
@@ -15,17 +17,23 @@ impl Comparison<'_> {
     pub(super) async fn daily(&mut self) -> Result<(), SyncStopped> {
         let since = self.context.last_mark(self.org_id).await?;
         let now = self.context.counters.mark(self.org_id).await?;
-        let replaced = since.as_ref().is_some_and(|since| since.generation != now.generation);
-        if replaced && !self.repairs() {
-            self.differs(DAILY, "counters", lost());
+        let interrupted = since.as_ref().and_then(|since| interruption(&now, since));
+        if let Some(why) = &interrupted
+            && !self.repairs()
+        {
+            self.differs(DAILY, "counters", why.clone());
             return Ok(());
         }
-        if replaced {
-            self.give_back(true).await?;
+        match since.as_ref().map(|since| now.since(since)) {
+            None | Some(Since::Continued) => {}
+            Some(Since::Replaced) => self.give_back(Lacking::Everything).await?,
+            Some(Since::WentBack) => self.give_back(Lacking::Behind).await?,
+        }
+        if interrupted.is_some() {
             // From here on these are the counters that the next sync continues; all that they remember is due again.
             self.progress.mark = Some(Mark { generation: now.generation, revision: 0 }.to_string());
         }
-        let since = since.filter(|_| !replaced);
+        let since = since.filter(|_| interrupted.is_none());
         let mut cursor = None;
         loop {
             self.progress.note();
@@ -41,7 +49,7 @@ impl Comparison<'_> {
                 None => break,
             }
         }
-        self.give_back(false).await
+        self.give_back(Lacking::Missing).await
     }
 
     /// Counters against their rows.
@@ -115,9 +123,9 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// Rows whose counter is missing: it is given back what the row knows, rather than the row be emptied. With `all`,
-    /// every counter was lost, and those that are there have only counted since.
-    async fn give_back(&mut self, all: bool) -> Result<(), SyncStopped> {
+    /// Counters that lack what their row knows are given it back, rather than the row be lowered.
+    async fn give_back(&mut self, lacking: Lacking) -> Result<(), SyncStopped> {
+        let repair = (lacking == Lacking::Behind).then(|| Uuid::new_v4().simple().to_string());
         let mut after = None;
         loop {
             self.progress.note();
@@ -125,28 +133,48 @@ impl Comparison<'_> {
             let Some(last) = rows.last() else { return Ok(()) };
             after = Some(last.count.key.clone());
             let rows: Vec<DailyCount> = rows.into_iter().map(|row| row.count).collect();
-            let missing = if all { rows } else { self.without_counter(rows).await? };
+            let missing = match lacking {
+                Lacking::Everything => rows,
+                Lacking::Behind | Lacking::Missing => self.lacking(rows, lacking).await?,
+            };
             for row in &missing {
-                self.differs(DAILY, &row.key, "the table has a row, the counters have none".to_owned());
+                let why = match lacking {
+                    Lacking::Behind => "the counters have less than the table",
+                    Lacking::Everything | Lacking::Missing => "the table has a row, the counters have none",
+                };
+                self.differs(DAILY, &row.key, why.to_owned());
             }
             let (context, org_id) = (Arc::clone(&self.context), self.org_id);
             let restore = || async {
-                let restored = context.counters.restore(org_id, &missing).await;
+                let restored = context.counters.restore(org_id, &missing, repair.as_deref()).await;
                 restored.map_err(|error| StoreError::Database { verb: "restore", source: Box::new(error) })
             };
             self.repair(DAILY, missing.len(), restore).await;
         }
     }
 
-    /// Rows that say something, without a counter.
-    async fn without_counter(&self, rows: Vec<DailyCount>) -> Result<Vec<DailyCount>, SyncStopped> {
+    /// What the counters of these rows lack.
+    async fn lacking(&self, rows: Vec<DailyCount>, lacking: Lacking) -> Result<Vec<DailyCount>, SyncStopped> {
         let keys: Vec<DailyKey> = rows.iter().map(|row| row.key.clone()).collect();
         let counters = self.context.counters.find(self.org_id, &keys).await?;
-        let says =
-            |row: &DailyCount| row.submissions != 0 || row.completions != 0 || !row.distribution.is_empty();
-        let missing = rows.into_iter().zip(counters).filter(|(row, counter)| counter.is_none() && says(row));
-        Ok(missing.map(|(row, _)| row).collect())
+        let missing = rows.into_iter().zip(counters).filter_map(|(row, counter)| match counter {
+            None => Some(row),
+            Some(counter) if lacking == Lacking::Behind => Some(row.beyond(&counter.count)),
+            Some(_) => None,
+        });
+        Ok(missing.filter(|row| !row.is_zero()).collect())
     }
+}
+
+/// What counters lack that their rows have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lacking {
+    /// All of it: every counter was lost, and those that are there have only counted since.
+    Everything,
+    /// What they are behind: an older copy of them was brought back.
+    Behind,
+    /// A counter here and there is missing.
+    Missing,
 }
 
 fn describe(truth: &DailyCount, row: Option<&DailyCount>) -> String {

@@ -46,10 +46,15 @@ fn refusals(operation: &mut Operation, protected: bool) {
         (input, "400", "The input does not make sense; the message names the field."),
         (protected, "401", "There is no token, or it does not count."),
         (protected, "403", "The roles of the caller are not enough."),
+        (body, "408", "The body did not arrive in time."),
         (body, "413", "The body is too large."),
         (protected, "429", "The caller asks too often."),
-        (true, "500", "A defect, or a database that does not answer."),
-        (true, "503", "No answer within the deadline, or the keys of the IAM could not be fetched."),
+        (true, "500", "A defect, or a database that did not do what was asked."),
+        (
+            true,
+            "503",
+            "No answer within the deadline, too much under way, a store that cannot be used now, or keys of the IAM that could not be fetched.",
+        ),
     ] {
         if possible {
             let refusal = || ResponseBuilder::new().description(description).build().into();

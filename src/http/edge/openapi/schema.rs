@@ -26,7 +26,7 @@ pub fn text() -> RefOr<Schema> {
 
 /// A day.
 pub fn day() -> RefOr<Schema> {
-    schema(json!({ "type": "string", "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" }))
+    schema(json!({ "type": "string", "format": "date", "pattern": "^[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}$" }))
 }
 
 /// An instant of RFC 3339.

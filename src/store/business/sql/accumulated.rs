@@ -1,12 +1,14 @@
 //! SQL of `statistics_accumulated`.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::SqlStore;
 use crate::domain::statistics::{Accumulated, DayRange, StatisticType, Subject};
-use crate::sql::{CellError, Columns, LONGEST_LIST, Upsert, Value, sql};
+use crate::sql::{CellError, Columns, LONGEST_LIST, Order, Upsert, Value, sql};
 use crate::store::business::AccumulatedStore;
 use crate::store::error::{Answer, named};
 
@@ -56,6 +58,7 @@ impl AccumulatedStore for SqlStore {
 
     async fn accumulated_of(&self, org_id: i64, subjects: &[Subject]) -> Answer<Vec<Accumulated>> {
         named("accumulated_of", async {
+            let asked: HashSet<&Subject> = subjects.iter().collect();
             let mut found = Vec::with_capacity(subjects.len());
             for subjects in subjects.chunks(LONGEST_LIST) {
                 // uk_statistics_accumulated
@@ -66,7 +69,9 @@ impl AccumulatedStore for SqlStore {
                 ))
                 .bind(org_id)
                 .push_tuples(self.db.kind(), tuples);
-                found.extend(self.db.read_all(query, accumulated).await?);
+                let rows = self.db.read_all(query, accumulated).await?;
+                // A collation that overlooks differences finds keys that nobody asked for.
+                found.extend(rows.into_iter().filter(|row| asked.contains(&row.subject)));
             }
             Ok(found)
         })
@@ -74,19 +79,19 @@ impl AccumulatedStore for SqlStore {
     }
 
     async fn orphans(&self, org_id: i64, after: Option<Subject>, limit: u32) -> Answer<Vec<Subject>> {
-        let (statistic, key) = after.map_or(("", String::new()), |s| (s.statistic.as_str(), s.key));
         // uk_statistics_accumulated, uk_statistics_daily
-        let query = sql("select statistic_type, statistic_key from statistics_accumulated a \
+        let mut query = sql("select statistic_type, statistic_key from statistics_accumulated a \
              where org_id = ? and deleted_at is null \
-             and (statistic_type > ? or (statistic_type = ? and statistic_key > ?)) \
              and not exists (select 1 from statistics_daily d where d.org_id = a.org_id \
              and d.statistic_type = a.statistic_type and d.statistic_key = a.statistic_key \
-             and d.deleted_at is null) order by statistic_type, statistic_key limit ?")
-        .bind(org_id)
-        .bind(statistic)
-        .bind(statistic)
-        .bind(key)
-        .bind(limit);
+             and d.deleted_at is null)")
+        .bind(org_id);
+        if let Some(after) = after {
+            let values = [after.statistic.as_str().into(), after.key.into()];
+            let columns = ["statistic_type", "statistic_key"];
+            query = query.push_after(self.db.kind(), columns, Order::Rising, values);
+        }
+        let query = query.push(" order by statistic_type, statistic_key limit ?").bind(limit);
         let read = |columns: &mut Columns| Ok(Subject { statistic: columns.parsed()?, key: columns.text()? });
         named("orphans", self.db.read_all(query, read)).await
     }

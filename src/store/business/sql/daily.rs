@@ -1,13 +1,13 @@
 //! SQL of `statistics_daily`, and which organisations there are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::SqlStore;
 use crate::domain::statistics::{DailyCount, DailyKey, DayRange, Distribution, Subject};
-use crate::sql::{CellError, Columns, LONGEST_LIST, Upsert, Value, sql};
+use crate::sql::{CellError, Columns, DatabaseKind, LONGEST_LIST, Order, Statement, Upsert, Value, sql};
 use crate::store::business::{DailyRow, DailyStore};
 use crate::store::error::{Answer, named};
 
@@ -42,6 +42,7 @@ impl DailyStore for SqlStore {
 
     async fn daily_of(&self, org_id: i64, keys: &[DailyKey]) -> Answer<Vec<DailyCount>> {
         named("daily_of", async {
+            let asked: HashSet<&DailyKey> = keys.iter().collect();
             let mut found = Vec::with_capacity(keys.len());
             for keys in keys.chunks(LONGEST_LIST) {
                 // uk_statistics_daily
@@ -58,7 +59,9 @@ impl DailyStore for SqlStore {
                 ))
                 .bind(org_id)
                 .push_tuples(self.db.kind(), tuples);
-                found.extend(self.db.read_all(query, count).await?);
+                let rows = self.db.read_all(query, count).await?;
+                // A collation that overlooks differences finds keys that nobody asked for.
+                found.extend(rows.into_iter().filter(|row| asked.contains(&row.key)));
             }
             Ok(found)
         })
@@ -66,25 +69,7 @@ impl DailyStore for SqlStore {
     }
 
     async fn daily_page(&self, org_id: i64, after: Option<DailyKey>, limit: u32) -> Answer<Vec<DailyRow>> {
-        let after = after.map_or_else(
-            // Nothing sorts before an empty type.
-            || [Value::from(""), "".into(), "1000-01-01".into()],
-            |key| {
-                let Subject { statistic, key: which } = key.subject;
-                [statistic.as_str().into(), which.into(), key.date.to_string().into()]
-            },
-        );
-        let [statistic, key, date] = after;
-        // uk_statistics_daily; written out, because MySQL finds no range in a comparison of tuples
-        let query = sql(format!(
-            "select {COUNT}, cast(updated_at as char) from statistics_daily where org_id = ? and deleted_at is null \
-             and (statistic_type > ? or (statistic_type = ? and statistic_key > ?) \
-             or (statistic_type = ? and statistic_key = ? and stat_date > ?)) \
-             order by statistic_type, statistic_key, stat_date limit ?"
-        ))
-        .bind(org_id)
-        .bind_all([statistic.clone(), statistic.clone(), key.clone(), statistic, key, date])
-        .bind(limit);
+        let query = rows_after(self.db.kind(), org_id, after, limit);
         let read = |columns: &mut Columns| {
             Ok(DailyRow { count: count(columns)?, updated_at: self.stamps.read(&columns.text()?)? })
         };
@@ -107,7 +92,13 @@ impl DailyStore for SqlStore {
         .bind(&subject.key)
         .bind(days.start.to_string())
         .bind(days.end.to_string());
-        named("daily_of_subject", self.db.read_all(query, count)).await
+        named("daily_of_subject", async {
+            let mut rows = self.db.read_all(query, count).await?;
+            // See `daily_of`.
+            rows.retain(|row| row.key.subject == *subject);
+            Ok(rows)
+        })
+        .await
     }
 
     async fn organisations(&self) -> Answer<BTreeSet<i64>> {
@@ -118,6 +109,20 @@ impl DailyStore for SqlStore {
         })
         .await
     }
+}
+
+/// The rows after this key: `uk_statistics_daily`.
+pub(super) fn rows_after(kind: DatabaseKind, org_id: i64, after: Option<DailyKey>, limit: u32) -> Statement {
+    let mut query = sql(format!(
+        "select {COUNT}, cast(updated_at as char) from statistics_daily where org_id = ? and deleted_at is null"
+    ))
+    .bind(org_id);
+    if let Some(DailyKey { subject, date }) = after {
+        let columns = ["statistic_type", "statistic_key", "stat_date"];
+        let values = [subject.statistic.as_str().into(), subject.key.into(), date.to_string().into()];
+        query = query.push_after(kind, columns, Order::Rising, values);
+    }
+    query.push(" order by statistic_type, statistic_key, stat_date limit ?").bind(limit)
 }
 
 fn count(columns: &mut Columns) -> Result<DailyCount, CellError> {

@@ -4,21 +4,29 @@ mod accumulated;
 mod adopt;
 mod daily;
 mod due_tasks;
+mod indexes;
+mod listed;
 mod plan_counts;
 mod plan_tasks;
 mod plans;
+mod shared;
 mod stamp;
 mod sync_runs;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::tz::TimeZone;
 
+pub use listed::{ListStatement, list_statements};
 pub use stamp::Stamps;
 
-use self::adopt::{add_late_columns, loose_collation};
+use self::adopt::{adopt, incomplete, tell};
+use self::shared::Shared;
 use super::Store;
-use crate::sql::{DatabaseKind, Db, MigrationError, Migrations, SchemaChange};
-use crate::store::error::{Answer, StoreError};
+use super::plans::{PlanFilter, TaskFilter};
+use crate::sql::{DatabaseKind, Db, MigrationError, Migrations, SchemaChange, sql};
+use crate::store::error::{Answer, StoreError, named};
 
 /// What the business keeps. The name of its history is older than the other stores' and never changes.
 static MIGRATIONS: Migrations = Migrations {
@@ -39,6 +47,21 @@ static MIGRATIONS: Migrations = Migrations {
             sqlite: include_str!("migrations/sqlite/0003_sync_run.sql"),
             mysql: include_str!("migrations/mysql/0003_sync_run.sql"),
         },
+        SchemaChange {
+            name: "probe",
+            sqlite: include_str!("migrations/sqlite/0004_probe.sql"),
+            mysql: include_str!("migrations/mysql/0004_probe.sql"),
+        },
+        SchemaChange {
+            name: "sync_retry",
+            sqlite: include_str!("migrations/sqlite/0005_sync_retry.sql"),
+            mysql: include_str!("migrations/mysql/0005_sync_retry.sql"),
+        },
+        SchemaChange {
+            name: "lists",
+            sqlite: include_str!("migrations/sqlite/0006_lists.sql"),
+            mysql: include_str!("migrations/mysql/0006_lists.sql"),
+        },
     ],
 };
 
@@ -47,6 +70,8 @@ static MIGRATIONS: Migrations = Migrations {
 pub struct SqlStore {
     db: Db,
     stamps: Stamps,
+    plan_counts: Arc<Shared<(i64, PlanFilter), u64>>,
+    task_counts: Arc<Shared<(i64, TaskFilter), u64>>,
 }
 
 impl SqlStore {
@@ -55,19 +80,23 @@ impl SqlStore {
     /// # Errors
     /// When that fails, or they were made by a newer program.
     pub async fn migrate(db: &Db) -> Result<(), MigrationError> {
-        MIGRATIONS.run(db).await?;
-        if db.kind() == DatabaseKind::MySql {
-            add_late_columns(db).await.map_err(MigrationError::Database)?;
+        if Self::pending(db).await? == 0 {
+            return Ok(());
         }
-        Ok(())
+        adopt(db, MIGRATIONS.run(db)).await
     }
 
-    /// How many schema changes are missing.
+    /// How many schema changes are missing, tables that lack columns or indexes among them. Only reads.
     ///
     /// # Errors
     /// When the history cannot be read, or the tables were made by a newer program.
     pub async fn pending(db: &Db) -> Result<usize, MigrationError> {
-        MIGRATIONS.pending(db).await
+        Ok(MIGRATIONS.pending(db).await? + incomplete(db).await?)
+    }
+
+    /// How many schema changes a database lacks that does not exist.
+    pub fn every_change() -> usize {
+        MIGRATIONS.all()
     }
 
     /// Opens it. `zone` is the one whose wall clock the `DATETIME` columns show.
@@ -75,21 +104,35 @@ impl SqlStore {
     /// # Errors
     /// When the tables are not those of this program.
     pub async fn open(db: Db, zone: TimeZone) -> Result<Self, MigrationError> {
-        MIGRATIONS.check(&db).await?;
-        if let Some(collation) = loose_collation(&db).await.map_err(MigrationError::Database)? {
-            tracing::warn!(
-                collation,
-                "statistics_daily.statistic_key takes keys that differ in case alone for one"
-            );
+        match Self::pending(&db).await? {
+            0 => {}
+            steps => return Err(MigrationError::Pending { steps }),
         }
-        Ok(Self { db, stamps: Stamps::new(zone) })
+        tell(&db).await?;
+        let (plan_counts, task_counts) = Default::default();
+        Ok(Self { db, stamps: Stamps::new(zone), plan_counts, task_counts })
     }
 }
 
 #[async_trait]
 impl Store for SqlStore {
     async fn ready(&self) -> Answer<()> {
+        named("ready", self.db.room()).await?;
         let checked = MIGRATIONS.check(&self.db).await;
-        checked.map_err(|error| StoreError::Database { verb: "ready", source: Box::new(error) })
+        checked.map_err(|error| StoreError::of_schema("ready", error))?;
+        named("ready", async {
+            let again = match self.db.kind() {
+                DatabaseKind::Sqlite => "on conflict (id) do update set probes = probes + 1",
+                DatabaseKind::MySql => "on duplicate key update probes = probes + 1",
+            };
+            // A real change: a disk that is full, a server that is read-only and a user without rights refuse it.
+            let probe = sql("insert into qs_probe (id, probes) values (1, 1) ").push(again);
+            self.db.execute(probe).await.map(drop)
+        })
+        .await
+    }
+
+    fn writers(&self) -> usize {
+        self.db.writers()
     }
 }

@@ -6,8 +6,11 @@ use jiff::Timestamp;
 use super::{SqlStore, Stamps};
 use crate::domain::plan::PlanStatus;
 use crate::domain::plan_task::{PlanTask, TaskStatus};
-use crate::sql::{CellError, Columns, DatabaseKind, Statement, Tx, Value, insert_rows, sql, unless_taken};
-use crate::store::business::plans::{Enrolment, Inserted, Moved, Page, Paged, PlanTaskStore, TaskFilter};
+use crate::sql::{
+    CellError, Columns, DatabaseKind, ListRow, Statement, Tx, Value, insert_rows, sql, unless_taken,
+};
+use crate::store::business::lists::{Entry, Listed, Page, Part};
+use crate::store::business::plans::{Enrolment, Inserted, Moved, PlanTaskStore, TaskFilter, TaskMark};
 use crate::store::error::{Answer, named};
 
 /// The columns that [`task`] reads.
@@ -88,17 +91,38 @@ impl PlanTaskStore for SqlStore {
         named("find_task", self.db.read_one(query.bind_all([id, org_id]), read)).await
     }
 
-    async fn tasks(&self, org_id: i64, filter: TaskFilter, page: Page) -> Answer<Paged<PlanTask>> {
+    async fn tasks(
+        &self,
+        org_id: i64,
+        filter: TaskFilter,
+        part: Part<TaskMark>,
+    ) -> Answer<Listed<PlanTask, TaskMark>> {
         named("tasks", async {
-            let mut tx = self.db.snapshot().await?;
-            // idx_assessment_task_plan or idx_assessment_task_testee, else idx_assessment_task_due
-            let count = wanted("select count(*) from assessment_task", org_id, filter);
-            let total = tx.read_one(count, Columns::count).await?.unwrap_or_default();
-            let query = wanted(&format!("select {COLUMNS} from assessment_task"), org_id, filter)
-                .push(" order by planned_at, id limit ? offset ?")
-                .bind_all([page.size.into(), page.offset()]);
-            let items = tx.read_all(query, |columns| task(columns, &self.stamps)).await?;
-            Ok(Paged { items, total })
+            let total = async {
+                let Part::Page(_) = part else { return Ok::<_, sqlx::Error>(None) };
+                let query = task_list("select count(*) from assessment_task", org_id, filter);
+                let count = self.db.read_one(query, Columns::count);
+                self.task_counts
+                    .get((org_id, filter), async { Ok::<_, sqlx::Error>(count.await?.unwrap_or_default()) })
+                    .await
+                    .map(Some)
+            };
+            let rows = async {
+                let mut rows: Vec<ListRow<PlanTask>> = Vec::new();
+                for query in tasks_of_part(self.db.kind(), org_id, filter, &part) {
+                    if rows.len() <= part.size() as usize {
+                        rows.extend(self.db.read_list(query, |columns| task(columns, &self.stamps)).await?);
+                    }
+                }
+                Ok::<_, sqlx::Error>(rows)
+            };
+            let (rows, total) = tokio::try_join!(rows, total)?;
+            let entry = |row: ListRow<PlanTask>| {
+                let mark = row.first.int().zip(row.last.text());
+                let mark = mark.map(|(id, at)| TaskMark { planned_at: at.to_owned(), id });
+                Entry { mark, read: row.read }
+            };
+            Ok(Listed::cut(rows.into_iter().map(entry).collect(), part.size(), total))
         })
         .await
     }
@@ -121,7 +145,7 @@ impl PlanTaskStore for SqlStore {
             Ok(match unless_taken(self.db.execute(query).await)? {
                 Some(1) => Moved::Done,
                 Some(_) => Moved::Stale,
-                // The only unique key beside the primary one.
+                // The only unique key beside the primary one: uk_assessment_task_assessment.
                 None => Moved::AssessmentTaken,
             })
         })
@@ -186,12 +210,51 @@ pub(super) fn cancel(org_id: i64, plan_id: i64, now: &str) -> Statement {
     .bind_all([plan_id, org_id])
 }
 
-fn wanted(select: &str, org_id: i64, filter: TaskFilter) -> Statement {
+/// The tasks of a list, in no order.
+pub(super) fn task_list(select: &str, org_id: i64, filter: TaskFilter) -> Statement {
+    // Those of `index_of`. All of them hold what a count must look at.
     sql(format!("{select} where org_id = ? and deleted_at is null"))
         .bind(org_id)
         .push_some(" and plan_id = ?", filter.plan_id)
         .push_some(" and testee_id = ?", filter.testee_id)
         .push_some(" and status = ?", filter.status.map(TaskStatus::as_str))
+}
+
+/// The index that begins with what restricts a list, and goes on with `planned_at` and `id`.
+pub(super) fn index_of(filter: TaskFilter) -> &'static str {
+    match filter {
+        TaskFilter { testee_id: Some(_), .. } => "idx_assessment_task_testee",
+        TaskFilter { plan_id: Some(_), status: Some(_), .. } => "idx_assessment_task_plan_status",
+        TaskFilter { plan_id: Some(_), status: None, .. } => "idx_assessment_task_plan_planned",
+        TaskFilter { plan_id: None, status: Some(_), .. } => "idx_assessment_task_due",
+        TaskFilter { plan_id: None, status: None, .. } => "idx_assessment_task_planned",
+    }
+}
+
+/// One task more than the part has, each with its day as the database writes it: first those of the instant at which the
+/// part begins, then later ones. Many tasks share one instant, and only so is each statement one range of an index:
+/// SQLite finds the beginning of a tuple that ends with the id by looking at all of its instant.
+pub(super) fn tasks_of_part(
+    kind: DatabaseKind,
+    org_id: i64,
+    filter: TaskFilter,
+    part: &Part<TaskMark>,
+) -> Vec<Statement> {
+    // MySQL goes through all that a list is restricted to where more than half of it comes after the mark, unless it is
+    // told to go along the index.
+    let index = match kind {
+        DatabaseKind::Sqlite => String::new(),
+        DatabaseKind::MySql => format!(" force index ({})", index_of(filter)),
+    };
+    let select = format!("select {COLUMNS}, cast(planned_at as char) from assessment_task{index}");
+    let list = || task_list(&select, org_id, filter);
+    let cut = |query: Statement| {
+        query.push(" order by planned_at, id").push_part(part.size(), part.page().map(Page::offset))
+    };
+    let Part::After { mark: Some(TaskMark { planned_at, id }), .. } = part else { return vec![cut(list())] };
+    let same = list().push(" and planned_at = ? and id > ?").bind(planned_at).bind(*id);
+    let later = list().push(" and planned_at > ?").bind(planned_at);
+    vec![cut(same), cut(later)]
 }
 
 fn seq(columns: &mut Columns) -> Result<u32, CellError> {

@@ -8,8 +8,9 @@ use super::{SqlStore, plan_tasks};
 use crate::domain::plan::{AssessmentPlan, PlanStatus};
 use crate::domain::plan_schedule::PlanSchedule;
 use crate::domain::plan_task::PlanTask;
-use crate::sql::{CellError, Columns, Statement, Tx, sql, unless_taken};
-use crate::store::business::plans::{Inserted, Page, Paged, PlanFilter, PlanStore};
+use crate::sql::{CellError, Columns, DatabaseKind, ListRow, Order, Statement, Tx, sql, unless_taken};
+use crate::store::business::lists::{Entry, Listed, Page, Part};
+use crate::store::business::plans::{Inserted, PlanFilter, PlanStore};
 use crate::store::error::{Answer, named};
 
 /// The columns that [`plan`] reads. JSON is cast, because MySQL gives it in a type of its own. Both databases read
@@ -50,16 +51,24 @@ impl PlanStore for SqlStore {
         named("find_plan", self.db.read_one(query.bind_all([id, org_id]), plan)).await
     }
 
-    async fn plans(&self, org_id: i64, filter: &PlanFilter, page: Page) -> Answer<Paged<AssessmentPlan>> {
+    async fn plans(
+        &self,
+        org_id: i64,
+        filter: &PlanFilter,
+        part: Part<i64>,
+    ) -> Answer<Listed<AssessmentPlan, i64>> {
         named("plans", async {
-            let mut tx = self.db.snapshot().await?;
-            // idx_assessment_plan_org; with a testee idx_assessment_task_testee
-            let count = wanted("select count(*) from assessment_plan", org_id, filter);
-            let total = tx.read_one(count, Columns::count).await?.unwrap_or_default();
-            let query = wanted(&format!("select {COLUMNS} from assessment_plan"), org_id, filter)
-                .push(" order by id desc limit ? offset ?")
-                .bind_all([page.size.into(), page.offset()]);
-            Ok(Paged { items: tx.read_all(query, plan).await?, total })
+            let total = async {
+                let Part::Page(_) = part else { return Ok(None) };
+                let query = plan_list(self.db.kind(), "select count(*)", org_id, filter);
+                let count = self.db.read_one(query, Columns::count);
+                let key = (org_id, filter.clone());
+                self.plan_counts.get(key, async { Ok(count.await?.unwrap_or_default()) }).await.map(Some)
+            };
+            let query = plans_of_part(self.db.kind(), org_id, filter, &part);
+            let (rows, total) = tokio::try_join!(self.db.read_list(query, plan), total)?;
+            let entry = |row: ListRow<AssessmentPlan>| Entry { mark: row.first.int(), read: row.read };
+            Ok(Listed::cut(rows.into_iter().map(entry).collect(), part.size(), total))
         })
         .await
     }
@@ -122,15 +131,37 @@ async fn set_status(
     Ok(tx.execute(query).await? == 1)
 }
 
-fn wanted(select: &str, org_id: i64, filter: &PlanFilter) -> Statement {
-    let query = sql(format!("{select} where org_id = ? and deleted_at is null"))
+/// The plans of a list, in no order.
+pub(super) fn plan_list(kind: DatabaseKind, select: &str, org_id: i64, filter: &PlanFilter) -> Statement {
+    // idx_assessment_plan_list, of a scale idx_assessment_plan_scale, of a status idx_assessment_plan_status, each in the
+    // order of ids; with a testee idx_assessment_task_testee. All of them hold what a count must look at.
+    let mut query = sql(format!("{select} from assessment_plan where org_id = ? and deleted_at is null"))
         .bind(org_id)
-        .push_some(" and scale_code = ?", filter.scale_code.as_ref())
         .push_some(" and status = ?", filter.status.map(PlanStatus::as_str));
+    if let Some(code) = &filter.scale_code {
+        query = query.push(" and scale_code = ?").bind(code);
+        if kind == DatabaseKind::MySql {
+            query = query.push(&format!(" and {}", kind.exactly("scale_code"))).bind(code);
+        }
+    }
     let Some(testee) = filter.testee_id else { return query };
     query
         .push(" and id in (select plan_id from assessment_task where org_id = ? and testee_id = ? and deleted_at is null)")
         .bind_all([org_id, testee])
+}
+
+/// One plan more than the part has.
+pub(super) fn plans_of_part(
+    kind: DatabaseKind,
+    org_id: i64,
+    filter: &PlanFilter,
+    part: &Part<i64>,
+) -> Statement {
+    let mut query = plan_list(kind, &format!("select {COLUMNS}"), org_id, filter);
+    if let Part::After { mark: Some(id), .. } = part {
+        query = query.push_after(kind, ["id"], Order::Falling, [(*id).into()]);
+    }
+    query.push(" order by id desc").push_part(part.size(), part.page().map(Page::offset))
 }
 
 fn plan(columns: &mut Columns) -> Result<AssessmentPlan, CellError> {

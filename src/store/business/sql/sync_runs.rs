@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use super::SqlStore;
 use crate::domain::statistics::DayRange;
 use crate::domain::sync_run::{NewSyncRun, SyncKind, SyncProgress, SyncRun};
-use crate::sql::{CellError, Columns, Statement, Tx, sql, unless_taken};
-use crate::store::business::{SyncAdmission, SyncRunStore};
+use crate::sql::{CellError, Columns, DatabaseKind, ListRow, Order, Statement, Tx, sql, unless_taken};
+use crate::store::business::lists::Entry;
+use crate::store::business::{SyncAdmission, SyncFilter, SyncMark, SyncRunStore};
 use crate::store::error::{Answer, named};
 
 /// The columns that [`sync_run`] reads.
-const COLUMNS: &str = "id, kind, org_id, trigger_type, caller, idempotency_key, request, window_start, window_end, status, \
-                       scanned, written, unchanged, skipped, failed, errors, error_message, detail, mark, \
+const COLUMNS: &str = "id, kind, org_id, trigger_type, caller, idempotency_key, retry_of, request, window_start, window_end, \
+                       status, scanned, written, unchanged, skipped, failed, errors, error_message, detail, mark, \
                        started_at, finished_at";
 
 /// What is recorded of a sync whose process is gone.
@@ -23,18 +24,22 @@ impl SyncRunStore for SqlStore {
     async fn begin(&self, run: &NewSyncRun) -> Answer<SyncAdmission> {
         named("begin", async {
             let mut tx = self.db.begin().await?;
-            if let Some(first) = first_with_key(&mut tx, run).await? {
-                return Ok(SyncAdmission::KeyUsed(first));
+            // A lease that ran out is taken away from its holder, and the key with it. The key belongs to one request, so
+            // its holder is of this kind and organisation.
+            tx.execute(abandon(ABANDONED, run.started_at).push(" and lease = ?").bind(&run.lease)).await?;
+            if let Some(holder) = holder_of_key(&mut tx, run).await? {
+                return Ok(SyncAdmission::KeyUsed(holder));
             }
-            if let Some(lease) = &run.lease {
-                // A lease that ran out is taken away from its holder.
-                let run_out = abandon(ABANDONED, run.started_at).push(" and lease = ?").bind(lease);
-                tx.execute(run_out).await?;
-                if let Some(holder) = holder(&mut tx, lease).await? {
-                    return Ok(SyncAdmission::LeaseHeld(holder));
-                }
+            let first = first_with_key(&mut tx, run).await?;
+            let first = match first {
+                Some(first) if first.request != run.request => return Ok(SyncAdmission::KeyUsed(first)),
+                // Every later one names the first.
+                first => first.map(|first| first.retry_of.unwrap_or(first.id)),
+            };
+            if let Some(holder) = holder(&mut tx, &run.lease).await? {
+                return Ok(SyncAdmission::LeaseHeld(holder));
             }
-            if unless_taken(tx.execute(insert(run)).await)?.is_none() {
+            if unless_taken(tx.execute(insert(run, first)).await)?.is_none() {
                 // Another process inserted first: look at what it wrote.
                 drop(tx);
                 return self.refusal_after_conflict(run).await;
@@ -95,31 +100,29 @@ impl SyncRunStore for SqlStore {
     async fn recent(
         &self,
         org_id: i64,
-        kind: Option<SyncKind>,
-        before: Option<Timestamp>,
+        filter: &SyncFilter,
+        after: Option<&SyncMark>,
         limit: u32,
-    ) -> Answer<Vec<SyncRun>> {
-        let kind = kind.map(SyncKind::as_str);
-        // idx_qs_sync_run_kind
-        let query = sql(format!(
-            "select {COLUMNS} from qs_sync_run where org_id = ? and (? is null or kind = ?) and started_at < ? \
-             order by started_at desc, id desc limit ?"
-        ))
-        .bind(org_id)
-        .bind(kind)
-        .bind(kind)
-        .bind(before.map_or(i64::MAX, Timestamp::as_millisecond))
-        .bind(limit);
-        named("recent", self.db.read_all(query, sync_run)).await
+    ) -> Answer<Vec<Entry<SyncRun, SyncMark>>> {
+        let query = newest(self.db.kind(), org_id, filter, after, limit);
+        let entry = |row: ListRow<SyncRun>| {
+            let started = row.last.int().and_then(|ms| Timestamp::from_millisecond(ms).ok());
+            let mark = started.zip(row.first.text());
+            let mark = mark.map(|(started_at, id)| SyncMark { started_at, id: id.to_owned() });
+            Entry { mark, read: row.read }
+        };
+        let rows = named("recent", self.db.read_list(query, sync_run)).await?;
+        Ok(rows.into_iter().map(entry).collect())
     }
 
-    async fn last_marked(&self, org_id: i64, kinds: &[SyncKind]) -> Answer<Option<SyncRun>> {
+    async fn last_marked(&self, org_id: i64, kinds: &[SyncKind], now: Timestamp) -> Answer<Option<SyncRun>> {
         // idx_qs_sync_run_kind
         let query = sql(format!(
             "select {COLUMNS} from qs_sync_run where org_id = ? and status = 'succeeded' and mark is not null \
-             and kind in "
+             and started_at <= ? and kind in "
         ))
         .bind(org_id)
+        .bind(now.as_millisecond())
         .push_list(kinds.iter().map(|kind| kind.as_str()))
         .push(" order by started_at desc, id desc limit 1");
         named("last_marked", self.db.read_one(query, sync_run)).await
@@ -136,16 +139,36 @@ impl SyncRunStore for SqlStore {
 }
 
 impl SqlStore {
-    /// Who kept a record from being written: the first request with this key, or the holder of the lease.
+    /// Who kept a record from being written: the holder of the key, or of the lease.
     async fn refusal_after_conflict(&self, run: &NewSyncRun) -> Result<SyncAdmission, sqlx::Error> {
         let mut tx = self.db.begin().await?;
-        if let Some(first) = first_with_key(&mut tx, run).await? {
-            return Ok(SyncAdmission::KeyUsed(first));
+        if let Some(holder) = holder_of_key(&mut tx, run).await? {
+            return Ok(SyncAdmission::KeyUsed(holder));
         }
         // When it has ended meanwhile, the caller is told that the database could not decide, and repeats.
-        let holder = holder(&mut tx, run.lease.as_deref().unwrap_or_default()).await?;
+        let holder = holder(&mut tx, &run.lease).await?;
         holder.map(SyncAdmission::LeaseHeld).ok_or(sqlx::Error::RowNotFound)
     }
+}
+
+/// The newest records after this one.
+pub(super) fn newest(
+    database: DatabaseKind,
+    org_id: i64,
+    filter: &SyncFilter,
+    after: Option<&SyncMark>,
+    limit: u32,
+) -> Statement {
+    // idx_qs_sync_run_org, of a kind idx_qs_sync_run_kind; the primary key ends both
+    let mut query = sql(format!("select {COLUMNS}, started_at from qs_sync_run where org_id = ?"))
+        .bind(org_id)
+        .push_some(" and kind = ?", filter.kind.map(SyncKind::as_str))
+        .push_some(" and started_at < ?", filter.before.map(Timestamp::as_millisecond));
+    if let Some(after) = after {
+        let values = [after.started_at.as_millisecond().into(), (&after.id).into()];
+        query = query.push_after(database, ["started_at", "id"], Order::Falling, values);
+    }
+    query.push(" order by started_at desc, id desc limit ?").bind(limit)
 }
 
 async fn holder(tx: &mut Tx, lease: &str) -> Result<Option<SyncRun>, sqlx::Error> {
@@ -154,12 +177,22 @@ async fn holder(tx: &mut Tx, lease: &str) -> Result<Option<SyncRun>, sqlx::Error
     tx.read_one(query, sync_run).await
 }
 
-/// The first request of this caller with the key of this one.
+/// The sync of this caller that holds the key of this one: it runs, or it has succeeded.
+async fn holder_of_key(tx: &mut Tx, run: &NewSyncRun) -> Result<Option<SyncRun>, sqlx::Error> {
+    let Some(key) = &run.idempotency_key else { return Ok(None) };
+    // uk_qs_sync_run_held_key
+    let query =
+        sql(format!("select {COLUMNS} from qs_sync_run where org_id = ? and caller = ? and held_key = ?"));
+    tx.read_one(query.bind(run.org_id).bind(&run.caller).bind(key), sync_run).await
+}
+
+/// A sync of this caller with the key of this one: the first, of those whose records are kept.
 async fn first_with_key(tx: &mut Tx, run: &NewSyncRun) -> Result<Option<SyncRun>, sqlx::Error> {
     let Some(key) = &run.idempotency_key else { return Ok(None) };
-    // uk_qs_sync_run_key
+    // idx_qs_sync_run_key
     let query = sql(format!(
-        "select {COLUMNS} from qs_sync_run where org_id = ? and caller = ? and idempotency_key = ?"
+        "select {COLUMNS} from qs_sync_run where org_id = ? and caller = ? and idempotency_key = ? \
+         order by started_at, id limit 1"
     ));
     tx.read_one(query.bind(run.org_id).bind(&run.caller).bind(key), sync_run).await
 }
@@ -178,20 +211,21 @@ fn abandon(reason: &str, now: Timestamp) -> Statement {
     .bind(now.as_millisecond())
 }
 
-fn insert(run: &NewSyncRun) -> Statement {
-    sql("insert into qs_sync_run (id, kind, org_id, trigger_type, caller, idempotency_key, request, window_start, \
-         window_end, status, errors, lease, lease_until, started_at) \
-         values (?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', '[]', ?, ?, ?)")
+fn insert(run: &NewSyncRun, retry_of: Option<String>) -> Statement {
+    sql("insert into qs_sync_run (id, kind, org_id, trigger_type, caller, idempotency_key, retry_of, request, \
+         window_start, window_end, status, errors, lease, lease_until, started_at) \
+         values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'running', '[]', ?, ?, ?)")
     .bind(&run.id)
     .bind(run.kind.as_str())
     .bind(run.org_id)
     .bind(&run.trigger)
     .bind(&run.caller)
     .bind(run.idempotency_key.as_ref())
+    .bind(retry_of)
     .bind(&run.request)
     .bind(run.window.map(|window| window.start.to_string()))
     .bind(run.window.map(|window| window.end.to_string()))
-    .bind(run.lease.as_ref())
+    .bind(&run.lease)
     .bind(run.lease_until.as_millisecond())
     .bind(run.started_at.as_millisecond())
 }
@@ -201,7 +235,8 @@ fn sync_run(columns: &mut Columns) -> Result<SyncRun, CellError> {
     let instant = |ms: i64| Timestamp::from_millisecond(ms).map_err(|error| error.to_string());
     let (id, kind, org_id) = (columns.text()?, columns.parsed()?, columns.int()?);
     let (trigger, caller) = (columns.text()?, columns.text()?);
-    let (idempotency_key, request) = (columns.optional_text()?, columns.text()?);
+    let (idempotency_key, retry_of) = (columns.optional_text()?, columns.optional_text()?);
+    let request = columns.text()?;
     let window = match (columns.optional_parsed()?, columns.optional_parsed()?) {
         (Some(start), Some(end)) => Some(DayRange { start, end }),
         _ => None,
@@ -213,6 +248,7 @@ fn sync_run(columns: &mut Columns) -> Result<SyncRun, CellError> {
         trigger,
         caller,
         idempotency_key,
+        retry_of,
         request,
         window,
         status: columns.parsed()?,
@@ -224,6 +260,7 @@ fn sync_run(columns: &mut Columns) -> Result<SyncRun, CellError> {
             failed: columns.count()?,
             errors: serde_json::from_str(&columns.text()?).map_err(json)?,
             error: columns.optional_text()?,
+            store_lost: false,
             detail: columns
                 .optional_text()?
                 .map(|text| serde_json::from_str(&text).map_err(json))

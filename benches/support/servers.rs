@@ -46,14 +46,14 @@ const SHOWN: [&str; 7] = [
     "innodb_flush_method",
 ];
 
-/// The programs that are not installed, with their packages.
-pub(crate) fn missing() -> Vec<String> {
+/// The programs that are not installed, with their packages; of those, and of what the servers need.
+pub(crate) fn missing(others: &[(&str, &str)]) -> Vec<String> {
     let absent = |tool: &str| {
         let started =
             Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         started.is_err()
     };
-    let absent = TOOLS.iter().filter(|(tool, _)| absent(tool));
+    let absent = TOOLS.iter().chain(others).filter(|(tool, _)| absent(tool));
     absent.map(|(tool, package)| format!("{tool} (package {package})")).collect()
 }
 
