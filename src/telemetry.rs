@@ -2,6 +2,7 @@
 //!
 //! Whoever logs never waits: neither for a reader of stderr nor for a disk (`queue`).
 
+mod daily;
 mod queue;
 
 use std::io::{self, IsTerminal, Write};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tracing::Subscriber;
-use tracing_appender::rolling::{InitError, RollingFileAppender, Rotation};
+use tracing_appender::rolling::InitError;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::{self, MakeWriter};
@@ -20,13 +21,11 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
+use daily::Daily;
 use queue::{Notice, Queue};
 
 /// How long the end of the process may wait for the last lines to be taken.
 const LAST_LINES: Duration = Duration::from_secs(2);
-
-/// Daily files that are kept.
-const FILES_KEPT: usize = 30;
 
 /// What the log of a server looks like and where it goes.
 #[derive(Clone, Debug)]
@@ -47,7 +46,7 @@ pub struct Telemetry {
 #[derive(Debug, Error)]
 pub enum TelemetryError {
     /// The daily file cannot be written.
-    #[error("cannot write a log file in {}: {source}", dir.display())]
+    #[error("log.dir: cannot write a log file in {}: {source}", dir.display())]
     File {
         /// Its directory.
         dir: PathBuf,
@@ -145,12 +144,7 @@ impl Write for Line {
 
 fn daily(telemetry: &Telemetry, lost: &Arc<AtomicU64>) -> Result<Option<Queue>, TelemetryError> {
     let Some(dir) = &telemetry.dir else { return Ok(None) };
-    let file = RollingFileAppender::builder()
-        .rotation(Rotation::DAILY)
-        .filename_prefix(telemetry.program)
-        .filename_suffix("log")
-        .max_log_files(FILES_KEPT)
-        .build(dir)
+    let file = Daily::open(dir, telemetry.program)
         .map_err(|source| TelemetryError::File { dir: dir.clone(), source })?;
     Queue::into(file, Arc::clone(lost), notice(telemetry.json)).map(Some).map_err(TelemetryError::Start)
 }

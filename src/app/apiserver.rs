@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -44,7 +44,7 @@ const LAST_EVENTS: Duration = Duration::from_secs(5);
 /// Housekeeping is done at least this often.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM, SIGINT or SIGHUP.
 ///
 /// # Errors
 /// Why it could not start, or what went wrong at its end.
@@ -86,12 +86,18 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
     serving: Serving,
 ) -> Result<(), Failure> {
-    let drain = async |left| {
-        let cut = runs.drain(left).await.map_err(|error| stop(Exit::Io, error))?;
-        tracing::info!(syncs_cut_off = cut, "stopped");
-        Ok(())
+    let cut_off = Arc::<AtomicUsize>::default();
+    let drain = |left| {
+        let (runs, cut_off) = (Arc::clone(&runs), Arc::clone(&cut_off));
+        async move {
+            let cut = runs.drain(left).await.map_err(|error| stop(Exit::Io, error))?;
+            cut_off.fetch_add(cut, Ordering::Relaxed);
+            Ok(())
+        }
     };
-    server::serve(listener, router, shutdown, serving, "requests and syncs", drain).await
+    server::serve(listener, router, shutdown, serving, "requests and syncs", drain).await?;
+    tracing::info!(syncs_cut_off = cut_off.load(Ordering::Relaxed), "stopped");
+    Ok(())
 }
 
 async fn start(config: &ApiserverConfig, env: &Env, output: Output, shell: Shell) -> Result<(), Failure> {

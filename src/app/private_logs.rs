@@ -8,11 +8,16 @@ use crate::cli::output::Failure;
 use crate::domain::exit::Exit;
 use crate::files;
 
+/// What helps where a log cannot be.
+pub(super) const LOG_DIR: &str =
+    "name a directory that this user may write, or remove the key: standard error has the log too";
+
 /// Makes the directory of the log if it is missing. One that is there stays as it is: it may have other files.
 pub(super) fn make_dir(dir: Option<&Path>) -> Result<(), Failure> {
     let Some(dir) = dir else { return Ok(()) };
     files::create_dir(dir, files::PRIVATE_DIR).map_err(|error| {
         stop(Exit::CannotCreate, format!("log.dir: cannot create {}: {error}", dir.display()))
+            .with_hint(LOG_DIR)
     })
 }
 

@@ -24,7 +24,7 @@ use crate::domain::exit::Exit;
 use crate::files;
 use crate::http::serve::{Connections, Limits};
 use crate::metrics::connections::ConnectionMetrics;
-use crate::telemetry::{self, Telemetry};
+use crate::telemetry::{self, Telemetry, TelemetryError};
 use signals::{Signals, at_once};
 
 /// Connections that the kernel keeps until they are accepted. It lowers that to its own limit, `net.core.somaxconn`.
@@ -62,12 +62,12 @@ pub(super) fn run<F: Future<Output = Result<(), Failure>>>(
         color: output.colour,
         dir: log.dir.clone(),
     };
-    let telemetry_guard = telemetry::init(&telemetry).map_err(|error| stop(Exit::CannotCreate, error))?;
+    let telemetry_guard = telemetry::init(&telemetry).map_err(not_logged)?;
     private_logs::tighten(log.dir.as_deref(), program);
     std::panic::set_hook(Box::new(log_panic));
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
-        let mut signals = Signals::listen()?;
+        let mut signals = Signals::listen();
         let (order, ending) = oneshot::channel();
         let mut work = pin!(start(Shell { ending, lost_lines: Arc::clone(&telemetry_guard.lost) }));
         tokio::select! {
@@ -84,6 +84,12 @@ pub(super) fn run<F: Future<Output = Result<(), Failure>>>(
     // Whatever still runs on it is not waited for.
     runtime.shutdown_background();
     ended
+}
+
+fn not_logged(error: TelemetryError) -> Failure {
+    let is_file = matches!(error, TelemetryError::File { .. });
+    let failure = stop(Exit::CannotCreate, error);
+    if is_file { failure.with_hint(private_logs::LOG_DIR) } else { failure }
 }
 
 /// A panic is a line of the log like others: what the standard library prints would wait for a reader of stderr. What
@@ -156,17 +162,18 @@ pub struct Serving {
 }
 
 /// Serves on this listener until `shutdown`. Then requests may end within the grace, and with what they leave of it
-/// `drain` ends the rest. `what` names all of that in the log.
+/// `drain` ends the rest: before those that still wait are cut off, so that who waits for what it ends is told, and once
+/// more after them. `what` names all of that in the log.
 ///
 /// # Errors
 /// Those of `drain`, or that the server ended by itself.
-pub(super) async fn serve(
+pub(super) async fn serve<D: Future<Output = Result<(), Failure>> + Send>(
     listener: TcpListener,
     router: Router,
     shutdown: impl Future<Output = ()>,
     serving: Serving,
     what: &str,
-    drain: impl AsyncFnOnce(Duration) -> Result<(), Failure>,
+    drain: impl Fn(Duration) -> D,
 ) -> Result<(), Failure> {
     let Serving { limits, metrics, grace } = serving;
     let connections = Arc::new(Connections::new(limits, metrics));
@@ -186,12 +193,16 @@ pub(super) async fn serve(
         let _ = accepting.await;
     }
     // A supervisor may count the same grace, so what is left to do after it is part of it.
-    let cut_off = connections.drain(deadline - GOODBYE.min(grace / 10)).await;
+    let all_done = connections.drain(deadline - GOODBYE.min(grace / 10)).await;
+    let left = deadline.saturating_duration_since(Instant::now());
+    let drained = drain(if all_done { left } else { left / 2 }).await;
+    let cut_off = connections.cut_off().await;
     watching.abort();
     if cut_off > 0 {
         tracing::warn!(requests = cut_off, "requests were cut off at the end of the grace");
     }
-    drain(deadline.saturating_duration_since(Instant::now())).await?;
+    drained?;
+    drain(Duration::ZERO).await?;
     match defect {
         Some(defect) => Err(stop(Exit::Internal, format!("the server ended by itself: {defect}"))),
         None => Ok(()),

@@ -30,11 +30,13 @@ Examples:
 On stdout the server prints one line, `listening on http://ADDRESS`, once it accepts requests; before it, with a
 generated password, `dev-iam username=NAME password=PASSWORD`. The log goes to stderr.
 
-The first SIGTERM or SIGINT ends it in order: what is under way gets the grace. A second one ends it at once.
+The first SIGTERM, SIGINT or SIGHUP ends it in order: what is under way gets the grace. A second one ends it at once.
+Under nohup, SIGHUP stays ignored. SIGUSR1, SIGUSR2 and others without a meaning here do nothing; SIGQUIT ends it at
+once, with a core.
 
-Exit codes: 0 stopped by SIGTERM or SIGINT, 1 a schema change is missing, 64 wrong command line, 66 a named file is missing, 73 the state
+Exit codes: 0 stopped by a signal, 1 a schema change is missing, 64 wrong command line, 66 a named file is missing, 73 the state
 directory or the log cannot be created, 74 the address or the database cannot be opened, 75 the server that was asked
-is not ready, 78 wrong or unsafe configuration, 130 or 143 cut off by a second SIGINT or SIGTERM.";
+is not ready, 78 wrong or unsafe configuration, 129, 130 or 143 cut off by a second SIGHUP, SIGINT or SIGTERM.";
 
 /// The business endpoints that the crontab calls.
 #[derive(Debug, Parser)]
@@ -46,7 +48,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serves until SIGTERM or SIGINT.
+    /// Serves until SIGTERM, SIGINT or SIGHUP.
     Serve(Source),
     /// Takes the schema changes that the database lacks.
     Migrate(Migrate<ConfigSource>),

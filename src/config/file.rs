@@ -72,7 +72,7 @@ impl ConfigFile {
             }
             Node::Null => {}
             Node::Text(_) | Node::Typed | Node::List(_) => {
-                read.problem(&root, "", "expected sections such as `call:` with keys below them");
+                read.problem(&root, "", "expected sections such as `log:` with keys below them");
             }
         }
         read.content

@@ -32,6 +32,7 @@ pub mod plan_schedule;
 #[cfg(feature = "server")]
 pub mod plan_task;
 pub mod plural;
+pub mod quoted;
 pub mod retry;
 pub mod schedule;
 pub mod size;

@@ -1,7 +1,7 @@
 //! What a token says, and what we make of it.
 //!
-//! Only the claims that decide something are read; `iss` and `aud` are compared by the library. `jti`, `iat` and
-//! `account_id` may have any form or be missing.
+//! Only the claims that decide something are read; `aud` is compared by the library. `jti`, `iat` and `account_id` may
+//! have any form or be missing.
 
 use serde::{Deserialize, Deserializer};
 
@@ -13,6 +13,8 @@ use crate::domain::statistics::{MAX_KEY, check_key};
 /// The claims of an access token that verification looks at.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(super) struct Claims {
+    /// Who made it: one text, as RFC 7519 §4.1.1 says.
+    pub(super) iss: String,
     /// Who; the user's id where the IAM leaves it out.
     #[serde(default)]
     sub: Option<String>,
@@ -22,9 +24,9 @@ pub(super) struct Claims {
     /// Not valid from then on, in seconds.
     #[serde(deserialize_with = "seconds")]
     pub(super) exp: i64,
-    /// The user.
-    #[serde(deserialize_with = "id")]
-    user_id: u64,
+    /// The user: needed where there is no `sub`.
+    #[serde(default, deserialize_with = "optional_id")]
+    user_id: Option<u64>,
     /// The organisation.
     #[serde(default, deserialize_with = "optional_id")]
     tenant_id: Option<u64>,
@@ -38,7 +40,8 @@ impl Claims {
     pub(super) fn identity(self) -> Result<Identity, VerifyError> {
         let tenant = self.tenant_id.filter(|tenant| *tenant > 0).ok_or(VerifyError::Tenant)?;
         let org_id = i64::try_from(tenant).map_err(|_| VerifyError::Tenant)?;
-        let subject = self.sub.filter(|sub| !sub.is_empty()).unwrap_or_else(|| self.user_id.to_string());
+        let named = self.sub.filter(|sub| !sub.is_empty());
+        let subject = named.or_else(|| self.user_id.map(|id| id.to_string())).ok_or(VerifyError::Nobody)?;
         // Records of what the caller asked for are kept under it.
         check_key(&subject, MAX_KEY).map_err(|_| VerifyError::Subject)?;
         let mut roles = Vec::new();
@@ -87,10 +90,6 @@ impl Id {
 }
 
 /// Ids are numbers, or numbers as text where JavaScript is near.
-fn id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    Id::deserialize(deserializer)?.number()
-}
-
 fn optional_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Option::<Id>::deserialize(deserializer)?.map(Id::number).transpose()
 }
@@ -134,7 +133,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn read(change: &Value) -> Result<Identity, VerifyError> {
-        let mut claims = json!({ "sub": "s", "exp": 1, "user_id": 7, "tenant_id": 1 });
+        let mut claims = json!({ "iss": "i", "sub": "s", "exp": 1, "user_id": 7, "tenant_id": 1 });
         for (name, value) in change.as_object().unwrap() {
             claims[name] = value.clone();
         }
@@ -182,7 +181,12 @@ mod tests {
             (json!({"roles": {"admin": true}}), Err(VerifyError::Claims)),
             (json!({"nbf": "0"}), Err(VerifyError::Claims)),
             (json!({"user_id": "x"}), Err(VerifyError::Claims)),
-            (json!({"user_id": null}), Err(VerifyError::Claims)),
+            (json!({"user_id": null}), caller(1, "s", &[])),
+            (json!({"user_id": null, "sub": null}), Err(VerifyError::Nobody)),
+            (json!({"user_id": null, "sub": ""}), Err(VerifyError::Nobody)),
+            (json!({"user_id": ""}), Err(VerifyError::Claims)),
+            (json!({"iss": ["i"]}), Err(VerifyError::Claims)),
+            (json!({"iss": null}), Err(VerifyError::Claims)),
             (json!({"exp": null}), Err(VerifyError::Claims)),
             (json!({"exp": "soon"}), Err(VerifyError::Claims)),
             (json!({"roles": [1]}), Err(VerifyError::Claims)),

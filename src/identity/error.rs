@@ -16,7 +16,7 @@ pub enum VerifyError {
     /// It may only be accepted by who knows an extension (RFC 7515 `crit`); this server knows none.
     #[error("the token asks for an extension that is not known")]
     Critical,
-    /// It names no key, or one that is not known.
+    /// It is signed by a key that is not known.
     #[error("the signing key is not known")]
     UnknownKey,
     /// The signature is wrong.
@@ -40,14 +40,17 @@ pub enum VerifyError {
     /// It belongs to no organisation.
     #[error("the claim tenant_id is required")]
     Tenant,
+    /// It says of nobody that it is theirs.
+    #[error("the claim sub, or user_id in its place, is required")]
+    Nobody,
     /// It says of whom it is in a form that cannot be kept.
     #[error("the claim sub must have 1 to 255 characters, no space at its ends and no NUL")]
     Subject,
     /// Its header or its claims name a field twice: whoever checks it could see another value than whoever acts.
     #[error("a field of the token is given twice")]
     Ambiguous,
-    /// Nobody can tell: the keys of the IAM could not be fetched. The token may be good.
-    #[error("the keys of the IAM could not be fetched")]
+    /// Nobody can tell: the IAM has given no key that can be used. The token may be good.
+    #[error("the keys of the IAM could not be fetched, or none of them can be used")]
     KeysUnavailable {
         /// When it is worth asking again.
         retry_after: Duration,

@@ -2,8 +2,9 @@
 //!
 //! A key that cannot be used is left out, so that one odd key does not take the others with it. A set without a usable
 //! key is an error: it must never replace keys that work.
-
-use std::collections::HashMap;
+//!
+//! An id need not tell one key (RFC 7517 §4.5): a key of each algorithm may share it, or an old and a new one; and a key
+//! need not have any. Whatever may have signed a token is tried.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -12,7 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::keys::VerifyingKey;
+use super::keys::{Lookup, VerifyingKey, Wanted};
 
 /// Smallest RSA modulus, in bits; ring refuses smaller ones as well.
 const RSA_MIN_BITS: usize = 2048;
@@ -23,15 +24,54 @@ const RSA_MAX_BITS: usize = 8192;
 /// Largest RSA exponent that ring takes: 33 bits.
 const EXPONENT_MAX_BYTES: usize = 5;
 
+/// Most keys that are tried for one token: a signature is dear, and who sends it is not known yet.
+const MOST_TRIED: usize = 20;
+
+/// Most keys of which it is said why they cannot be used.
+const MOST_REASONS: usize = 20;
+
 /// Why an answer is no key set. The answer itself is not repeated: it may be anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub(super) enum SetError {
     #[error("the answer is not JSON")]
     NoJson,
     #[error("the answer holds no list of keys")]
     NoKeys,
-    #[error("no key in the answer can be used")]
-    NoneUsable,
+    /// It is one, of keys that cannot be used, with the reason for each.
+    #[error("{0}")]
+    NoneUsable(String),
+}
+
+/// The usable keys of an IAM, in its order, with the id of each.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KeySet(Vec<(Option<String>, VerifyingKey)>);
+
+impl KeySet {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Those that may have signed a token: those with its id, then those without any. `None`: the IAM may have a key
+    /// that is not here.
+    pub(super) fn fitting(&self, wanted: Wanted<'_>) -> Option<Lookup> {
+        let with_id = |(kid, _): &&(Option<String>, VerifyingKey)| match (wanted.kid, kid) {
+            (Some(wanted), Some(kid)) => wanted == kid,
+            (Some(_), None) | (None, _) => false,
+        };
+        let nameless = |(kid, _): &&(Option<String>, VerifyingKey)| wanted.kid.is_none() || kid.is_none();
+        let fits = |(_, key): &(Option<String>, VerifyingKey)| {
+            (key.algorithm == wanted.algorithm).then(|| key.clone())
+        };
+        let mut keys: Vec<_> = self.0.iter().filter(with_id).filter_map(fits).collect();
+        let named = keys.len();
+        keys.extend(self.0.iter().filter(nameless).filter_map(fits));
+        keys.truncate(MOST_TRIED);
+        if !keys.is_empty() {
+            return Some(Lookup::Found { named: keys.len() <= named, keys });
+        }
+        self.0.iter().any(|key| with_id(&key)).then_some(Lookup::OtherAlgorithm)
+    }
 }
 
 #[derive(Deserialize)]
@@ -49,22 +89,32 @@ struct Jwk {
     e: Option<String>,
 }
 
-/// The usable keys by their id: of the bare set of RFC 7517, or of one inside an envelope.
-pub(super) fn parse(body: &[u8]) -> Result<HashMap<String, VerifyingKey>, SetError> {
+/// The usable keys of the bare set of RFC 7517, or of one inside an envelope.
+pub(super) fn parse(body: &[u8]) -> Result<KeySet, SetError> {
     let body: Value = serde_json::from_slice(body).map_err(|_| SetError::NoJson)?;
-    let mut keys = HashMap::new();
-    for (index, jwk) in listed(&body).ok_or(SetError::NoKeys)?.iter().enumerate() {
+    let listed = listed(&body).ok_or(SetError::NoKeys)?;
+    let (mut keys, mut reasons) = (Vec::new(), Vec::new());
+    for (index, jwk) in listed.iter().enumerate() {
         match read(jwk) {
-            Ok((kid, _)) if keys.contains_key(&kid) => {
-                tracing::debug!(index, reason = "the kid is there already", "a key of the IAM is left out");
+            Ok(key) => keys.push(key),
+            Err(reason) => {
+                tracing::debug!(index, reason, "a key of the IAM is left out");
+                reasons.push((index, reason));
             }
-            Ok((kid, key)) => {
-                keys.insert(kid, key);
-            }
-            Err(reason) => tracing::debug!(index, reason, "a key of the IAM is left out"),
         }
     }
-    if keys.is_empty() { Err(SetError::NoneUsable) } else { Ok(keys) }
+    if keys.is_empty() { Err(SetError::NoneUsable(told(&reasons))) } else { Ok(KeySet(keys)) }
+}
+
+/// Why none of these keys can be used. What an IAM calls its keys may be anything, so each has its place in the list.
+fn told(reasons: &[(usize, &str)]) -> String {
+    if reasons.is_empty() {
+        return "the list is empty".to_owned();
+    }
+    let told = reasons.iter().take(MOST_REASONS).map(|(index, reason)| format!("key {index}: {reason}"));
+    let more = reasons.len().saturating_sub(MOST_REASONS);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    told.chain(more).collect::<Vec<_>>().join("; ")
 }
 
 fn listed(body: &Value) -> Option<&Vec<Value>> {
@@ -75,9 +125,9 @@ fn listed(body: &Value) -> Option<&Vec<Value>> {
     if success { body.get("data")?.get("keys")?.as_array() } else { None }
 }
 
-fn read(jwk: &Value) -> Result<(String, VerifyingKey), &'static str> {
+fn read(jwk: &Value) -> Result<(Option<String>, VerifyingKey), &'static str> {
     let jwk = Jwk::deserialize(jwk).map_err(|_| "it is no JSON Web Key")?;
-    let kid = jwk.kid.as_deref().filter(|kid| !kid.is_empty()).ok_or("it has no kid")?.to_owned();
+    let kid = jwk.kid.clone().filter(|kid| !kid.is_empty());
     if jwk.usage.as_deref().is_some_and(|usage| usage != "sig") {
         return Err("it is not for signatures");
     }
@@ -154,8 +204,8 @@ mod tests {
     }
 
     fn kids(keys: &[Value]) -> Result<Vec<String>, SetError> {
-        let mut kids: Vec<String> =
-            parse(json!({ "keys": keys }).to_string().as_bytes())?.into_keys().collect();
+        let set = parse(json!({ "keys": keys }).to_string().as_bytes())?;
+        let mut kids: Vec<String> = set.0.into_iter().map(|(kid, _)| kid.unwrap_or_default()).collect();
         kids.sort();
         Ok(kids)
     }
@@ -168,8 +218,9 @@ mod tests {
             json!({ "code": 0, "message": "success", "data": { "keys": keys } }),
             json!({ "code": 200, "data": { "keys": keys } }),
         ] {
-            let keys = parse(body.to_string().as_bytes()).unwrap();
-            assert_eq!((keys["r"].algorithm, keys["e"].algorithm), (Algorithm::RS256, Algorithm::ES256));
+            let keys = parse(body.to_string().as_bytes()).unwrap().0;
+            let algorithms: Vec<_> = keys.iter().map(|(_, key)| key.algorithm).collect();
+            assert_eq!(algorithms, [Algorithm::RS256, Algorithm::ES256]);
         }
     }
 
@@ -205,8 +256,7 @@ mod tests {
             with(rsa_jwk(256), "e", json!("AQ")),
             with(rsa_jwk(256), "e", json!("AA")),
             with(rsa_jwk(256), "e", json!("AQAA")),
-            with(rsa_jwk(256), "kid", Value::Null),
-            with(rsa_jwk(256), "kid", json!("")),
+            with(rsa_jwk(256), "kid", json!(5)),
             rsa_jwk(255),
             rsa_jwk(1025),
             with(ec_jwk(), "crv", json!("P-384")),
@@ -216,15 +266,49 @@ mod tests {
         ] {
             let good = with(ec_jwk(), "kid", json!("good"));
             assert_eq!(kids(&[odd.clone(), good]).unwrap(), ["good"], "{odd}");
-            assert_eq!(kids(&[odd]), Err(SetError::NoneUsable));
+            assert!(matches!(kids(&[odd]), Err(SetError::NoneUsable(_))));
         }
     }
 
     #[test]
-    fn of_two_keys_with_one_kid_the_first_counts() {
-        let keys = json!({ "keys": [with(ec_jwk(), "kid", json!("r")), rsa_jwk(256)] });
-        let keys = parse(keys.to_string().as_bytes()).unwrap();
-        assert_eq!((keys.len(), keys["r"].algorithm), (1, Algorithm::ES256));
+    fn every_key_fits_that_may_have_signed_and_no_more_than_can_be_tried() {
+        use Algorithm::{ES256, ES384, RS256};
+        let set = |keys: &[Value]| parse(json!({ "keys": keys }).to_string().as_bytes()).unwrap();
+        let fitting = |set: &KeySet, kid, algorithm| match set.fitting(Wanted { kid, algorithm }) {
+            Some(Lookup::Found { keys, named }) => format!("{} {named}", keys.len()),
+            Some(_) => "other".to_owned(),
+            None => "none".to_owned(),
+        };
+        let (ec, rsa) = (|kid: &str| with(ec_jwk(), "kid", json!(kid)), rsa_jwk(256));
+        let mixed = set(&[ec("r"), rsa.clone(), ec("r"), ec("e"), ec("")]);
+        for (kid, algorithm, expected) in [
+            (Some("r"), RS256, "1 true"),
+            (Some("r"), ES256, "3 false"),
+            (Some("e"), ES256, "2 false"),
+            (Some("e"), RS256, "other"),
+            (Some("x"), ES256, "1 false"),
+            (Some("x"), RS256, "none"),
+            (None, ES256, "4 false"),
+            (None, RS256, "1 false"),
+            (None, ES384, "none"),
+        ] {
+            assert_eq!(fitting(&mixed, kid, algorithm), expected, "{kid:?} {algorithm:?}");
+        }
+        let many: Vec<Value> = (0..50).map(|_| ec("e")).collect();
+        assert_eq!(fitting(&set(&many), Some("e"), ES256), "20 true");
+        assert_eq!(fitting(&set(&many), None, ES256), "20 false");
+    }
+
+    #[test]
+    fn the_reasons_are_told_of_as_many_keys_as_a_line_may_have() {
+        let unusable = |number: usize| {
+            let keys = vec![json!({ "kty": "oct", "kid": "hunter2" }); number];
+            kids(&keys).unwrap_err().to_string()
+        };
+        assert_eq!(unusable(0), "the list is empty");
+        assert_eq!(unusable(1), "key 0: its kty is neither RSA nor EC");
+        let many = unusable(25);
+        assert!(many.ends_with("key 19: its kty is neither RSA nor EC; and 5 more"), "{many}");
     }
 
     #[test]
@@ -237,8 +321,8 @@ mod tests {
             (r#"{"keys":{}}"#, SetError::NoKeys),
             (r#"{"code":100001,"data":{"keys":[]}}"#, SetError::NoKeys),
             (r#"{"code":0,"data":null}"#, SetError::NoKeys),
-            (r#"{"keys":[]}"#, SetError::NoneUsable),
-            (r#"{"code":0,"data":{"keys":[]}}"#, SetError::NoneUsable),
+            (r#"{"keys":[]}"#, SetError::NoneUsable("the list is empty".to_owned())),
+            (r#"{"code":0,"data":{"keys":[]}}"#, SetError::NoneUsable("the list is empty".to_owned())),
         ] {
             assert_eq!(parse(body.as_bytes()).map(|keys| keys.len()), Err(error), "{body}");
         }

@@ -1,10 +1,9 @@
 //! The keys of a remote IAM: fetched once for any number of requests, cached, served stale while the IAM is down.
 //!
 //! A token with a known key never waits: keys that are due for a refresh are fetched beside it. Only a token whose key
-//! is not known (or the first one of all) waits for a fetch, and an unknown id can cause one fetch per cool-down at
+//! is not known (or the first one of all) waits for a fetch, and an unknown key can cause one fetch per cool-down at
 //! most. Keys older than the limit do not count any more: then nobody is let in.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,8 +13,8 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::fetch::Fetch;
-use super::jwk;
-use super::keys::{KeySource, Lookup, VerifyingKey};
+use super::jwk::{self, KeySet, SetError};
+use super::keys::{KeySource, Lookup, Wanted};
 use crate::clock::SharedClock;
 
 /// Without a key every request fails, so a failed fetch is repeated sooner than the cool-down says.
@@ -26,7 +25,7 @@ const PAUSE_WITHOUT_KEYS: Duration = Duration::from_secs(2);
 pub struct Freshness {
     /// Older keys are fetched again.
     pub refresh: Duration,
-    /// An unknown key id, or a failed refresh, causes one fetch in this time.
+    /// An unknown key, or a failed refresh, causes one fetch in this time.
     pub cooldown: Duration,
     /// Older keys do not count.
     pub max_stale: Duration,
@@ -47,17 +46,34 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    keys: HashMap<String, VerifyingKey>,
+    keys: KeySet,
     fetched: Option<Timestamp>,
     /// The last fetch, if it failed.
     failed: Option<Timestamp>,
-    /// The last fetch that an unknown id has caused.
+    /// The last fetch that an unknown key has caused.
     missed: Option<Timestamp>,
     /// Open as long as a fetch goes on.
     flight: Option<watch::Receiver<()>>,
 }
 
-/// What to do about a key id.
+/// Why there are no new keys.
+enum NoKeys {
+    /// The IAM gave no set.
+    NotFetched(String),
+    /// It gave one of which no key can be used.
+    NoneUsable(String),
+}
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+enum Sought {
+    /// Any key that fits.
+    Fitting,
+    /// One that was not here: those that fit have been tried.
+    Newer,
+}
+
+/// What to do about a key.
 enum Decision {
     Answer(Lookup),
     Wait(watch::Receiver<()>),
@@ -78,24 +94,24 @@ impl RemoteKeys {
         }
     }
 
-    /// What to do about this id, decided under the lock so that only one request begins a fetch.
-    fn decide(&self, kid: &str) -> Decision {
+    /// What to do about this key, decided under the lock so that only one request begins a fetch.
+    fn decide(&self, wanted: Wanted<'_>, sought: Sought) -> Decision {
         let (now, freshness) = (self.shared.clock.now(), self.shared.freshness);
         let mut state = self.shared.state();
         let usable = state.usable(now, freshness);
         let flight = state.in_flight();
         let rests = state.rests(now, freshness);
-        if usable && state.keys.contains_key(kid) {
+        if matches!(sought, Sought::Fitting) && usable && state.keys.fitting(wanted).is_some() {
             if state.due(now, freshness) && flight.is_none() && !rests {
                 self.launch(&mut state);
             }
-            return Decision::Answer(state.answer(kid, now, freshness));
+            return Decision::Answer(state.answer(wanted, sought, now, freshness));
         }
         if let Some(flight) = flight {
             return Decision::Wait(flight);
         }
         if rests || usable && within(state.missed, now, freshness.cooldown) {
-            return Decision::Answer(state.answer(kid, now, freshness));
+            return Decision::Answer(state.answer(wanted, sought, now, freshness));
         }
         if usable {
             state.missed = Some(now);
@@ -110,8 +126,11 @@ impl RemoteKeys {
         let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
             let outcome = match shared.source.fetch().await {
-                Ok(body) => jwk::parse(&body).map_err(|error| error.to_string()),
-                Err(error) => Err(error.to_string()),
+                Ok(body) => jwk::parse(&body).map_err(|error| match error {
+                    SetError::NoneUsable(reasons) => NoKeys::NoneUsable(reasons),
+                    error => NoKeys::NotFetched(error.to_string()),
+                }),
+                Err(error) => Err(NoKeys::NotFetched(error.to_string())),
             };
             let now = shared.clock.now();
             shared.state().record(outcome, now);
@@ -119,17 +138,25 @@ impl RemoteKeys {
         });
         flight
     }
-}
 
-#[async_trait]
-impl KeySource for RemoteKeys {
-    async fn find(&self, kid: &str) -> Lookup {
-        match self.decide(kid) {
+    async fn look(&self, wanted: Wanted<'_>, sought: Sought) -> Lookup {
+        match self.decide(wanted, sought) {
             Decision::Answer(lookup) => return lookup,
             // Nothing is ever sent: the end of the fetch closes the channel.
             Decision::Wait(mut flight) => drop(flight.changed().await),
         }
-        self.shared.state().answer(kid, self.shared.clock.now(), self.shared.freshness)
+        self.shared.state().answer(wanted, sought, self.shared.clock.now(), self.shared.freshness)
+    }
+}
+
+#[async_trait]
+impl KeySource for RemoteKeys {
+    async fn find(&self, wanted: Wanted<'_>) -> Lookup {
+        self.look(wanted, Sought::Fitting).await
+    }
+
+    async fn find_newer(&self, wanted: Wanted<'_>) -> Lookup {
+        self.look(wanted, Sought::Newer).await
     }
 }
 
@@ -168,11 +195,12 @@ impl State {
         if usable { freshness.cooldown } else { freshness.cooldown.min(PAUSE_WITHOUT_KEYS) }
     }
 
-    /// What is known now. As long as the IAM cannot be asked, an id that is not known may be a new key of it.
-    fn answer(&self, kid: &str, now: Timestamp, freshness: Freshness) -> Lookup {
+    /// What is known now. As long as the IAM cannot be asked, a key that is not known may be a new key of it.
+    fn answer(&self, wanted: Wanted<'_>, sought: Sought, now: Timestamp, freshness: Freshness) -> Lookup {
         let usable = self.usable(now, freshness);
-        match self.keys.get(kid).filter(|_| usable) {
-            Some(key) => Lookup::Found(key.clone()),
+        let known = matches!(sought, Sought::Fitting) || self.failed.is_none();
+        match self.keys.fitting(wanted).filter(|_| usable && known) {
+            Some(lookup) => lookup,
             None if usable && self.failed.is_none() => Lookup::Unknown,
             None => {
                 let passed = self.failed.map_or(Duration::ZERO, |failed| apart(failed, now));
@@ -181,7 +209,7 @@ impl State {
         }
     }
 
-    fn record(&mut self, outcome: Result<HashMap<String, VerifyingKey>, String>, now: Timestamp) {
+    fn record(&mut self, outcome: Result<KeySet, NoKeys>, now: Timestamp) {
         match outcome {
             Ok(keys) => {
                 if self.failed.take().is_some() || self.fetched.is_none() {
@@ -192,9 +220,16 @@ impl State {
                 self.keys = keys;
                 self.fetched = Some(now);
             }
-            Err(error) => {
+            Err(none) => {
                 let kept = self.keys.len();
-                tracing::warn!(error, kept, "the keys of the IAM could not be fetched");
+                match none {
+                    NoKeys::NotFetched(error) => {
+                        tracing::warn!(error, kept, "the keys of the IAM could not be fetched");
+                    }
+                    NoKeys::NoneUsable(reasons) => {
+                        tracing::warn!(reasons, kept, "the IAM's key set holds no key that can be used");
+                    }
+                }
                 self.failed = Some(now);
             }
         }

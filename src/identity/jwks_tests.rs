@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::SignedDuration;
+use jsonwebtoken::Algorithm;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
@@ -58,6 +59,11 @@ fn set(kids: &[&str]) -> Result<String, FetchError> {
     Ok(json!({ "keys": kids.iter().map(jwk).collect::<Vec<_>>() }).to_string())
 }
 
+/// What a token of a usual key names; an empty id is none.
+fn wanted(kid: &str) -> Wanted<'_> {
+    Wanted { kid: (!kid.is_empty()).then_some(kid), algorithm: Algorithm::ES256 }
+}
+
 const DOWN: Result<String, FetchError> = Err(FetchError::Timeout);
 
 impl Bench {
@@ -75,8 +81,9 @@ impl Bench {
 
     /// What the id gives, in one word.
     async fn find(&self, kid: &str) -> String {
-        match self.keys.find(kid).await {
-            Lookup::Found(_) => "found".to_owned(),
+        match self.keys.find(wanted(kid)).await {
+            Lookup::Found { .. } => "found".to_owned(),
+            Lookup::OtherAlgorithm => "other".to_owned(),
             Lookup::Unknown => "unknown".to_owned(),
             Lookup::Unavailable { retry_after } => format!("unavailable {retry_after:?}"),
         }
@@ -106,7 +113,7 @@ async fn any_number_of_first_requests_is_one_fetch_even_if_the_first_one_goes_aw
     let requests: Vec<_> = (0..100)
         .map(|_| {
             let keys = b.keys.clone();
-            tokio::spawn(async move { matches!(keys.find("a").await, Lookup::Found(_)) })
+            tokio::spawn(async move { matches!(keys.find(wanted("a")).await, Lookup::Found { .. }) })
         })
         .collect();
     tokio::task::yield_now().await;
@@ -134,6 +141,26 @@ async fn an_unknown_id_causes_one_fetch_in_the_cool_down() {
         ("unknown", 3),
         "a key that was taken back is gone"
     );
+}
+
+#[tokio::test]
+async fn a_newer_key_is_looked_for_once_in_the_cool_down_and_may_be_there_as_long_as_nobody_can_tell() {
+    let b = bench(set(&[""]));
+    let newer = async || match b.keys.find_newer(wanted("a")).await {
+        Lookup::Found { keys, named } => format!("{} {named}", keys.len()),
+        Lookup::Unavailable { .. } => "unavailable".to_owned(),
+        lookup => format!("{lookup:?}"),
+    };
+    assert_eq!((b.find("a").await.as_str(), b.fetches()), ("found", 1), "it may be this one");
+    b.answers(set(&["", ""]));
+    for _ in 0..3 {
+        assert_eq!((newer().await.as_str(), b.fetches()), ("2 false", 2));
+    }
+    b.pass(30);
+    b.answers(DOWN);
+    assert_eq!((newer().await.as_str(), b.fetches()), ("unavailable", 3));
+    assert_eq!(b.find("a").await, "found", "those that are known still count");
+    assert_eq!((newer().await.as_str(), b.fetches()), ("unavailable", 3));
 }
 
 #[tokio::test]

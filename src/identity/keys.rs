@@ -25,25 +25,45 @@ pub struct VerifyingKey {
     pub key: DecodingKey,
 }
 
-/// What is known about the key that a token names.
+/// What the header of a token says about its key.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The id of the key; an issuer that has one key need not name it (RFC 7515 §4.1.4).
+    pub kid: Option<&'a str>,
+    /// The algorithm.
+    pub algorithm: Algorithm,
+}
+
+/// What is known about the key of a token.
 #[derive(Clone, Debug)]
 pub enum Lookup {
-    /// The key.
-    Found(VerifyingKey),
+    /// Keys of the wanted algorithm, one of which may be it.
+    Found {
+        /// The likeliest first.
+        keys: Vec<VerifyingKey>,
+        /// Each has the id that the token names: there is no reason to look for another one.
+        named: bool,
+    },
+    /// A key with this id is for another algorithm.
+    OtherAlgorithm,
     /// There is no such key.
     Unknown,
-    /// Nobody knows: the keys could not be fetched.
+    /// Nobody knows: the keys could not be fetched, or none of them can be used.
     Unavailable {
         /// When it is worth asking again.
         retry_after: Duration,
     },
 }
 
-/// Where verification finds the key that a token names. A remote key set may have to fetch it.
+/// Where verification finds the key of a token. A remote key set may have to fetch it.
 #[async_trait]
 pub trait KeySource: Send + Sync {
-    /// The key of this id.
-    async fn find(&self, kid: &str) -> Lookup;
+    /// The keys that fit.
+    async fn find(&self, wanted: Wanted<'_>) -> Lookup;
+
+    /// The same for a token that none of the keys has signed that fitted until now: there may be a new one, which no id
+    /// tells from the old ones.
+    async fn find_newer(&self, wanted: Wanted<'_>) -> Lookup;
 }
 
 /// No key could be made.
@@ -115,12 +135,20 @@ fn thumbprint(x: &str, y: &str) -> String {
 
 #[async_trait]
 impl KeySource for SigningKey {
-    async fn find(&self, kid: &str) -> Lookup {
-        if kid == self.kid {
-            Lookup::Found(VerifyingKey { algorithm: Algorithm::ES256, key: self.decoding.clone() })
-        } else {
-            Lookup::Unknown
+    async fn find(&self, wanted: Wanted<'_>) -> Lookup {
+        if wanted.kid.is_some_and(|kid| kid != self.kid) {
+            return Lookup::Unknown;
         }
+        if wanted.algorithm != Algorithm::ES256 {
+            return Lookup::OtherAlgorithm;
+        }
+        let key = VerifyingKey { algorithm: Algorithm::ES256, key: self.decoding.clone() };
+        // There is no other one.
+        Lookup::Found { keys: vec![key], named: true }
+    }
+
+    async fn find_newer(&self, wanted: Wanted<'_>) -> Lookup {
+        self.find(wanted).await
     }
 }
 

@@ -11,7 +11,7 @@ use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 
 use super::claims::{Claims, Identity};
 use super::error::VerifyError;
-use super::keys::{KeySource, Lookup};
+use super::keys::{KeySource, Lookup, VerifyingKey, Wanted};
 use super::provider;
 use crate::clock::SharedClock;
 use crate::domain::json::unambiguous;
@@ -68,25 +68,47 @@ impl Verifier {
         if header.crit.is_some() {
             return Err(VerifyError::Critical);
         }
-        let kid = header.kid.as_deref().ok_or(VerifyError::UnknownKey)?;
-        let key = match self.keys.find(kid).await {
-            Lookup::Found(key) => key,
-            Lookup::Unknown => return Err(VerifyError::UnknownKey),
-            Lookup::Unavailable { retry_after } => return Err(VerifyError::KeysUnavailable { retry_after }),
-        };
-        // A public key is no secret: the header must not choose what is done with it.
-        if key.algorithm != header.alg {
-            return Err(VerifyError::Algorithm);
+        let claims = self.signed(token, Wanted { kid: header.kid.as_deref(), algorithm: header.alg }).await?;
+        if claims.iss != self.rules.issuer {
+            return Err(VerifyError::Issuer);
         }
-        let mut validation = Validation::new(key.algorithm);
-        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
-        validation.set_issuer(&[&self.rules.issuer]);
-        validation.set_audience(&[&self.rules.audience]);
-        // The library reads the machine's clock; ours is injected, so life is checked below.
-        validation.validate_exp = false;
-        let claims = decode::<Claims>(token, &key.key, &validation).map_err(|error| reason(&error))?.claims;
         self.life(&claims)?;
         claims.identity()
+    }
+
+    /// The claims, if a key that fits has signed them. Where no id tells the keys apart, the IAM may have a newer one.
+    async fn signed(&self, token: &str, wanted: Wanted<'_>) -> Result<Claims, VerifyError> {
+        let (keys, named) = found(self.keys.find(wanted).await)?;
+        match self.decoded(token, &keys) {
+            Err(VerifyError::Signature) if !named => {
+                let (keys, _) = found(self.keys.find_newer(wanted).await)?;
+                self.decoded(token, &keys)
+            }
+            decoded => decoded,
+        }
+    }
+
+    /// What the token says by the first of these keys that has signed it.
+    fn decoded(&self, token: &str, keys: &[VerifyingKey]) -> Result<Claims, VerifyError> {
+        let mut refused = VerifyError::Signature;
+        for key in keys {
+            // A public key is no secret: the key says what is done with it, not the header.
+            let mut validation = Validation::new(key.algorithm);
+            // The library takes a list for the one issuer that there is (RFC 7519 §4.1.1), so ours compares.
+            validation.set_required_spec_claims(&["exp", "iss", "aud"]);
+            validation.set_audience(&[&self.rules.audience]);
+            // The library reads the machine's clock; ours is injected, so life is checked elsewhere.
+            validation.validate_exp = false;
+            match decode::<Claims>(token, &key.key, &validation).map_err(|error| reason(&error)) {
+                Err(VerifyError::Signature) => {}
+                Err(error) => {
+                    refused = error;
+                    break;
+                }
+                Ok(token) => return Ok(token.claims),
+            }
+        }
+        Err(refused)
     }
 
     fn life(&self, claims: &Claims) -> Result<(), VerifyError> {
@@ -108,6 +130,16 @@ impl fmt::Debug for Verifier {
     }
 }
 
+/// The keys to try, and whether the token names each of them.
+fn found(lookup: Lookup) -> Result<(Vec<VerifyingKey>, bool), VerifyError> {
+    match lookup {
+        Lookup::Found { keys, named } => Ok((keys, named)),
+        Lookup::OtherAlgorithm => Err(VerifyError::Algorithm),
+        Lookup::Unknown => Err(VerifyError::UnknownKey),
+        Lookup::Unavailable { retry_after } => Err(VerifyError::KeysUnavailable { retry_after }),
+    }
+}
+
 /// Whether header and claims are objects in which every field stands once. What is no base64 or no JSON is left to the
 /// library, which says so.
 fn is_unambiguous(token: &str) -> bool {
@@ -122,7 +154,6 @@ fn is_json(text: &[u8]) -> bool {
 fn reason(error: &jsonwebtoken::errors::Error) -> VerifyError {
     match error.kind() {
         ErrorKind::InvalidSignature => VerifyError::Signature,
-        ErrorKind::InvalidIssuer => VerifyError::Issuer,
         ErrorKind::InvalidAudience => VerifyError::Audience,
         ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => VerifyError::Algorithm,
         ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidClaimFormat(_) | ErrorKind::Json(_) => {
@@ -137,7 +168,7 @@ mod tests {
     use super::*;
     use crate::clock::Simulated;
     use crate::identity::Role;
-    use crate::identity::keys::{SigningKey, VerifyingKey};
+    use crate::identity::keys::SigningKey;
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use jiff::{SignedDuration, Timestamp};
@@ -205,6 +236,8 @@ mod tests {
         for (name, value, expected) in [
             ("iss", json!("other"), VerifyError::Issuer),
             ("iss", Value::Null, VerifyError::Claims),
+            ("iss", json!(["iam"]), VerifyError::Claims),
+            ("iss", json!(["evil", "iam"]), VerifyError::Claims),
             ("aud", json!(["other"]), VerifyError::Audience),
             ("aud", json!([]), VerifyError::Audience),
             ("aud", Value::Null, VerifyError::Claims),
@@ -248,7 +281,7 @@ mod tests {
         let foreign = sign(&SigningKey::generate().unwrap(), &claims());
         assert_eq!(b.verifier.verify(&foreign).await, Err(VerifyError::UnknownKey));
         let nameless = format!("{}.{}.AAAA", body(&json!({"alg": "ES256"})), body(&claims()));
-        assert_eq!(b.verifier.verify(&nameless).await, Err(VerifyError::UnknownKey));
+        assert_eq!(b.verifier.verify(&nameless).await, Err(VerifyError::Signature));
         for garbage in ["", "x", "a.b.c", "....", &good[..good.len() / 2]] {
             assert!(b.verifier.verify(garbage).await.is_err(), "{garbage:?}");
         }
@@ -275,10 +308,18 @@ mod tests {
 
     #[async_trait::async_trait]
     impl KeySource for Rsa {
-        async fn find(&self, _: &str) -> Lookup {
+        async fn find_newer(&self, wanted: Wanted<'_>) -> Lookup {
+            self.find(wanted).await
+        }
+
+        async fn find(&self, wanted: Wanted<'_>) -> Lookup {
+            if wanted.algorithm != Algorithm::RS256 {
+                return Lookup::OtherAlgorithm;
+            }
             let public: PublicKeyComponents<Vec<u8>> = self.0.public().into();
             let key = DecodingKey::from_rsa_raw_components(&public.n, &public.e);
-            Lookup::Found(VerifyingKey { algorithm: Algorithm::RS256, key })
+            let keys = vec![VerifyingKey { algorithm: Algorithm::RS256, key }];
+            Lookup::Found { keys, named: true }
         }
     }
 

@@ -16,6 +16,7 @@ pub struct ConnectionMetrics {
     refused: Counter,
     timed_out: Family<Labels<1>, Counter>,
     accept_errors: Counter,
+    heads_refused: Family<Labels<1>, Counter>,
 }
 
 impl ConnectionMetrics {
@@ -37,7 +38,10 @@ impl ConnectionMetrics {
         let accept_errors = Counter::default();
         let help = "Times that the system gave no connection";
         registry.register("accept_errors", help, accept_errors.clone());
-        Self { open, accepted, gave_way, refused, timed_out, accept_errors }
+        let heads_refused = Family::default();
+        let help = "Heads that were answered with 400, 414 or 431 because they are no request of HTTP/1";
+        registry.register("http_heads_refused", help, heads_refused.clone());
+        Self { open, accepted, gave_way, refused, timed_out, accept_errors, heads_refused }
     }
 
     /// So many are open in this phase.
@@ -64,6 +68,11 @@ impl ConnectionMetrics {
     /// A connection waited too long.
     pub fn timed_out(&self, phase: &'static str) {
         self.timed_out.get_or_create(&[("phase", phase)]).inc();
+    }
+
+    /// The head of a request could not be read.
+    pub fn head_refused(&self, reason: &'static str) {
+        self.heads_refused.get_or_create(&[("reason", reason)]).inc();
     }
 
     /// The system gave no connection.

@@ -124,7 +124,6 @@ async fn a_request_that_is_worked_on_never_gives_way() {
     let address = listener.local_addr().unwrap();
     let router = Router::new().route("/work", get(handler));
     let accepting = tokio::spawn(connections.clone().accept(listener, router));
-    let watching = tokio::spawn(connections.clone().watch());
     let open = || connect_to(address, b"GET /work HTTP/1.1\r\nhost: x\r\n\r\n");
 
     let mut working: Vec<TcpStream> = (0..4).map(|_| open()).collect();
@@ -136,11 +135,11 @@ async fn a_request_that_is_worked_on_never_gives_way() {
     for stream in &mut working {
         assert_eq!(status(stream), "200");
     }
-    // When all four are between two requests, the next ones find room.
-    until("all are idle", async || {
-        metrics.text().unwrap().contains(r#"qs_connections{phase="idle"} 4"#).then_some(())
-    })
-    .await;
+    // Once all four are between two requests, the next ones find room.
+    let watching = tokio::spawn(connections.clone().watch());
+    let idle = r#"qs_connections{phase="idle"} 4"#;
+    until(idle, async || metrics.text().unwrap().contains(idle).then_some(())).await;
+    watching.abort();
     let mut next: Vec<TcpStream> = (0..4).map(|_| open()).collect();
     entered.acquire_many(4).await.unwrap().forget();
     assert!(metrics.text().unwrap().contains(r#"qs_connections_gave_way_total{phase="idle"} 4"#));
@@ -148,9 +147,9 @@ async fn a_request_that_is_worked_on_never_gives_way() {
 
     // At the end they get the grace, and no more.
     accepting.abort();
-    watching.abort();
     let soon = tokio::time::Instant::now() + Duration::from_millis(50);
-    assert_eq!(connections.drain(soon).await, 4);
+    assert!(!connections.drain(soon).await);
+    assert_eq!(connections.cut_off().await, 4);
     assert!(next.iter_mut().all(|stream| rest(stream).is_empty()));
 }
 
@@ -331,7 +330,7 @@ async fn an_ending_server_closes_what_waits_and_ends_what_it_does() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_at_once() {
-    for (signal, code) in [("-TERM", 143), ("-INT", 130)] {
+    for (signal, code) in [("-TERM", 143), ("-INT", 130), ("-HUP", 129)] {
         let mut server = Server::start(&ACCOUNT);
         let _working = under_way(&server).await;
         server.signal("-TERM");
@@ -342,6 +341,35 @@ async fn a_second_signal_ends_at_once() {
         let said = server.log();
         assert!(said.contains("ended at once by a second signal"), "{said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_terminal_that_is_closed_ends_the_server_in_order() {
+    let mut server = Server::start(&ACCOUNT);
+    let mut working = under_way(&server).await;
+    server.signal("-HUP");
+    until("it is told", async || server.log().contains("may end").then_some(())).await;
+    assert!(server.lives(), "it waits for the request");
+    working.write_all(b"}").unwrap();
+    assert!(rest(&mut working).starts_with("HTTP/1.1 400 "));
+    assert_eq!(server.terminated().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_that_asks_for_nothing_here_ends_nothing() {
+    let mut server = Server::start(&[]);
+    for signal in ["-USR1", "-USR2", "-PIPE", "-ALRM", "-VTALRM", "-PROF", "-IO", "-PWR", "-XFSZ", "-CONT"] {
+        server.signal(signal);
+        assert_healthy(&server).await;
+    }
+    assert_ends_at_once(&mut server);
+    // What the process was started to ignore stays ignored, as by nohup.
+    let dir = tempfile::tempdir().unwrap();
+    let mut server = Server::launch_limited(dir, "trap '' HUP", &["serve", "--dev-iam"], &[]);
+    server.signal("-HUP");
+    assert_healthy(&server).await;
+    assert!(!server.log().contains("may end"), "{}", server.log());
+    assert_ends_at_once(&mut server);
 }
 
 /// Asks for paths that make long lines in the log, until some of these were dropped.
@@ -410,4 +438,19 @@ async fn connections_are_counted() {
     until_metric(&server, r#"qs_connections{phase="head"}"#).await;
     assert!(metric(&server, "qs_connections_accepted_total").await >= 2);
     assert_eq!(metric(&server, "qs_connections_refused_total").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_that_cannot_be_read_is_counted() {
+    let server = Server::start(&[]);
+    for (sent, refused, reason) in [
+        (&b"nonsense\r\n\r\n"[..], "400", "malformed"),
+        (b"GET /health HTTP/1.1\r\nhost: x\r\na b: c\r\n\r\n", "400", "malformed"),
+        (&[HALF, &b"a".repeat(40_000)].concat(), "431", "too_long"),
+    ] {
+        assert_eq!(status(&mut connect(&server, sent)), refused);
+        until_metric(&server, &format!("qs_http_heads_refused_total{{reason=\"{reason}\"}}")).await;
+    }
+    let malformed = metric(&server, r#"qs_http_heads_refused_total{reason="malformed"}"#).await;
+    assert_eq!(malformed, 2);
 }

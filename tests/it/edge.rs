@@ -284,7 +284,10 @@ async fn the_document_is_the_program_s_own_and_complete() {
     let tea = &document["paths"]["/tea/{pot}"]["post"];
     assert_eq!(tea["security"], json!([{ "bearer": [] }]));
     let statuses: Vec<&String> = tea["responses"].as_object().unwrap().keys().collect();
-    assert_eq!(statuses, ["200", "400", "401", "403", "408", "409", "413", "429", "500", "503"]);
+    assert_eq!(
+        statuses,
+        ["200", "400", "401", "403", "408", "409", "413", "415", "429", "500", "501", "503"]
+    );
     let parameters = tea["parameters"].as_array().unwrap();
     let named: Vec<Value> = parameters.iter().map(|p| json!([p["in"], p["name"]])).collect();
     assert_eq!(json!(named), json!([["path", "pot"], ["query", "cups"], ["query", "sugar"]]));

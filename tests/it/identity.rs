@@ -81,6 +81,75 @@ async fn an_unknown_key_id_causes_one_fetch_and_a_rotation_is_found() {
     assert_eq!(iam.fetches(), 2, "none within the cool-down");
 }
 
+/// A key as an IAM publishes it that gives its keys no id.
+fn nameless(key: &Key) -> Value {
+    let mut jwk = key.jwk("");
+    jwk.as_object_mut().unwrap().remove("kid");
+    jwk
+}
+
+#[tokio::test]
+async fn every_key_that_fits_id_and_algorithm_is_tried() {
+    let (rsa, old, new, foreign) = (Key::rsa(), Key::ec(), Key::ec(), Key::ec());
+    let good = claims(&json!({}));
+    // One of each kind, or two of a kind while one follows the other, under one id; or no id at all.
+    for (keys, kid) in [
+        ([rsa.jwk("k"), old.jwk("k"), new.jwk("k")], "k"),
+        ([nameless(&rsa), nameless(&old), nameless(&new)], "whatever"),
+        ([rsa.jwk("another"), nameless(&old), nameless(&new)], "another"),
+    ] {
+        let iam = FakeIam::start(key_set(&keys));
+        let server = start(&iam.url(), &[]);
+        for key in [&rsa, &old, &new] {
+            accepted(&ask(&server, &key.token(kid, &good)).await);
+        }
+        for key in [&old, &new] {
+            accepted(&ask(&server, &key.token_of(r#"{"alg":"ES256"}"#, &good.to_string())).await);
+        }
+        accepted(&ask(&server, &rsa.token_of(r#"{"alg":"RS256"}"#, &good.to_string())).await);
+        unauthorized(&ask(&server, &foreign.token(kid, &good)).await, 100_202, "signature");
+        let bare = foreign.token_of(r#"{"alg":"ES256"}"#, &good.to_string());
+        unauthorized(&ask(&server, &bare).await, 100_202, "signature");
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_without_an_id_is_found_by_one_fetch_in_the_cool_down() {
+    let (old, new, foreign) = (Key::ec(), Key::ec(), Key::ec());
+    let iam = FakeIam::start(key_set(&[nameless(&old)]));
+    let server = start(&iam.url(), &[("QS_AUTH__JWKS_COOLDOWN", "1h")]);
+    let good = claims(&json!({}));
+    accepted(&ask(&server, &old.token("a", &good)).await);
+    assert_eq!(iam.fetches(), 1);
+    iam.answers(key_set(&[nameless(&old), nameless(&new)]));
+    accepted(&ask(&server, &new.token("b", &good)).await);
+    for _ in 0..5 {
+        unauthorized(&ask(&server, &foreign.token("c", &good)).await, 100_202, "signature");
+    }
+    assert_eq!(iam.fetches(), 2, "none within the cool-down");
+}
+
+#[tokio::test]
+async fn a_set_without_a_usable_key_is_told_from_an_iam_that_does_not_answer() {
+    let key = Key::ec();
+    let mut curve = key.jwk("hunter2");
+    curve["crv"] = json!("P-384");
+    let iam = FakeIam::start(key_set(&[json!({"kty": "oct", "kid": "hunter2", "k": "AA"}), curve]));
+    let server = start(&iam.url(), &[]);
+    let reply = ask(&server, &key.token("k", &claims(&json!({})))).await;
+    unavailable(&reply);
+    assert!(reply.message().ends_with("could not be fetched, or none of them can be used"), "{reply:?}");
+    let told = until("it is told", async || {
+        let log = server.log();
+        let told = log.lines().find(|line| line.contains("the IAM's key set holds no key that can be used"));
+        told.map(str::to_owned)
+    })
+    .await;
+    let log = server.log();
+    assert!(told.contains("key 0: its kty is neither RSA nor EC; key 1: its curve is not P-256"), "{told}");
+    assert!(!log.contains("could not be fetched") && !log.contains("hunter2"), "{log}");
+}
+
 #[tokio::test]
 async fn known_keys_outlive_the_iam_and_new_ones_wait_for_it() {
     let key = Key::rsa();
@@ -223,12 +292,17 @@ async fn a_token_that_can_be_read_in_two_ways_is_refused() {
         (json!({"roles": {"admin": true}}), "malformed"),
         (json!({"exp": (now() + 900).to_string()}), "malformed"),
         (json!({"nbf": "0"}), "malformed"),
+        (json!({"iss": [ISSUER]}), "malformed"),
+        (json!({"iss": ["https://evil.example", ISSUER]}), "malformed"),
+        (json!({"sub": null, "user_id": null}), "sub"),
         (json!({"aud": {"qs": true}}), ""),
         (json!({"aud": [["qs"]]}), ""),
     ] {
         unauthorized(&ask(&server, &changed(changes)).await, 100_005, reason);
     }
     accepted(&ask(&server, &changed(json!({"exp": 4_102_444_800.5}))).await);
+    accepted(&ask(&server, &changed(json!({"user_id": null}))).await);
+    accepted(&ask(&server, &changed(json!({"roles": "qs:unknown viewer"}))).await);
     accepted(&ask(&server, &changed(json!({"sub": "问".repeat(255), "aud": ["other", AUDIENCE]}))).await);
 
     let bearer = format!("Bearer {}", changed(json!({})));

@@ -80,9 +80,13 @@ mod plans;
 #[cfg(feature = "server")]
 mod private_files;
 mod promises;
+#[cfg(feature = "server")]
+mod requests;
 mod schedule;
 #[cfg(feature = "server")]
 mod schema;
+#[cfg(feature = "server")]
+mod server_log;
 #[cfg(feature = "server")]
 mod sql_connections;
 #[cfg(feature = "server")]

@@ -339,6 +339,35 @@ async fn one_schedule_of_an_organisation_runs_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_place_of_a_record_is_one_where_its_caller_finds_it() {
+    let server = start(Then::Empty, LONG, LONG).await;
+    let bearer = format!("Bearer {}", server.token);
+    let show = async |place: &str| {
+        let url = format!("{}{place}", server.base);
+        send(&http_client(), Method::GET, &url, &[("authorization", &bearer)], "").await
+    };
+    for org in ["", "?org=1", "?org=2"] {
+        let started = server.sync(&[("Prefer", "respond-async")], org).await.unwrap();
+        let place = started.headers["location"].to_str().unwrap();
+        let record = show(place).await;
+        assert_eq!(record.status, StatusCode::OK, "{org}: {place}: {record:?}");
+        assert_eq!(record.data()["run_id"], started.data()["run_id"]);
+        server.counters.gate.add_permits(1);
+        until("it has ended", async || (show(place).await.data()["status"] == "succeeded").then_some(()))
+            .await;
+        let whose = |org| format!("{}?org={org}", place.split('?').next().unwrap());
+        assert_eq!(show(&whose("3")).await.status, StatusCode::NOT_FOUND);
+        assert_eq!(show(&whose("x")).await.status, StatusCode::BAD_REQUEST);
+    }
+    server.counters.gate.add_permits(1_000);
+    let all = server.sync(&[], "?org=all").await.unwrap();
+    let place = format!("/api/v1/statistics/runs/{}", all.data()["run_id"].as_str().unwrap());
+    for place in [place.clone(), format!("{place}?org=all")] {
+        assert_eq!(show(&place).await.status, StatusCode::OK, "{place}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sync_that_outlives_its_request_is_accepted_and_goes_on() {
     let server = start(Then::Empty, Duration::from_millis(1), LONG).await;
     let reply = server.sync(&[], "").await.unwrap();
@@ -366,6 +395,26 @@ async fn a_sync_that_outlives_the_grace_is_recorded_as_failed() {
     let run = server.store.find(1, &id).await.unwrap().unwrap();
     assert_eq!(run.status.as_str(), "failed");
     assert!(run.progress.error.unwrap().contains("stopped before the sync ended"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_sync_that_is_cut_off_hears_that_the_server_ends() {
+    for grace in [Duration::ZERO, Duration::from_millis(100)] {
+        let server = start(Then::Empty, LONG, grace).await;
+        let waiting = server.sync(&[], "");
+        server.reading().await;
+        server.stop.send(()).unwrap();
+        let reply = waiting.await.unwrap();
+        assert_eq!((reply.status, reply.code()), (StatusCode::SERVICE_UNAVAILABLE, 110_507), "{reply:?}");
+        assert!(reply.headers.contains_key("retry-after"));
+        assert!(reply.message().contains("the server is ending"), "{reply:?}");
+        server.served.await.unwrap();
+        let [run] =
+            server.store.recent(1, &SyncFilter::default(), None, 10).await.unwrap().try_into().unwrap();
+        let run = run.read.unwrap();
+        assert_eq!(run.status.as_str(), "failed");
+        assert_eq!(reply.headers["location"], format!("/api/v1/statistics/runs/{}", run.id));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

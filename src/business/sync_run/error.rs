@@ -31,6 +31,9 @@ pub enum StartError {
     /// As many syncs as this server takes on are running or waiting.
     #[error("as many syncs as this server takes on are running or waiting")]
     Crowded,
+    /// The server ends, so nothing is started.
+    #[error("the server is ending: nothing was started")]
+    Ending,
     /// The record cannot be written, so nothing was started.
     #[error("nothing was started: {0}")]
     Store(#[from] StoreError),
@@ -46,6 +49,17 @@ impl RecordError {
     pub fn may_pass(&self) -> bool {
         self.0.may_pass()
     }
+}
+
+/// Why nobody who waits for a sync hears what it did.
+#[derive(Debug, thiserror::Error)]
+pub enum Unheard {
+    /// The server ended before the sync did. Its record says how far it came.
+    #[error("the server is ending and has cut the sync off; a repeat does the rest")]
+    CutOff,
+    /// It ended, and how is unknown.
+    #[error(transparent)]
+    Record(#[from] RecordError),
 }
 
 /// Why a sync stopped before its end.

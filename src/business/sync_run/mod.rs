@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::Instrument;
@@ -26,13 +26,12 @@ use crate::clock::SharedClock;
 use crate::domain::id::ExecutionId;
 use crate::domain::statistics::DayRange;
 use crate::domain::sync_run::{EVERY_ORGANISATION, NewSyncRun, SyncKind, SyncProgress, SyncRun};
-use crate::store::StoreError;
 use crate::store::business::lists::Listed;
 use crate::store::business::{Store, SyncAdmission};
 use crate::store::contention::retry;
 
 pub use crate::store::business::{SyncFilter, SyncMark};
-pub use error::{RecordError, StartError, SyncStopped};
+pub use error::{RecordError, StartError, SyncStopped, Unheard};
 pub use progress::Progress;
 
 /// Syncs that do their work at the same time, unless the configuration says otherwise.
@@ -110,6 +109,8 @@ pub enum Started {
 pub struct Running {
     /// Its id.
     pub id: String,
+    /// For whom it runs.
+    pub scope: Scope,
     ended: oneshot::Receiver<Result<SyncRun, RecordError>>,
 }
 
@@ -117,12 +118,10 @@ impl Running {
     /// Waits for its end. Dropping the future does not stop the sync.
     ///
     /// # Errors
-    /// When the record of its end could not be written or read: what it did is then unknown here.
-    pub async fn ended(self) -> Result<SyncRun, RecordError> {
-        self.ended.await.unwrap_or_else(|_| {
-            Err(StoreError::Corrupt { verb: "finish", found: "the sync ended without a record".to_owned() }
-                .into())
-        })
+    /// When the record of its end could not be written or read, or the server ended first.
+    pub async fn ended(self) -> Result<SyncRun, Unheard> {
+        // Whatever stops the work itself is an end that is sent: only the task as a whole can be dropped.
+        Ok(self.ended.await.map_err(|_| Unheard::CutOff)??)
     }
 }
 
@@ -188,7 +187,10 @@ impl SyncRuns {
         request: SyncCaller,
         work: Arc<dyn SyncWork>,
     ) -> Result<Started, StartError> {
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| StartError::Crowded)?;
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|error| match error {
+            TryAcquireError::NoPermits => StartError::Crowded,
+            TryAcquireError::Closed => StartError::Ending,
+        })?;
         match self.admit(request, &*work).await? {
             Admission::Admitted(sync) => Ok(Started::Running(self.launch(*sync, work, place))),
             Admission::Before(run) => Ok(Started::Before(run)),
@@ -244,6 +246,7 @@ impl SyncRuns {
         place: OwnedSemaphorePermit,
     ) -> Running {
         let (send, ended) = oneshot::channel();
+        let scope = sync.scope;
         let (runs, id, run_id) = (Arc::clone(self), sync.id.clone(), sync.id.clone());
         // A child of the request that asked: its lines tell the same trace.
         let span = tracing::error_span!("sync", run_id);
@@ -259,7 +262,7 @@ impl SyncRuns {
         let mut tasks = self.tasks();
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task.instrument(span));
-        Running { id, ended }
+        Running { id, scope, ended }
     }
 
     /// The record of a sync of this organisation.
@@ -293,11 +296,13 @@ impl SyncRuns {
         Ok(self.store.abandon("the server stopped before the sync ended", now).await?)
     }
 
-    /// Waits for the running syncs; those that are not over after `grace` are cut off and recorded as failed.
+    /// Starts no more syncs and waits for the running ones; those that are not over after `grace` are cut off and recorded
+    /// as failed.
     ///
     /// # Errors
     /// When the store cannot be written.
     pub async fn drain(&self, grace: Duration) -> Result<usize, RecordError> {
+        self.places.close();
         let mut tasks = std::mem::take(&mut *self.tasks());
         let all = async { while tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(grace, all).await.is_ok() {

@@ -19,6 +19,8 @@ pub const KEY_REUSED: u32 = 110_004;
 pub const DIFFERENCES: u32 = 110_005;
 /// As many syncs as this server takes on are running or waiting.
 pub const SYNCS_CROWDED: u32 = 110_006;
+/// The server ends: nothing was started, or what was started is cut off.
+pub const ENDING: u32 = 110_507;
 /// The state of the plan or task forbids it.
 pub const STATE: u32 = 110_010;
 /// Some of many events make no sense; `data` says which, and what became of the others.

@@ -138,7 +138,7 @@ impl SyncInTheWay {
             StartError::InProgress { run_id } => {
                 Some(Self { run_id: run_id.clone(), holder: None, since: None })
             }
-            StartError::KeyReused | StartError::Crowded | StartError::Store(_) => None,
+            StartError::KeyReused | StartError::Crowded | StartError::Ending | StartError::Store(_) => None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A request for a sync: who asks, under which key, and the replies that its start and end give.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -10,7 +11,8 @@ use utoipa::{IntoParams, IntoResponses};
 
 use super::sync_replies::{SyncAccepted, SyncInTheWay, SyncReply};
 use super::{Api, codes, schema};
-use crate::business::sync_run::{RecordError, Running, Scope, StartError, Started, SyncCaller};
+use crate::business::sync_run::{RecordError, Running, Scope, StartError, Started, SyncCaller, Unheard};
+use crate::domain::quoted::outside_quotes;
 use crate::domain::statistics::{MAX_KEY, check_key};
 use crate::domain::sync_run::{EVERY_ORGANISATION, SyncKind, SyncRun, SyncStatus};
 use crate::http::edge::error::STORE_PAUSE;
@@ -21,6 +23,9 @@ use crate::identity::{Identity, Permission};
 
 /// When it is worth asking again for a sync that another one stands in the way of.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// The preference not to wait.
+const RESPOND_ASYNC: &str = "respond-async";
 
 /// The same for a server that has taken on as many as it can.
 const CROWDED: Duration = Duration::from_secs(5);
@@ -72,6 +77,7 @@ impl From<StartError> for ApiError {
             StartError::InProgress { .. } => (StatusCode::CONFLICT, codes::KEY_IN_PROGRESS),
             StartError::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, codes::KEY_REUSED),
             StartError::Store(source) if source.may_pass() => return Self::unavailable(source),
+            StartError::Ending => return ending(error),
             StartError::Crowded => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 return Self::new(status, codes::SYNCS_CROWDED, error.to_string()).retry_after(CROWDED);
@@ -93,6 +99,12 @@ impl From<RecordError> for ApiError {
     fn from(error: RecordError) -> Self {
         if error.may_pass() { Self::unavailable(error) } else { Self::database(error) }
     }
+}
+
+/// A server that is started again, or another one, does it.
+fn ending(error: impl Display) -> ApiError {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    ApiError::new(status, codes::ENDING, error.to_string()).retry_after(CROWDED)
 }
 
 /// A request for a sync, without its fields.
@@ -136,13 +148,16 @@ impl SyncRequest {
                 return Ok(ended(&run)?.header(name, value));
             }
         };
-        let accepted = accepted(&running)?;
+        let location = location(&running, self.require(Permission::Read)?)?;
+        let accepted = accepted(&running, location.clone());
         if prefers_async(&self.headers) {
             let applied = HeaderName::from_static("preference-applied");
-            return Ok(accepted.header(applied, HeaderValue::from_static("respond-async")));
+            return Ok(accepted.header(applied, HeaderValue::from_static(RESPOND_ASYNC)));
         }
         match tokio::time::timeout(api.edge.request_timeout, running.ended()).await {
-            Ok(run) => ended(&run?),
+            Ok(Ok(run)) => ended(&run),
+            Ok(Err(Unheard::Record(error))) => Err(error.into()),
+            Ok(Err(cut_off @ Unheard::CutOff)) => Err(ending(cut_off).header(LOCATION, location)),
             Err(_) => Ok(accepted),
         }
     }
@@ -167,11 +182,18 @@ pub(super) fn scope(caller: &Identity, org: Option<NumberOrText>) -> Result<Scop
     Ok(scope)
 }
 
-/// The reply to a request whose sync goes on: where to ask how it stands.
-fn accepted(running: &Running) -> Answer {
-    let location = format!("/api/v1/statistics/runs/{}", running.id);
-    let location = location.try_into().map_err(ApiError::internal)?;
-    Ok(Reply::new(SyncAccepted::new(&running.id)).status(StatusCode::ACCEPTED).header(LOCATION, location))
+/// Where the caller asks how a sync stands.
+fn location(running: &Running, caller: &Identity) -> Result<HeaderValue, ApiError> {
+    let org = match running.scope {
+        Scope::Organisation(org_id) if org_id != caller.org_id => format!("?org={org_id}"),
+        Scope::Organisation(_) | Scope::Every => String::new(),
+    };
+    format!("/api/v1/statistics/runs/{}{org}", running.id).try_into().map_err(ApiError::internal)
+}
+
+/// The reply to a request whose sync goes on.
+fn accepted(running: &Running, location: HeaderValue) -> Reply {
+    Reply::new(SyncAccepted::new(&running.id)).status(StatusCode::ACCEPTED).header(LOCATION, location)
 }
 
 /// The reply to the request that a sync was started by: a partial sync is never a success.
@@ -202,14 +224,20 @@ fn ended(run: &SyncRun) -> Answer {
     })
 }
 
-/// Whether the caller would rather not wait (RFC 7240).
+/// Whether the caller would rather not wait (RFC 7240): a preference may have parameters, and an empty value is none.
 fn prefers_async(headers: &HeaderMap) -> bool {
     headers
         .get_all("prefer")
         .iter()
         .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|preference| preference.trim().eq_ignore_ascii_case("respond-async"))
+        .flat_map(|value| outside_quotes(value, ','))
+        .filter_map(|preference| outside_quotes(preference, ';').into_iter().next())
+        .any(|preference| match preference.split_once('=') {
+            None => preference.trim().eq_ignore_ascii_case(RESPOND_ASYNC),
+            Some((name, value)) => {
+                name.trim().eq_ignore_ascii_case(RESPOND_ASYNC) && matches!(value.trim(), "" | "\"\"")
+            }
+        })
 }
 
 /// What made the caller ask, as the record of a sync has it.
@@ -241,8 +269,20 @@ mod tests {
 
     #[test]
     fn preferences_and_keys_are_read_as_their_standards_write_them() {
-        assert!(prefers_async(&headers("prefer", "wait=10, Respond-Async")));
-        assert!(!prefers_async(&headers("prefer", "return=minimal")));
+        for prefer in [
+            "wait=10, Respond-Async",
+            "respond-async;x=1",
+            "respond-async; x",
+            "respond-async = \"\"",
+            "x=\"\\\",\" ; y=\";\" , respond-async",
+        ] {
+            assert!(prefers_async(&headers("prefer", prefer)), "{prefer}");
+        }
+        for prefer in
+            ["return=minimal", "x=\"a, respond-async\"", "x; respond-async", "respond-async=no", "\""]
+        {
+            assert!(!prefers_async(&headers("prefer", prefer)), "{prefer}");
+        }
         for (written, key) in [("k-1", "k-1"), ("\"k-1\"", "k-1"), ("\"", "\"")] {
             assert_eq!(idempotency_key(&headers("idempotency-key", written)).unwrap().unwrap(), key);
         }

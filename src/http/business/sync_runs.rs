@@ -79,22 +79,37 @@ async fn list_syncs(State(api): State<Api>, caller: Caller, filter: Input<Filter
     Ok(Reply::new(SyncList { items, unreadable, next: found.next.as_ref().map(Cursor::write) }))
 }
 
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct Whose {
+    /// An organisation other than the caller's, or `all`: takes the role admin.
+    #[param(schema_with = schema::org, required = false)]
+    org: Option<NumberOrText>,
+}
+
 /// The record of a sync, however it ended: `status` tells.
 #[utoipa::path(
     get, path = "/statistics/runs/{id}", tag = "syncs",
-    params(("id" = String, Path, description = "The run_id of the sync.")),
+    params(("id" = String, Path, description = "The run_id of the sync."), Whose),
     responses(
         (status = 200, description = "The record.", body = SyncReply),
         (status = 404, description = "No such sync in this organisation."),
     )
 )]
-async fn show_sync(State(api): State<Api>, caller: Caller, Segment(id): Segment<String>) -> Answer {
+async fn show_sync(
+    State(api): State<Api>,
+    caller: Caller,
+    Segment(id): Segment<String>,
+    whose: Input<Whose>,
+) -> Answer {
     let caller = caller.require(Permission::Read)?;
+    let scope = scope(caller, whose.read(caller).await?.org)?;
     // Ids are compared as texts, and databases differ in what they overlook: what is no id is not looked for.
     if id.parse().map(|id: Uuid| id.to_string()).as_ref() != Ok(&id) {
         return Err(ApiError::not_found(format!("sync {id}")));
     }
-    let mut run = api.runs.find(caller.org_id, &id).await?;
+    let mut run = api.runs.find(scope.org_id(), &id).await?;
     if run.is_none() && caller.may(Permission::EveryOrganisation) {
         run = api.runs.find(EVERY_ORGANISATION, &id).await?;
     }

@@ -105,7 +105,11 @@ fn one_or_many<T: DeserializeOwned>(
 
 fn form(sent: &HeaderMap) -> Result<Form, ApiError> {
     let kind = sent.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if essence(kind) == NDJSON { Ok(Form::Lines) } else { headers::json_body(sent).map(|()| Form::Json) }
+    if essence(kind) == NDJSON {
+        headers::plain_body(sent).map(|()| Form::Lines)
+    } else {
+        headers::json_body(sent).map(|()| Form::Json)
+    }
 }
 
 /// The lines that hold something.

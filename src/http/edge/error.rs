@@ -43,6 +43,10 @@ pub mod codes {
     pub const BODY_LATE: u32 = 110_408;
     /// The path exists, the method does not.
     pub const METHOD: u32 = 110_405;
+    /// The body is packed in a way that this server does not unpack.
+    pub const CONTENT_CODING: u32 = 110_415;
+    /// The body is sent in a coding that this server does not undo.
+    pub const TRANSFER_CODING: u32 = 110_501;
     /// The body is too large.
     pub const TOO_LARGE: u32 = 110_413;
     /// The caller asks too often.
@@ -51,7 +55,7 @@ pub mod codes {
     pub const DEADLINE: u32 = 110_503;
     /// A store of this server cannot be used now: it is down, too busy, or takes no writes.
     pub const STORE_UNAVAILABLE: u32 = 110_506;
-    /// The keys of the IAM could not be fetched, so nobody knows whether the token is good.
+    /// The IAM has given no key that can be used, so nobody knows whether the token is good.
     pub const KEYS_UNAVAILABLE: u32 = 110_504;
     /// Too many bodies are under way.
     pub const BUSY: u32 = 110_505;

@@ -92,7 +92,7 @@ where
         .method_not_allowed_fallback(|| async { no_such_method() })
         .layer(Extension(openapi::Served(document.to_string().into())))
         .layer(DefaultBodyLimit::max(edge.max_body))
-        .layer(from_fn(headers::once))
+        .layer(from_fn(headers::one_meaning))
         .layer(from_fn_with_state(Arc::clone(&edge), frame::deadline))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(edge, frame::frame))

@@ -23,13 +23,14 @@ use super::watched::Watched;
 /// longer is answered with 431.
 const MAX_HEAD: usize = 32 * 1024;
 
-/// Carries a connection until it ends; once `ending` says so, its current request is the last one.
+/// Carries a connection until it ends; once `ending` says so, its current request is the last one. Answers why the last
+/// head was refused, if it was no request: the library has answered it, and no handler has seen it.
 pub(super) async fn attend(
     stream: TcpStream,
     place: Place,
     router: Router,
     mut ending: watch::Receiver<bool>,
-) {
+) -> Option<&'static str> {
     // A reply is written at once; waiting for more of it only makes it late. A socket that refuses is slower.
     let _ = stream.set_nodelay(true);
     let entry = Arc::clone(&place.entry);
@@ -67,8 +68,14 @@ pub(super) async fn attend(
             connection.await
         }
     };
-    if let Err(error) = ended {
+    let refused = ended.err().and_then(|error| {
         tracing::debug!(%error, "a connection broke");
-    }
+        match (error.is_parse_too_large(), error.is_parse()) {
+            (true, _) => Some("too_long"),
+            (false, true) => Some("malformed"),
+            (false, false) => None,
+        }
+    });
     drop(place);
+    refused
 }

@@ -33,6 +33,9 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// How long a connection that was ended may take to give its place back.
 const HANDOVER: Duration = Duration::from_secs(1);
 
+/// How long the last replies may take, which the end of the server itself has caused.
+const LAST_REPLIES: Duration = Duration::from_millis(250);
+
 /// What a connection gets for which there is no place. No request was read, so there is no id to answer with.
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -103,8 +106,11 @@ impl Connections {
         let place = self.table.enter();
         let entry = Arc::clone(&place.entry);
         let carried = attend(stream, place, router.clone(), self.ending.subscribe());
+        let metrics = self.metrics.clone();
         let task = tokio::spawn(async move {
-            carried.await;
+            if let Some(reason) = carried.await {
+                metrics.head_refused(reason);
+            }
             drop(permit);
         });
         entry.carried_by(task.abort_handle());
@@ -147,19 +153,28 @@ impl Connections {
         }
     }
 
-    /// Closes what waits, and the rest when it is done, but not later than this. Tells how many requests were cut off.
-    /// No connection may be taken any more.
-    pub async fn drain(&self, deadline: Instant) -> usize {
+    /// Closes what waits, and the rest when it is done; tells whether all of it is, at this time at the latest. No
+    /// connection may be taken any more.
+    pub async fn drain(&self, deadline: Instant) -> bool {
         self.ending.send_replace(true);
         self.table.close_waiting();
-        let all = u32::try_from(self.limits.connections).unwrap_or(u32::MAX);
-        if timeout_at(deadline, self.places.acquire_many(all)).await.is_ok() {
+        self.all_closed(deadline).await
+    }
+
+    /// Closes what is left, after a moment for replies that are on their way. Tells how many requests were cut off.
+    pub async fn cut_off(&self) -> usize {
+        if self.all_closed(Instant::now() + LAST_REPLIES).await {
             return 0;
         }
         let cut_off = self.table.close_all();
         // What was ended is dropped by its own task.
-        let _ = timeout(HANDOVER, self.places.acquire_many(all)).await;
+        self.all_closed(Instant::now() + HANDOVER).await;
         cut_off
+    }
+
+    async fn all_closed(&self, deadline: Instant) -> bool {
+        let all = u32::try_from(self.limits.connections).unwrap_or(u32::MAX);
+        timeout_at(deadline, self.places.acquire_many(all)).await.is_ok()
     }
 }
 

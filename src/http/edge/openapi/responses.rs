@@ -48,12 +48,14 @@ fn refusals(operation: &mut Operation, protected: bool) {
         (protected, "403", "The roles of the caller are not enough."),
         (body, "408", "The body did not arrive in time."),
         (body, "413", "The body is too large."),
+        (body, "415", "The body is packed: its Content-Encoding is not undone."),
         (protected, "429", "The caller asks too often."),
         (true, "500", "A defect, or a database that did not do what was asked."),
+        (body, "501", "The body comes in a Transfer-Encoding other than chunked."),
         (
             true,
             "503",
-            "No answer within the deadline, too much under way, a store that cannot be used now, or keys of the IAM that could not be fetched.",
+            "No answer within the deadline, too much under way, a server that is ending, a store that cannot be used now, or no usable keys of the IAM.",
         ),
     ] {
         if possible {
