@@ -105,7 +105,7 @@ async fn start(config: &ApiserverConfig, env: &Env, output: Output, shell: Shell
     let (clock, secrets): (SharedClock, _) = (Arc::new(SystemClock), Secrets::new(env));
     let mut callers = Callers::new(config, &secrets, &clock)?;
     let generated = callers.generated.take();
-    let stores = stores::open(config, &secrets).await?;
+    let stores = Box::pin(stores::open(config, &secrets)).await?;
     let (listener, addr) = server::listen(config.server.addr)?;
     let api = compose(config, &clock, &stores, callers, addr, shell.lost_lines);
     let (runs, counters) = (Arc::clone(&api.runs), Arc::clone(&stores.counters));

@@ -44,7 +44,9 @@ pub(super) async fn open(config: &ApiserverConfig, secrets: &Secrets) -> Result<
     if config.database.migrate {
         migrate_tables(&db, redis.is_none()).await?;
     }
-    let store = SqlStore::open(db.clone(), database_zone(config, db.kind())).await.map_err(unusable)?;
+    let zone = database_zone(config, db.kind());
+    let store = SqlStore::open(db.clone(), zone.clone()).await.map_err(unusable)?;
+    store.remember_zones(&config.server.business_zone(), &zone).await;
     let counters: Arc<dyn Counters> = match redis {
         Some(url) => {
             let connected = RedisCounters::connect(&url, config.sync.remember_events).await;

@@ -92,7 +92,9 @@ fn word_of_counters(error: &CountersError) -> &'static str {
         CountersError::Unreachable { .. } => UNREACHABLE,
         CountersError::NotWritable { .. } => NOT_WRITABLE,
         error if error.may_pass() => NOT_WRITABLE,
-        CountersError::Backend { .. } | CountersError::Corrupt { .. } => UNUSABLE,
+        CountersError::Backend { .. } | CountersError::Corrupt { .. } | CountersError::Stuck { .. } => {
+            UNUSABLE
+        }
     }
 }
 

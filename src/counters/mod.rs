@@ -53,6 +53,14 @@ pub enum CountersError {
         /// What was found.
         found: String,
     },
+    /// What an event would add to cannot be added to: its counter is at its end, or holds what is no number.
+    #[error("the counter {key} cannot be counted on ({why})")]
+    Stuck {
+        /// Which counter.
+        key: DailyKey,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 impl CountersError {
@@ -63,7 +71,7 @@ impl CountersError {
             Self::Backend { source, .. } => {
                 source.downcast_ref::<sqlx::Error>().is_some_and(sql::is_contended)
             }
-            Self::Corrupt { .. } => false,
+            Self::Corrupt { .. } | Self::Stuck { .. } => false,
         }
     }
 }

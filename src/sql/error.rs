@@ -24,6 +24,14 @@ pub fn is_of_values(error: &sqlx::Error) -> bool {
     number.is_some_and(|number| matches!(number & 0xff, 18..=20))
 }
 
+/// Whether MySQL refused a change of a table because it is as it should be already.
+pub(super) fn is_done_already(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error();
+    let mysql = error.and_then(|error| error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>());
+    // ER_TABLE_EXISTS_ERROR, ER_DUP_FIELDNAME, ER_DUP_KEYNAME, ER_CANT_DROP_FIELD_OR_KEY
+    mysql.is_some_and(|error| matches!(error.number(), 1050 | 1060 | 1061 | 1091))
+}
+
 /// What a write answered; nothing, when the key of a row exists already.
 pub fn unless_taken<T>(written: Result<T, sqlx::Error>) -> Result<Option<T>, sqlx::Error> {
     match written {

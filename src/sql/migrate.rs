@@ -1,11 +1,23 @@
 //! Schema changes that only go forward. Each owner of tables has a history of its own, a table that is named after it, so
 //! that several can live in one database.
+//!
+//! On SQLite, what is missing is looked up and taken in one transaction: others wait, and whoever is killed leaves nothing.
+//! MySQL ends a transaction at each change of a table. A step that was cut off is in the history as unfinished, and its
+//! statements are given once more: each is done as a whole or not at all, so that the database itself says which are done.
 
-use sqlx::SqlSafeStr;
-use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use std::time::Duration;
 
+use sqlx::migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{SqlSafeStr, Sqlite, Transaction};
+use tokio::time::Instant;
+
+use super::error::{is_contended, is_done_already};
+use super::outage::Connections;
 use super::{DatabaseKind, Db, sql};
 use crate::domain::hex::hex;
+
+/// How long another process may take to change tables. Copying a large one takes minutes.
+const TURN: Duration = Duration::from_secs(600);
 
 /// One change, written once for each database.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +35,8 @@ pub struct SchemaChange {
 pub struct Migrations {
     /// The table that remembers which were made.
     pub history: &'static str,
-    /// In order. One that was released is never changed.
+    /// In order. One that was released is never changed. On MySQL every statement ends with `;` at the end of its line,
+    /// and changes tables or indexes, so that one that is done already is refused when it is given again.
     pub steps: &'static [SchemaChange],
 }
 
@@ -52,7 +65,7 @@ pub enum MigrationError {
         /// The table that says so.
         history: &'static str,
     },
-    /// A step was begun and not finished: MySQL cannot undo changes of tables.
+    /// The history has a step of SQLite as unfinished, where each is finished or undone: somebody else wrote that.
     #[error(
         "schema change {version} was begun and not finished (hint: undo by hand what it made, then remove its row \
          from {history})"
@@ -87,12 +100,23 @@ impl Migrations {
         if self.pending(db).await? == 0 {
             return Ok(());
         }
-        let migrator = self.migrator(db.kind());
-        let taken = match db {
-            Db::Sqlite(file) => migrator.run(&mut *file.acquire().await?).await,
-            Db::MySql(server) => migrator.run(&mut *server.acquire().await?).await,
-        };
+        match db {
+            Db::Sqlite(file) => {
+                let mut turn = take_turn(file).await?;
+                self.take(&mut *turn, db.kind()).await?;
+                Ok(turn.commit().await?)
+            }
+            Db::MySql(server) => {
+                self.finish(db).await?;
+                self.take(&mut *server.acquire().await?, db.kind()).await
+            }
+        }
+    }
+
+    /// Takes the steps that the history does not know.
+    async fn take<C: Migrate>(&self, connection: &mut C, kind: DatabaseKind) -> Result<(), MigrationError> {
         let history = self.history;
+        let taken = self.migrator(kind).run_direct(None, connection, false).await;
         taken.map_err(|error| match error {
             MigrateError::VersionMissing(version) => MigrationError::Newer { version },
             MigrateError::VersionMismatch(version) => MigrationError::Changed { version, history },
@@ -101,7 +125,29 @@ impl Migrations {
         })
     }
 
-    /// How many steps are missing. Only reads.
+    /// Finishes what a process began on MySQL that was killed.
+    async fn finish(&self, db: &Db) -> Result<(), MigrationError> {
+        for step in self.taken(db).await?.into_iter().filter(|step| !step.finished) {
+            let place = usize::try_from(step.version - 1).ok();
+            let known = place.and_then(|place| self.steps.get(place));
+            let change = known.ok_or(MigrationError::Newer { version: step.version })?;
+            for statement in change.mysql.split(";\n").map(str::trim).filter(|text| !text.is_empty()) {
+                match db.execute(sql(statement)).await {
+                    Err(error) if !is_done_already(&error) => {
+                        let failed = MigrateError::ExecuteMigration(error, step.version);
+                        return Err(MigrationError::Failed(failed));
+                    }
+                    Ok(_) | Err(_) => {}
+                }
+            }
+            let finished = format!("update {} set success = true where version = ?", self.history);
+            db.execute(sql(finished).bind(step.version)).await?;
+            tracing::info!(change = change.name, "a schema change that was cut off is finished");
+        }
+        Ok(())
+    }
+
+    /// How many steps are missing, one that was cut off among them. Only reads.
     ///
     /// # Errors
     /// When the history cannot be read, or the schema is not one that this program could have made.
@@ -113,11 +159,10 @@ impl Migrations {
             let version = step.version;
             match known.iter().find(|known| known.version == version) {
                 None => return Err(MigrationError::Newer { version }),
-                Some(_) if !step.finished => return Err(MigrationError::Unfinished { version, history }),
                 Some(known) if step.checksum != hex(&known.checksum) => {
                     return Err(MigrationError::Changed { version, history });
                 }
-                Some(_) => taken += 1,
+                Some(_) => taken += usize::from(step.finished),
             }
         }
         Ok(self.steps.len().saturating_sub(taken))
@@ -171,5 +216,16 @@ impl Migrations {
         let mut migrator = Migrator::with_migrations(self.steps.iter().enumerate().map(migration).collect());
         migrator.dangerous_set_table_name(self.history);
         migrator
+    }
+}
+
+/// A transaction that alone may write, once whoever changes tables now has done so.
+async fn take_turn(file: &Connections<Sqlite>) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+    let deadline = Instant::now() + TURN;
+    loop {
+        match file.begin(Some("begin immediate")).await {
+            Err(error) if is_contended(&error) && Instant::now() < deadline => {}
+            answer => return answer,
+        }
     }
 }

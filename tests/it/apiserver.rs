@@ -349,13 +349,13 @@ fn the_schema_is_checked_and_brought_up_to_date_by_hand() {
     };
     let (code, text) = run(&["migrate", "--check"], &[]);
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("lacks 7 schema changes"), "{text}");
+    assert!(text.contains("lacks 8 schema changes"), "{text}");
     let by_hand = [("QS_DATABASE__MIGRATE", "false")];
     let (code, text) = run(&["serve", "--dev-iam"], &by_hand);
     assert_eq!(code, Some(78), "{text}");
     assert!(text.contains("run `qs-apiserver migrate`"), "{text}");
     let (code, text) = run(&["migrate"], &[]);
-    assert_eq!((code, text.contains("7 schema changes were made")), (Some(0), true), "{text}");
+    assert_eq!((code, text.contains("8 schema changes were made")), (Some(0), true), "{text}");
     assert_eq!(run(&["migrate", "--check"], &[]), (Some(0), "the schema is current\n".to_owned()));
     let env: Vec<_> = ACCOUNT.into_iter().chain(by_hand).collect();
     Server::start_in(dir, &env);

@@ -168,6 +168,20 @@ async fn a_new_origin_of_a_full_counter_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
+async fn an_event_whose_counter_cannot_be_counted_on_is_refused_with_the_reason() {
+    let Some(redis) = PrivateRedis::start("a counter at its end") else { return };
+    let sender = Sender::start(&[("QS_REDIS__URL", &redis.url())]).await;
+    assert_eq!(numbers(&sender.array(&[event("a")]).await), [1, 0, 0, 0]);
+    let counters: Vec<String> = redis.run(&["KEYS", "stats:daily:*"]);
+    redis.run::<()>(&["HSET", &counters[0], "submission_count", "9223372036854775807"]);
+    let reply = sender.array(&[event("b"), event("a")]).await;
+    assert_eq!((reply.status, numbers(&reply)), (StatusCode::BAD_REQUEST, [0, 1, 1, 0]), "{reply:?}");
+    assert!(reply.message().contains(&counters[0]), "{}", reply.message());
+    redis.run::<()>(&["HSET", &counters[0], "submission_count", "1"]);
+    assert_eq!(numbers(&sender.array(&[event("b")]).await), [1, 0, 0, 0], "when it is corrected");
+}
+
+#[tokio::test]
 async fn counters_that_do_not_answer_are_said_of_each_event() {
     let Some(mut redis) = PrivateRedis::start("a batch of events without Redis") else { return };
     let sender = Sender::start(&[("QS_REDIS__URL", &redis.url())]).await;

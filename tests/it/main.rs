@@ -54,6 +54,8 @@ mod events_crash;
 mod faults;
 #[cfg(feature = "server")]
 mod files;
+#[cfg(feature = "server")]
+mod first_start;
 mod fuzz;
 mod help;
 mod herd;

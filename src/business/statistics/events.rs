@@ -4,7 +4,7 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Statistics, StatisticsError};
-use crate::counters;
+use crate::counters::{self, CountersError};
 use crate::domain::calendar::{KEPT, kept_day};
 use crate::domain::invalid::Invalid;
 use crate::domain::statistics::{
@@ -52,8 +52,8 @@ impl Statistics {
     /// no other.
     ///
     /// # Errors
-    /// Of an event: it has no subject, a key is too long, it lies in the future, its counter has too many different values,
-    /// or the counters do not answer.
+    /// Of an event: it has no subject, a key is too long, it lies in the future, its counter has too many different values
+    /// or cannot be counted on, or the counters do not answer.
     pub async fn count(&self, org_id: i64, inputs: Vec<EventInput>) -> Vec<Result<Counted, StatisticsError>> {
         let now = self.context.clock.now();
         let (mut events, mut checked) = (Vec::with_capacity(inputs.len()), Vec::with_capacity(inputs.len()));
@@ -67,6 +67,7 @@ impl Statistics {
             Some(Ok(counters::Counted::New)) => Ok(Counted { date, counted: true }),
             Some(Ok(counters::Counted::Before)) => Ok(Counted { date, counted: false }),
             Some(Ok(counters::Counted::Full(key))) => Err(full(event_type, &key).into()),
+            Some(Err(stuck @ CountersError::Stuck { .. })) => Err(refused(&stuck).into()),
             Some(Err(error)) => Err(error.into()),
             None => unreachable!("the counters answer for each event"),
         };
@@ -106,6 +107,12 @@ impl Statistics {
             risk_level: word("risk_level", input.risk_level)?,
         })
     }
+}
+
+/// Sending it again helps nobody before the counter is corrected, so the operator is told, too.
+fn refused(stuck: &CountersError) -> Invalid {
+    tracing::warn!(reason = %stuck, "an event is refused");
+    Invalid::new("event", format!("{stuck}; it can be sent again when that is corrected"))
 }
 
 /// Why a value that its counter does not know is not counted.

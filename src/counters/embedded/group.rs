@@ -68,7 +68,10 @@ impl Group {
         }
         for count in &added {
             match self.counters.get(&count.key) {
-                Some(Err(why)) => return Err(format!("{}: {why}", count.key)).corrupt("count"),
+                Some(Err(why)) => return Err(stuck(&count.key, why)),
+                Some(Ok(counter)) if !counter.count.has_room_for(count) => {
+                    return Err(stuck(&count.key, "it is at its end"));
+                }
                 Some(Ok(counter)) if !counter.count.distribution.has_room_for(&count.distribution) => {
                     return Ok(Counted::Full(count.key.clone()));
                 }
@@ -132,6 +135,10 @@ impl Group {
         tx.execute(next.bind(org_id).bind(self.revision)).await.during("count")?;
         Ok(())
     }
+}
+
+fn stuck(key: &DailyKey, why: &str) -> CountersError {
+    CountersError::Stuck { key: key.clone(), why: why.to_owned() }
 }
 
 /// Those of the ids that were counted before. Primary key.

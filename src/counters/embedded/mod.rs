@@ -15,6 +15,7 @@ use self::rows::{COUNTER, counter, restore, revision};
 use self::writer::Writer;
 use super::{Counted, Counter, Counters, CountersError, Cursor, During, Mark, Page, Touched};
 use crate::domain::statistics::{DailyCount, DailyKey, Days, StatisticsEvent, Subject};
+use crate::domain::sync_run::ItemError;
 use crate::sql::{Db, LONGEST_LIST, MigrationError, Migrations, SchemaChange, Tx, Value, sql};
 
 /// The history of its tables: other modules on the same database have their own.
@@ -133,17 +134,19 @@ impl Counters for EmbeddedCounters {
         .bind(limit);
         let rows = self.db.fetch_all(query).await.during("page")?;
         let full = rows.len() >= limit as usize;
-        let counters: Vec<Counter> = rows
-            .into_iter()
-            .map(|row| counter(&mut row.columns()).corrupt("page"))
-            .collect::<Result<_, _>>()?;
-        let next = match counters.last() {
-            Some(counter) if full => Some(Place::of(&counter.count.key)),
-            // The range is done: on to the one that follows.
-            _ => place::following(days, &last),
-        };
-        let next = next.map(|place| place.to_cursor());
-        Ok(Page { counters, unreadable: Vec::new(), next })
+        let (mut page, mut end) = (Page::default(), None);
+        for row in rows {
+            let (key, counter) = counter(&mut row.columns()).corrupt("page")?;
+            end = Some(Place::of(&key));
+            match counter {
+                Ok(counter) => page.counters.push(counter),
+                Err(message) => page.unreadable.push(ItemError { item: key.to_string(), message }),
+            }
+        }
+        // Where the range is done, it goes on with the one that follows.
+        let next = if full { end } else { place::following(days, &last) };
+        page.next = next.map(|place| place.to_cursor());
+        Ok(page)
     }
 
     async fn find(&self, org_id: i64, keys: &[DailyKey]) -> Result<Vec<Option<Counter>>, CountersError> {
@@ -161,8 +164,9 @@ impl Counters for EmbeddedCounters {
             .bind(org_id)
             .push_tuples(self.db.kind(), tuples);
             for row in self.db.fetch_all(query).await.during("find")? {
-                let counter = counter(&mut row.columns()).corrupt("find")?;
-                found.insert(counter.count.key.clone(), counter);
+                let (key, counter) = counter(&mut row.columns()).corrupt("find")?;
+                let counter = counter.map_err(|why| format!("{key}: {why}")).corrupt("find")?;
+                found.insert(key, counter);
             }
         }
         Ok(keys.iter().map(|key| found.remove(key)).collect())

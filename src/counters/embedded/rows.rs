@@ -35,16 +35,20 @@ pub(super) async fn restore(
             .bind(&known.key.subject.key)
     };
     // primary key
-    let query = key(sql("select extra_metrics, restored from counter_daily \
+    let query =
+        key(sql("select restored, submission_count, completion_count, extra_metrics from counter_daily \
                          where org_id = ? and stat_date = ? and statistic_type = ? and statistic_key = ?"));
     let mut distribution = known.distribution.clone();
     if let Some(row) = tx.fetch_optional(query).await.during("restore")? {
         let mut columns = row.columns();
-        let before = columns.optional_text().corrupt("restore")?;
         if columns.optional_text().corrupt("restore")?.as_deref() == Some(once) {
             return Ok(0);
         }
-        distribution.add(&Distribution::from_extra_metrics(before.as_deref()).corrupt("restore")?);
+        let before = numbers(&mut columns, known.key.clone()).corrupt("restore")?;
+        if !before.has_room_for(known) {
+            return Err(CountersError::Stuck { key: before.key, why: "it is at its end".to_owned() });
+        }
+        distribution.add(&before.distribution);
     }
     let write = key(sql(
         "insert into counter_daily (org_id, stat_date, statistic_type, statistic_key, submission_count, \
@@ -61,15 +65,28 @@ pub(super) async fn restore(
     tx.execute(write).await.during("restore")
 }
 
-/// Reads the columns of [`COUNTER`].
-pub(super) fn counter(columns: &mut Columns) -> Result<Counter, CellError> {
+/// Reads the columns of [`COUNTER`]: the key, and what is counted under it. One that cannot be read hides no other.
+pub(super) fn counter(columns: &mut Columns) -> Result<(DailyKey, Result<Counter, CellError>), CellError> {
     let subject = Subject { statistic: columns.parsed()?, key: columns.text()? };
     let date: Date = columns.parsed()?;
-    let count = DailyCount {
-        key: DailyKey { subject, date },
+    let key = DailyKey { subject, date };
+    let counted = counted(columns, key.clone());
+    Ok((key, counted))
+}
+
+fn numbers(columns: &mut Columns, key: DailyKey) -> Result<DailyCount, CellError> {
+    Ok(DailyCount {
+        key,
         submissions: columns.int()?,
         completions: columns.int()?,
         distribution: Distribution::from_extra_metrics(columns.optional_text()?.as_deref())?,
-    };
+    })
+}
+
+fn counted(columns: &mut Columns, key: DailyKey) -> Result<Counter, CellError> {
+    let count = numbers(columns, key)?;
+    if let Some(field) = count.negative() {
+        return Err(format!("expected no number below 0 in the field {field}"));
+    }
     Ok(Counter { count, revision: Some(columns.int()?) })
 }

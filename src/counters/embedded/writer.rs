@@ -121,6 +121,8 @@ fn to_blame(error: &CountersError) -> bool {
     match error {
         CountersError::Backend { source, .. } => source.downcast_ref().is_some_and(is_of_values),
         CountersError::Corrupt { .. } => true,
-        CountersError::Unreachable { .. } | CountersError::NotWritable { .. } => false,
+        CountersError::Unreachable { .. }
+        | CountersError::NotWritable { .. }
+        | CountersError::Stuck { .. } => false,
     }
 }

@@ -3,6 +3,7 @@
 //! One server, with replicas if you like, but no cluster: an event changes several keys in one step. The keys must not
 //! be evicted: `maxmemory-policy noeviction` or one of the `volatile` ones.
 
+mod eviction;
 mod keys;
 mod page;
 mod script;
@@ -14,8 +15,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use redis::{ScriptInvocation, pipe};
+use redis::{ScriptInvocation, Value, pipe};
 
+use self::eviction::Eviction;
 use self::page::{ReadHash, new_generation};
 use self::script::Scripts;
 use super::{Counted, Counter, Counters, CountersError, Cursor, During, Mark, Page, Touched};
@@ -43,6 +45,7 @@ pub struct RedisCounters {
     link: Link,
     scripts: Scripts,
     remember: Duration,
+    eviction: Eviction,
 }
 
 impl fmt::Debug for RedisCounters {
@@ -59,7 +62,9 @@ impl RedisCounters {
     pub async fn connect(url: &Secret, remember: Duration) -> Result<Self, CountersError> {
         let link = Link::connect(url).await.during("connect")?;
         let remember = remember.clamp(Duration::from_millis(1), LONGEST);
-        Ok(Self { link, scripts: Scripts::new(), remember })
+        let eviction = Eviction::default();
+        eviction.ask(&link).await;
+        Ok(Self { link, scripts: Scripts::new(), remember, eviction })
     }
 }
 
@@ -90,7 +95,11 @@ impl RedisCounters {
             1 => Ok(Counted::New),
             0 => Ok(Counted::Before),
             -2 => Ok(Counted::Full(named(org_id, event, &key)?)),
-            _ => Err(unwritable("count", &key)),
+            _ => Err(match named(org_id, event, &key) {
+                Ok(counter) => CountersError::Stuck { key: counter, why: unaddable(&key) },
+                // It is none of the event: a key of ours beside the counters.
+                Err(_) => unwritable("count", &key),
+            }),
         });
         Ok(outcomes.collect())
     }
@@ -217,9 +226,19 @@ impl Counters for RedisCounters {
     async fn ready(&self) -> Result<(), CountersError> {
         // A write that changes nothing most of the time: a replica, a server that loads, and a full one refuse it.
         let mut ask = pipe();
-        ask.cmd("PING").ignore();
-        ask.cmd("SET").arg(keys::GENERATION).arg(new_generation()).arg("NX").ignore();
-        self.link.query(&ask).await.during("ready")
+        ask.cmd("PING").cmd("SET").arg(keys::GENERATION).arg(new_generation()).arg("NX");
+        ask.cmd("INFO").arg("memory");
+        let mut answers = self.link.answers(&ask).await.during("ready")?;
+        if let Some(memory) = answers.pop() {
+            self.eviction.tell(&self.link, &memory);
+        }
+        // Whoever may not ask for the memory is ready nevertheless.
+        for answer in &answers {
+            if let Value::ServerError(error) = answer {
+                return Err(self.link.refused(error)).during("ready");
+            }
+        }
+        Ok(())
     }
 }
 
@@ -243,6 +262,9 @@ fn named(org_id: i64, event: &StatisticsEvent, name: &[u8]) -> Result<DailyKey, 
 }
 
 fn unwritable(verb: &'static str, key: &[u8]) -> CountersError {
-    let found = format!("{}: expected a value that can be counted on", keys::shown(key));
-    CountersError::Corrupt { verb, found }
+    CountersError::Corrupt { verb, found: unaddable(key) }
+}
+
+fn unaddable(key: &[u8]) -> String {
+    format!("{}: expected a hash of whole numbers of at most 18 digits", keys::shown(key))
 }

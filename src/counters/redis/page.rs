@@ -192,7 +192,11 @@ pub(super) fn counter(link: &Link, key: DailyKey, answer: Value) -> Result<ReadH
         Value::Map(fields) => fields.iter().try_for_each(|(field, value)| take(&mut counter, field, value)),
         _ => return Err(link.unexpected()),
     };
-    Ok(match read {
+    let negative = || match counter.count.negative() {
+        Some(field) => Err(format!("expected no number below 0 in the field {field}")),
+        None => Ok(()),
+    };
+    Ok(match read.and_then(|()| negative()) {
         Ok(()) => ReadHash::Counter(counter),
         Err(why) => ReadHash::Unreadable(why),
     })
@@ -242,7 +246,7 @@ fn run_of(info: &Value) -> String {
     info.lines().find_map(|line| line.strip_prefix("run_id:")).unwrap_or_default().trim().to_owned()
 }
 
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     match value {
         Value::BulkString(text) => String::from_utf8_lossy(text).into_owned(),
         Value::VerbatimString { text, .. } | Value::SimpleString(text) => text.clone(),

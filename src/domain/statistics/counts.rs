@@ -92,6 +92,30 @@ impl DailyCount {
         self.submissions == 0 && self.completions == 0 && self.distribution.is_empty()
     }
 
+    /// The field of a number that is below 0, as no counting makes it.
+    pub fn negative(&self) -> Option<String> {
+        let plain = [("submission_count", self.submissions), ("completion_count", self.completions)];
+        let plain = plain.into_iter().map(|(field, number)| (field.to_owned(), number));
+        let Distribution { origin, risk } = &self.distribution;
+        let named = [("origin", origin), ("risk", risk)].into_iter().flat_map(|(what, values)| {
+            values.iter().map(move |(value, number)| (format!("{what}:{value}"), *number))
+        });
+        plain.chain(named).find(|(_, number)| *number < 0).map(|(field, _)| field)
+    }
+
+    /// Whether the numbers of another one of the same key can be added.
+    pub fn has_room_for(&self, other: &DailyCount) -> bool {
+        let values = |mine: &BTreeMap<String, i64>, theirs: &BTreeMap<String, i64>| {
+            theirs.iter().all(|(value, count)| {
+                mine.get(value).copied().unwrap_or_default().checked_add(*count).is_some()
+            })
+        };
+        self.submissions.checked_add(other.submissions).is_some()
+            && self.completions.checked_add(other.completions).is_some()
+            && values(&self.distribution.origin, &other.distribution.origin)
+            && values(&self.distribution.risk, &other.distribution.risk)
+    }
+
     /// What this one counts more than another one of the same key; nothing where it counts less.
     #[must_use]
     pub fn beyond(&self, other: &DailyCount) -> DailyCount {

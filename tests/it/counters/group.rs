@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use qs_scheduler::counters::embedded::EmbeddedCounters;
 use qs_scheduler::counters::{Counted, Counters, CountersError};
-use qs_scheduler::domain::statistics::StatisticsEvent;
+use qs_scheduler::domain::statistics::{DailyCount, Days, Distribution, StatisticsEvent};
 use qs_scheduler::sql::{Db, sql};
 
 use super::{at, key, submitted};
@@ -74,8 +74,46 @@ async fn a_counter_that_cannot_be_read_fails_its_own_events_alone() {
     let outcomes = counters.count(1, events, at(1)).await;
     assert_eq!(words(&outcomes), ["new", "error", "new"]);
     let error = outcomes[1].as_ref().unwrap_err();
-    assert!(matches!(error, CountersError::Corrupt { verb: "count", .. }), "{error}");
+    assert!(matches!(error, CountersError::Stuck { .. }), "{error}");
     assert!(error.to_string().contains("2026-01-01 questionnaire torn"), "{error}");
+}
+
+#[tokio::test]
+async fn a_counter_at_its_end_refuses_and_one_below_zero_is_listed() {
+    let database = TestDatabase::sqlite();
+    let (counters, db) = opened(&database).await;
+    let events = ["end", "below", "fine"].map(|name| event(name, name)).to_vec();
+    assert_eq!(words(&counters.count(1, events, at(1)).await), ["new"; 3]);
+    for (number, name) in [(i64::MAX, "end"), (-5, "below")] {
+        let set = sql("update counter_daily set submission_count = ? where statistic_key = ?");
+        db.execute(set.bind(number).bind(name)).await.unwrap();
+    }
+    let outcomes = counters.count(1, vec![event("2", "fine"), event("3", "end")], at(1)).await;
+    assert_eq!(words(&outcomes), ["new", "error"]);
+    let error = outcomes[1].as_ref().unwrap_err().to_string();
+    assert!(error.contains("questionnaire end cannot be counted on (it is at its end)"), "{error}");
+
+    let known = DailyCount {
+        key: key("2026-01-01", "end"),
+        submissions: 1,
+        completions: 0,
+        distribution: Distribution::default(),
+    };
+    let restored = counters.restore(1, &[known], None).await;
+    assert!(matches!(restored, Err(CountersError::Stuck { .. })), "{restored:?}");
+
+    let (mut read, mut unreadable, mut cursor) = (Vec::new(), Vec::new(), None);
+    loop {
+        // A page that ends with one that cannot be read goes on behind it.
+        let page = counters.page(1, &Days::All, cursor, 1).await.unwrap();
+        read.extend(page.counters.into_iter().map(|counter| counter.count.key.subject.key));
+        unreadable.extend(page.unreadable.into_iter().map(|error| (error.item, error.message)));
+        let Some(next) = page.next else { break };
+        cursor = Some(next);
+    }
+    assert_eq!(read, ["end", "fine"]);
+    let message = "expected no number below 0 in the field submission_count";
+    assert_eq!(unreadable, [("2026-01-01 questionnaire below".to_owned(), message.to_owned())]);
 }
 
 #[tokio::test]

@@ -133,6 +133,31 @@ async fn on_redis(what: &str) -> Option<(PrivateRedis, Signed)> {
 }
 
 #[tokio::test]
+async fn a_redis_that_throws_keys_away_is_told_once_at_the_start_and_when_it_begins_to() {
+    let options = ["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"];
+    let Some(redis) = PrivateRedis::start_with("a Redis that throws keys away", &options) else { return };
+    let url = redis.url();
+    let server = Signed::start(&[("QS_REDIS__URL", &url)]).await;
+    let told = |words: &str| server.server.log().matches(words).count();
+    assert_eq!(told("Redis may throw counters away"), 1, "{}", server.server.log());
+    until_they_are(&server, "ok", "ok").await;
+    redis.run::<()>(&["CONFIG", "SET", "maxmemory-policy", "volatile-ttl"]);
+    until("the change is told", async || {
+        ready(&server).await;
+        (told("Redis may forget which events were counted") == 1).then_some(())
+    })
+    .await;
+    assert_eq!(told("Redis may throw counters away"), 1);
+
+    // A user who may not ask is no reason for a claim, and ready.
+    redis.run::<()>(&["ACL", "SETUSER", "low", "on", ">pw", "~*", "+@all", "-info"]);
+    let low = url.replace("redis://", "redis://low:pw@");
+    let server = Signed::start(&[("QS_REDIS__URL", &low)]).await;
+    until_they_are(&server, "ok", "ok").await;
+    assert!(!server.server.log().contains("Redis may"), "{}", server.server.log());
+}
+
+#[tokio::test]
 async fn a_redis_that_takes_no_writes_is_not_ready() {
     let Some((redis, server)) = on_redis("a Redis that takes no writes").await else { return };
     redis.run::<()>(&["CONFIG", "SET", "maxmemory", "1"]);

@@ -12,6 +12,7 @@ mod plans;
 mod shared;
 mod stamp;
 mod sync_runs;
+mod zones;
 
 use std::sync::Arc;
 
@@ -62,6 +63,11 @@ static MIGRATIONS: Migrations = Migrations {
             sqlite: include_str!("migrations/sqlite/0006_lists.sql"),
             mysql: include_str!("migrations/mysql/0006_lists.sql"),
         },
+        SchemaChange {
+            name: "setting",
+            sqlite: include_str!("migrations/sqlite/0007_setting.sql"),
+            mysql: include_str!("migrations/mysql/0007_setting.sql"),
+        },
     ],
 };
 
@@ -111,6 +117,14 @@ impl SqlStore {
         tell(&db).await?;
         let (plan_counts, task_counts) = Default::default();
         Ok(Self { db, stamps: Stamps::new(zone), plan_counts, task_counts })
+    }
+
+    /// Tells when these zones are others than those of the last start: of the days, and of the `DATETIME` columns. A
+    /// database that cannot be asked or written now is no reason not to start.
+    pub async fn remember_zones(&self, business: &TimeZone, columns: &TimeZone) {
+        if let Err(error) = zones::remember(&self.db, business, columns).await {
+            tracing::warn!(%error, "the time zones of this start could not be compared with those of the last one");
+        }
     }
 }
 
