@@ -10,9 +10,11 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::sync_run::{Progress, StartError, Started, SyncCaller, SyncRuns, SyncStopped, SyncWork};
+use super::plan::PlanError;
+use super::sync_run::{Progress, Scope, StartError, Started, SyncCaller, SyncRuns, SyncStopped, SyncWork};
 use crate::clock::SharedClock;
 use crate::domain::entry::EntryBase;
+use crate::domain::invalid::Invalid;
 use crate::domain::sync_run::SyncKind;
 use crate::store::StoreError;
 use crate::store::business::Store;
@@ -45,6 +47,17 @@ pub struct DueRequest {
     pub dry_run: bool,
 }
 
+/// Why the work did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ScheduleError {
+    /// The plan that it was to be done for.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Any sync's reasons.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
 /// The scheduled work of every organisation.
 #[derive(Clone)]
 pub struct DueTasks {
@@ -71,13 +84,25 @@ impl DueTasks {
     ///
     /// # Errors
     /// Why nothing was started.
-    pub async fn schedule(&self, sync: SyncCaller, request: DueRequest) -> Result<Started, StartError> {
+    pub async fn schedule(&self, sync: SyncCaller, request: DueRequest) -> Result<Started, ScheduleError> {
+        if let Some(plan) = request.plan_id {
+            self.check_plan(sync.scope, plan).await?;
+        }
         let work = DueSweep {
             tasks: self.clone(),
             limit: request.limit.unwrap_or(DEFAULT_LIMIT).min(MAX_LIMIT),
             request,
         };
-        self.runs.start(sync, Arc::new(work)).await
+        Ok(self.runs.start(sync, Arc::new(work)).await?)
+    }
+
+    /// A plan that does not exist has nothing to be done, and a line with a wrong number would succeed for ever.
+    async fn check_plan(&self, scope: Scope, plan: i64) -> Result<(), PlanError> {
+        let Scope::Organisation(org_id) = scope else {
+            return Err(Invalid::new("plan_id", "belongs to one organisation, so org cannot be all").into());
+        };
+        let missing = || PlanError::NotFound { what: format!("plan {plan}") };
+        self.store.find_plan(org_id, plan).await?.map(drop).ok_or_else(missing)
     }
 }
 

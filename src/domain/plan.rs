@@ -45,11 +45,11 @@ impl PlanEvent {
 }
 
 impl PlanStatus {
-    /// The one transition table. `None`: the state forbids it. Canceling twice is canceling once.
+    /// The one transition table. `None`: the state forbids it. What is so already stays as it is.
     pub fn after(self, event: PlanEvent) -> Option<Self> {
         match (self, event) {
-            (Self::Active, PlanEvent::Pause) => Some(Self::Paused),
-            (Self::Paused, PlanEvent::Resume) => Some(Self::Active),
+            (Self::Active | Self::Paused, PlanEvent::Pause) => Some(Self::Paused),
+            (Self::Active | Self::Paused, PlanEvent::Resume) => Some(Self::Active),
             (Self::Active | Self::Paused | Self::Canceled, PlanEvent::Cancel) => Some(Self::Canceled),
             _ => None,
         }
@@ -98,8 +98,8 @@ mod tests {
         use PlanEvent::{Cancel, Pause, Resume};
         use PlanStatus::{Active, Canceled, Finished, Paused};
         for (from, [pause, resume, cancel]) in [
-            (Active, [Some(Paused), None, Some(Canceled)]),
-            (Paused, [None, Some(Active), Some(Canceled)]),
+            (Active, [Some(Paused), Some(Active), Some(Canceled)]),
+            (Paused, [Some(Paused), Some(Active), Some(Canceled)]),
             (Finished, [None, None, None]),
             (Canceled, [None, None, Some(Canceled)]),
         ] {

@@ -83,6 +83,12 @@ pub enum Refused {
         /// How the task stands.
         status: TaskStatus,
     },
+    /// Its time is over, whether or not it was put away yet.
+    #[error("a task cannot be completed after it expired at {expire_at}")]
+    Late {
+        /// When that was.
+        expire_at: Timestamp,
+    },
 }
 
 /// A task.
@@ -119,11 +125,14 @@ pub struct PlanTask {
 }
 
 impl PlanTask {
-    /// The task after this event: the one place where its state changes. Canceling what is over changes nothing.
+    /// The task after this event: the one place where its state changes. What is so already stays as it is.
     ///
     /// # Errors
-    /// When the state forbids it, or the event makes no sense.
+    /// When the state or the time forbids it, or the event makes no sense.
     pub fn apply(&self, event: TaskEvent, now: Timestamp) -> Result<Self, Refused> {
+        if self.is_after(&event) {
+            return Ok(self.clone());
+        }
         let state = Refused::State { wanted: event.done(), status: self.status };
         let mut task = self.clone();
         match (event, self.status) {
@@ -136,6 +145,10 @@ impl PlanTask {
                 task.entry_url = Some(entry.url);
             }
             (TaskEvent::Complete { assessment_id }, TaskStatus::Opened) => {
+                // By the clock, and not by whether the scheduled work has seen it yet.
+                if let Some(expire_at) = self.expire_at.filter(|end| *end <= now) {
+                    return Err(Refused::Late { expire_at });
+                }
                 task.status = TaskStatus::Completed;
                 task.completed_at = Some(now);
                 task.assessment_id = Some(assessment_id);
@@ -144,10 +157,27 @@ impl PlanTask {
             (TaskEvent::Cancel, TaskStatus::Pending | TaskStatus::Opened) => {
                 task.status = TaskStatus::Canceled;
             }
-            (TaskEvent::Cancel, _) => {}
             _ => return Err(state),
         }
         Ok(task)
+    }
+
+    /// Whether this is what happened to it: a request that is repeated.
+    fn is_after(&self, event: &TaskEvent) -> bool {
+        match (event, self.status) {
+            (TaskEvent::Open { entry, expire_at }, TaskStatus::Opened) => {
+                // As it is kept.
+                let end = |at: Timestamp| at.as_millisecond();
+                self.entry_token.as_ref() == Some(&entry.token)
+                    && self.entry_url.as_ref() == Some(&entry.url)
+                    && self.expire_at.map(end) == Some(end(*expire_at))
+            }
+            (TaskEvent::Complete { assessment_id }, TaskStatus::Completed) => {
+                self.assessment_id == Some(*assessment_id)
+            }
+            (TaskEvent::Expire, TaskStatus::Expired) | (TaskEvent::Cancel, TaskStatus::Canceled) => true,
+            _ => false,
+        }
     }
 }
 
@@ -208,8 +238,8 @@ mod tests {
         for (from, after) in [
             (Pending, [Some(Opened), None, None, Some(Canceled)]),
             (Opened, [None, Some(Completed), Some(Expired), Some(Canceled)]),
-            (Completed, [None, None, None, Some(Completed)]),
-            (Expired, [None, None, None, Some(Expired)]),
+            (Completed, [None, None, None, None]),
+            (Expired, [None, None, Some(Expired), None]),
             (Canceled, [None, None, None, Some(Canceled)]),
         ] {
             let found = events().map(|event| task(from).apply(event, at(100)).ok().map(|task| task.status));
@@ -225,9 +255,34 @@ mod tests {
         assert_eq!((opened.entry_token.as_deref(), opened.entry_url.as_deref()), (Some("t"), Some(URL)));
         let completed = opened.apply(TaskEvent::Complete { assessment_id: 5 }, at(150)).unwrap();
         assert_eq!((completed.completed_at, completed.assessment_id), (Some(at(150)), Some(5)));
-        assert_eq!(completed.apply(TaskEvent::Cancel, at(160)).unwrap(), completed);
         let refused = completed.apply(TaskEvent::Expire, at(160)).unwrap_err();
         assert_eq!(refused.to_string(), "a task cannot be expired in state completed");
+    }
+
+    #[test]
+    fn what_is_so_already_stays_as_it_is_and_nothing_else_may_be_asked_for() {
+        let opened = task(TaskStatus::Pending).apply(open("t", URL, 200), at(100)).unwrap();
+        assert_eq!(opened.apply(open("t", URL, 200), at(150)).unwrap(), opened);
+        for other in [open("u", URL, 200), open("t", "https://d.example/", 200), open("t", URL, 201)] {
+            assert!(matches!(opened.apply(other, at(150)), Err(Refused::State { .. })));
+        }
+        let complete = |assessment_id| TaskEvent::Complete { assessment_id };
+        let completed = opened.apply(complete(5), at(150)).unwrap();
+        assert_eq!(completed.apply(complete(5), at(300)).unwrap(), completed, "also when its time is over");
+        assert!(matches!(completed.apply(complete(6), at(150)), Err(Refused::State { .. })));
+    }
+
+    #[test]
+    fn a_task_is_completed_before_its_end() {
+        let opened = task(TaskStatus::Pending).apply(open("t", URL, 200), at(100)).unwrap();
+        let complete = TaskEvent::Complete { assessment_id: 5 };
+        assert!(opened.apply(complete.clone(), at(199)).is_ok());
+        let late = opened.apply(complete, at(200)).unwrap_err();
+        assert_eq!(late.to_string(), "a task cannot be completed after it expired at 1970-01-01T00:03:20Z");
+        assert!(
+            opened.apply(TaskEvent::Expire, at(300)).is_ok()
+                && opened.apply(TaskEvent::Cancel, at(300)).is_ok()
+        );
     }
 
     #[test]

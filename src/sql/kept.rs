@@ -81,7 +81,7 @@ impl KeptPool {
         let mut statement = pin!(statement);
         match timeout(patience(), &mut statement).await {
             Ok(done) => done,
-            Err(_) => match self.server.silence().await {
+            Err(_) => match Box::pin(self.server.silence()).await {
                 Some(outage) => Err(outage),
                 None => statement.await,
             },
@@ -96,7 +96,9 @@ impl KeptPool {
     /// Begins a transaction.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, MySql>, sqlx::Error> {
         match self.watched(Transaction::begin(self.take().await?.connection, None)).await {
-            Err(error) if is_cut(&error) => Transaction::begin(self.standing().await?.connection, None).await,
+            Err(error) if is_cut(&error) => {
+                Transaction::begin(Box::pin(self.standing()).await?.connection, None).await
+            }
             begun => begun,
         }
     }
@@ -197,8 +199,8 @@ impl Runs for &KeptPool {
         let mut kept = self.take().await?;
         let mut read = self.watched((&mut *kept.connection).fetch_all(statement.clone())).await;
         if read.as_ref().is_err_and(is_cut) {
-            kept = self.standing().await?;
-            read = (&mut *kept.connection).fetch_all(statement).await;
+            kept = Box::pin(self.standing()).await?;
+            read = Box::pin((&mut *kept.connection).fetch_all(statement)).await;
         }
         let rows = read?;
         self.keep(kept);

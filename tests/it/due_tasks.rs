@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use qs_scheduler::business::due_tasks::{DueRequest, DueTasks};
+use qs_scheduler::business::due_tasks::{DueRequest, DueTasks, ScheduleError};
 use qs_scheduler::business::organisations::Organisations;
+use qs_scheduler::business::plan::PlanError;
 use qs_scheduler::business::sync_run::{Scope, Started, SyncCaller, SyncRuns};
 use qs_scheduler::clock::{Clock, Simulated, SystemClock};
 use qs_scheduler::counters::embedded::EmbeddedCounters;
@@ -135,6 +136,52 @@ async fn overdue_tasks_expire_and_a_limit_holds() {
             (here.status(14).await, here.status(21).await),
             (TaskStatus::Expired, TaskStatus::Canceled)
         );
+    }
+}
+
+/// A line of a crontab with a wrong number would otherwise succeed for ever.
+#[tokio::test]
+async fn a_plan_that_does_not_exist_is_no_work_well_done() {
+    for database in TestDatabase::every().await {
+        let here = process(&database, BASE).await;
+        fill(&*here.store, &database).await;
+        let ask = async |scope, plan| {
+            let caller = SyncCaller {
+                scope,
+                caller: "cron".to_owned(),
+                trigger: "call".to_owned(),
+                idempotency_key: None,
+            };
+            here.due.schedule(caller, DueRequest { plan_id: Some(plan), ..DueRequest::default() }).await
+        };
+        let refused = async |scope, plan| match ask(scope, plan).await {
+            Err(ScheduleError::Plan(error)) => error,
+            Err(error) => panic!("{error:?}"),
+            Ok(_) => panic!("{} {plan} was taken", database.name),
+        };
+        for plan in [99, 3] {
+            let error = refused(Scope::Organisation(1), plan).await;
+            assert!(matches!(error, PlanError::NotFound { .. }), "{}: {error:?}", database.name);
+            assert_eq!(error.to_string(), format!("plan {plan} does not exist"));
+        }
+        let every = refused(Scope::Every, 1).await;
+        assert!(matches!(&every, PlanError::Invalid(invalid) if invalid.field == "plan_id"), "{every:?}");
+        assert!(matches!(ask(Scope::Organisation(1), 1).await, Ok(Started::Running(_))));
+
+        if database.name == "MySQL" {
+            continue;
+        }
+        let mut env = ACCOUNT.to_vec();
+        env.push(("QS_DATABASE__URL", &database.url));
+        let server = Server::start(&env);
+        let token = server.token().await;
+        for (query, status) in
+            [("plan_id=99", 404), ("plan_id=3", 404), ("plan_id=1&org=all", 400), ("plan_id=1", 200)]
+        {
+            let path = format!("/api/v1/plans/tasks/schedule?dry_run=true&{query}");
+            let reply = server.post(&token, &path, "").await;
+            assert_eq!(reply.status, status, "{} {query}: {reply:?}", database.name);
+        }
     }
 }
 

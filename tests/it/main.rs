@@ -45,6 +45,8 @@ mod docs;
 mod due_tasks;
 #[cfg(feature = "server")]
 mod edge;
+#[cfg(feature = "server")]
+mod enrolments;
 mod envelopes;
 #[cfg(feature = "server")]
 mod events;

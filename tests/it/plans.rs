@@ -148,7 +148,7 @@ async fn a_testee_is_enrolled_once_and_only_in_an_active_plan() {
         assert_eq!(store.enrol(&tasks([20, 21], 7), at(NOW)).await.unwrap(), Inserted::Duplicate);
         assert_eq!(store.enrol(&tasks([30, 10], 8), at(NOW)).await.unwrap(), Inserted::IdTaken);
         assert_eq!(store.find_task(1, 30).await.unwrap(), None, "all or nothing");
-        assert_eq!(store.terminate(1, 1, 7, at(NOW)).await.unwrap(), 2);
+        assert_eq!(store.terminate(1, 1, 7, at(NOW)).await.unwrap(), Some(2));
         assert_eq!(store.enrol(&tasks([40, 41], 7), at(NOW)).await.unwrap(), Inserted::Done);
 
         let (active, paused) = (PlanStatus::Active, PlanStatus::Paused);

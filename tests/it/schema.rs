@@ -29,7 +29,7 @@ fn names(dir: &Path) -> Vec<String> {
 fn a_check_leaves_a_file_as_it_is_and_makes_none() {
     let dir = tempfile::tempdir().unwrap();
     let check = |dir: &tempfile::TempDir| run(dir, &["migrate", "--check"], &[]);
-    let lacks = |all: &(Option<i32>, String)| all.0 == Some(1) && all.1.contains("lacks 8 schema changes");
+    let lacks = |all: &(Option<i32>, String)| all.0 == Some(1) && all.1.contains("lacks 9 schema changes");
     let missing = check(&dir);
     assert!(lacks(&missing), "{missing:?}");
     let unset = [("QS_DATABASE__URL", "")];
@@ -69,7 +69,7 @@ async fn a_check_makes_no_table_and_tells_of_late_columns() {
     let (dir, db) = (tempfile::tempdir().unwrap(), database.connect().await);
     let env = [("QS_DATABASE__URL", &*database.url), ("QS_REDIS__URL", "redis://127.0.0.1:1")];
     let (code, text) = run(&dir, &["migrate", "--check"], &env);
-    assert_eq!((code, text.contains("lacks 7 schema changes")), (Some(1), true), "{text}");
+    assert_eq!((code, text.contains("lacks 8 schema changes")), (Some(1), true), "{text}");
     assert_eq!(tables(&db).await, [""; 0]);
 
     assert_eq!(run(&dir, &["migrate"], &env).0, Some(0));
@@ -119,9 +119,9 @@ async fn a_schema_that_is_up_to_date_is_served_without_the_right_to_change_it() 
             ("QS_REDIS__URL", &*redis),
             ("QS_DATABASE__MIGRATE", migrate),
         ];
-        let served = Server::start(&env);
-        let ready = served.send(reqwest::Method::GET, "/ready", &[], "").await;
-        assert_eq!(ready.body["checks"]["store"], "ok", "{ready:?} {}", served.log());
+        let reply_of = Server::start(&env);
+        let ready = reply_of.send(reqwest::Method::GET, "/ready", &[], "").await;
+        assert_eq!(ready.body["checks"]["store"], "ok", "{ready:?} {}", reply_of.log());
         assert_eq!(run(&dir, &["migrate", "--check"], &env[2..]).0, Some(0));
         assert_eq!(run(&dir, &["migrate"], &env[2..]).0, Some(0), "nothing is missing");
     }

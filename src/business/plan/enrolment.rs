@@ -10,15 +10,15 @@ use crate::domain::invalid::Invalid;
 use crate::domain::plan::{AssessmentPlan, PlanEvent, PlanStatus};
 use crate::domain::plan_schedule::Planned;
 use crate::domain::plan_task::{PlanTask, TaskStatus};
-use crate::store::business::plans::Inserted;
+use crate::store::business::plans::{Enrolment, Inserted};
 use crate::store::contention::retry;
 
 impl Plans {
-    /// Lets a paused plan go on: each testee gets the tasks after the highest one completed, counted from the start that
-    /// is given or from the one that the task made last gives away.
+    /// Lets a paused plan go on: each testee gets the tasks after the highest one completed since enrolling, counted from the start that
+    /// is given or from the one that the task made last gives away. Whose enrolment was ended gets none.
     ///
     /// # Errors
-    /// When its state forbids that, or a start is given for somebody who is not in the plan.
+    /// When its state forbids that, or a start is given for somebody who is not in the plan or not any more.
     pub async fn resume(
         &self,
         org_id: i64,
@@ -29,6 +29,9 @@ impl Plans {
         for _ in 0..ATTEMPTS {
             let plan = self.find(org_id, id).await?;
             let status = allowed(&plan, PlanEvent::Resume)?;
+            if plan.status == status {
+                return if starts.is_empty() { Ok(plan) } else { Err(starts_unheard(status)) };
+            }
             let tasks = self.resumed(&plan, &starts).await?;
             let resume = || self.store.resume_plan(org_id, id, &tasks, self.clock.now());
             in_the_way = match retry(resume).await? {
@@ -40,7 +43,7 @@ impl Plans {
         Err(in_the_way)
     }
 
-    /// Enrols a testee: all tasks are made at once.
+    /// Enrols a testee, also one whose enrolment was ended: all tasks are made at once.
     ///
     /// # Errors
     /// When the plan is not active, or the testee has tasks in it that are not over.
@@ -70,13 +73,16 @@ impl Plans {
         Err(in_the_way)
     }
 
-    /// Cancels the tasks of a testee in a plan. Answers how many.
+    /// Ends the enrolment of a testee until the testee is enrolled again, whatever the plan does meanwhile. Answers how
+    /// many tasks that canceled; ending what is ended cancels none.
     ///
     /// # Errors
-    /// When there is no such plan.
+    /// When there is no such plan, or the testee never was in it.
     pub async fn terminate(&self, org_id: i64, plan_id: i64, testee_id: i64) -> Result<u64, PlanError> {
         self.find(org_id, plan_id).await?;
-        Ok(retry(|| self.store.terminate(org_id, plan_id, testee_id, self.clock.now())).await?)
+        let canceled = retry(|| self.store.terminate(org_id, plan_id, testee_id, self.clock.now())).await?;
+        let what = || format!("an enrolment of testee {testee_id} in plan {plan_id}");
+        canceled.ok_or_else(|| PlanError::NotFound { what: what() })
     }
 
     async fn resumed(
@@ -85,13 +91,10 @@ impl Plans {
         starts: &BTreeMap<i64, Date>,
     ) -> Result<Vec<PlanTask>, PlanError> {
         let enrolments = self.store.enrolments(plan.org_id, plan.id).await?;
-        if let Some(stranger) = starts.keys().find(|id| !enrolments.iter().any(|one| one.testee_id == **id)) {
-            let reason = format!("testee {stranger} is not enrolled in this plan");
-            return Err(Invalid::new("testee_start_dates", reason).into());
-        }
+        check_enrolled(starts, &enrolments)?;
         let mut ids = self.new_id().run();
         let mut tasks = Vec::new();
-        for one in enrolments {
+        for one in enrolments.into_iter().filter(|one| !one.ended) {
             let day = one.last_planned_at.to_zoned(self.zone.clone()).date();
             let start =
                 starts.get(&one.testee_id).copied().or_else(|| plan.schedule.start(one.last_seq, day));
@@ -120,6 +123,28 @@ impl Plans {
         };
         planned.iter().zip(ids).map(task).collect()
     }
+}
+
+/// Of a plan that goes on already, the tasks are made, and nothing says whether from these starts.
+fn starts_unheard(status: PlanStatus) -> PlanError {
+    PlanError::State {
+        message: format!("a plan cannot be resumed with testee_start_dates in state {status}"),
+    }
+}
+
+/// A start is given for those alone who get tasks: an end is taken back by enrolling, not by the way.
+fn check_enrolled(starts: &BTreeMap<i64, Date>, enrolments: &[Enrolment]) -> Result<(), Invalid> {
+    for testee in starts.keys() {
+        let reason = match enrolments.iter().find(|one| one.testee_id == *testee) {
+            Some(one) if !one.ended => continue,
+            Some(_) => format!(
+                "the enrolment of testee {testee} was ended; enrol the testee again once the plan is active"
+            ),
+            None => format!("testee {testee} is not enrolled in this plan"),
+        };
+        return Err(Invalid::new("testee_start_dates", reason));
+    }
+    Ok(())
 }
 
 fn pending(plan: &AssessmentPlan, testee_id: i64, seq: u32, planned_at: Timestamp, id: i64) -> PlanTask {

@@ -31,14 +31,14 @@ impl Plans {
     /// Lets this happen to a task.
     ///
     /// # Errors
-    /// When its state forbids that, or the event makes no sense.
+    /// When its state or the time forbids that, or the event makes no sense.
     pub async fn apply(&self, org_id: i64, id: i64, event: TaskEvent) -> Result<PlanTask, PlanError> {
         for _ in 0..ATTEMPTS {
             let task = self.find_task(org_id, id).await?;
             let now = self.clock.now();
             let moved = task.apply(event.clone(), now).map_err(|refused| match refused {
                 Refused::Invalid(invalid) => PlanError::Invalid(invalid),
-                state @ Refused::State { .. } => PlanError::State { message: state.to_string() },
+                forbidden => PlanError::State { message: forbidden.to_string() },
             })?;
             if moved == task {
                 return Ok(task);

@@ -130,7 +130,7 @@ pub(super) enum Refused {
     /// There is no such plan or task in this organisation.
     #[response(status = 404)]
     Missing,
-    /// The state forbids it.
+    /// The state or the time forbids it. What is so already is answered with 200.
     #[response(status = 409)]
     Forbidden,
 }

@@ -12,7 +12,7 @@ use super::fields::moment;
 use super::plan_replies::{Missing, Refused, TaskPage, TaskReply};
 use super::sync_request::{SyncHeaders, SyncReplies, SyncRequest};
 use super::{Api, schema};
-use crate::business::due_tasks::{DueRequest, MAX_LIMIT, MAX_TESTEES};
+use crate::business::due_tasks::{DueRequest, MAX_LIMIT, MAX_TESTEES, ScheduleError};
 use crate::business::plan::TaskFilter;
 use crate::domain::plan_task::{TaskEntry, TaskEvent};
 use crate::http::edge::fields::{NumberOrText, flag, id as optional_id, ids, path_id, required, up_to, word};
@@ -33,15 +33,27 @@ pub(super) fn router() -> OpenApiRouter<Api> {
         .routes(routes!(list_tasks_of_enrolment))
 }
 
+impl From<ScheduleError> for ApiError {
+    fn from(error: ScheduleError) -> Self {
+        match error {
+            ScheduleError::Plan(source) => source.into(),
+            ScheduleError::Start(source) => source.into(),
+        }
+    }
+}
+
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ScheduleInput {
     #[schema(schema_with = schema::moment)]
     before: Option<String>,
+    /// Only this plan.
     #[schema(schema_with = schema::number)]
     plan_id: Option<Value>,
     #[schema(schema_with = schema::testee_ids)]
     testee_ids: Option<Value>,
+    /// Tasks that this call opens at most. More than that is no failure: `detail.stats.pending_count` of the reply is how
+    /// many are still due, for the next call.
     #[schema(schema_with = schema::schedule_limit)]
     limit: Option<Value>,
     #[schema(schema_with = schema::flag)]
@@ -53,7 +65,7 @@ struct ScheduleInput {
 /// Opens the tasks that are due and expires those that are overdue.
 #[utoipa::path(
     post, path = "/plans/tasks/schedule", tag = "syncs", params(SyncHeaders), request_body = Option<ScheduleInput>,
-    responses(SyncReplies), extensions(("x-query-or-body" = json!(true)))
+    responses(SyncReplies, (status = 404, description = "There is no such plan.")), extensions(("x-query-or-body" = json!(true)))
 )]
 async fn schedule_tasks(State(api): State<Api>, request: SyncRequest, input: Input<ScheduleInput>) -> Answer {
     let caller = request.require(Permission::OpenDueTasks)?;
@@ -223,7 +235,7 @@ struct CompleteInput {
     assessment_id: Option<Value>,
 }
 
-/// Records that a task was filled in.
+/// Records that a task was filled in, before its `expire_at`.
 #[utoipa::path(
     post, path = "/plans/tasks/{id}/complete", tag = "plans", request_body = CompleteInput,
     responses((status = 200, description = "What it is now.", body = TaskReply), Refused)

@@ -4,7 +4,7 @@
 use serde_json::json;
 use utoipa::openapi::{RefOr, Schema};
 
-use crate::business::due_tasks::{MAX_LIMIT, MAX_TESTEES};
+use crate::business::due_tasks::{DEFAULT_LIMIT, MAX_LIMIT, MAX_TESTEES};
 use crate::business::statistics::Mode;
 use crate::domain::plan::PlanStatus;
 use crate::domain::plan_schedule::ScheduleType;
@@ -97,7 +97,7 @@ pub(super) fn total_times() -> RefOr<Schema> {
 
 /// How many tasks are opened at most.
 pub(super) fn schedule_limit() -> RefOr<Schema> {
-    schema(json!({ "type": "integer", "minimum": 1, "maximum": MAX_LIMIT }))
+    schema(json!({ "type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT }))
 }
 
 /// Days of which none is before the one that precedes it.

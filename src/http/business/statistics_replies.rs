@@ -33,7 +33,7 @@ pub(super) struct QuestionnaireReply {
     questionnaire_code: String,
     total_submissions: i64,
     total_completions: i64,
-    /// Of a hundred, to two decimals.
+    /// Events `interpreted` for a hundred `submitted`, to two decimals; more than a hundred where more of them came.
     completion_rate: f64,
     last_7_days_count: i64,
     last_15_days_count: i64,
@@ -72,11 +72,12 @@ pub(super) struct TesteeReply {
 pub(super) struct PlanStatisticsReply {
     org_id: i64,
     plan_id: String,
+    /// Every task that was made, canceled ones included.
     total_tasks: i64,
     completed_tasks: i64,
     pending_tasks: i64,
     expired_tasks: i64,
-    /// Of a hundred, to two decimals.
+    /// Completed tasks of a hundred, those among them that were canceled; to two decimals.
     completion_rate: f64,
     enrolled_testees: i64,
     active_testees: i64,

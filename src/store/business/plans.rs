@@ -45,12 +45,14 @@ pub struct TaskMark {
 pub struct Enrolment {
     /// Who.
     pub testee_id: i64,
-    /// The highest number among the completed tasks; 0 when there is none.
+    /// The highest number among the completed tasks of the enrolment; 0 when there is none.
     pub completed: u32,
     /// The number of the task that was made last,
     pub last_seq: u32,
     /// and the instant that it was planned for.
     pub last_planned_at: Timestamp,
+    /// Whether the enrolment was ended, and the testee not enrolled again.
+    pub ended: bool,
 }
 
 /// What became of tasks that were to be inserted.
@@ -60,7 +62,7 @@ pub enum Inserted {
     Done,
     /// The testee has tasks in this plan that are not over.
     Duplicate,
-    /// The plan does not stand as it must, or is gone.
+    /// The plan does not stand as it must, or is gone, or an enrolment in it was ended meanwhile.
     Stale,
     /// Another process has given one of the ids away.
     IdTaken,
@@ -104,7 +106,7 @@ pub trait PlanStore: Send + Sync {
         now: Timestamp,
     ) -> Answer<Option<u64>>;
 
-    /// A paused plan goes on with these tasks.
+    /// A paused plan goes on with these tasks, unless the enrolment of one of their testees was ended.
     async fn resume_plan(&self, org_id: i64, id: i64, tasks: &[PlanTask], now: Timestamp)
     -> Answer<Inserted>;
 }
@@ -112,11 +114,18 @@ pub trait PlanStore: Send + Sync {
 /// The table `assessment_task`, one task or one testee at a time.
 #[async_trait]
 pub trait PlanTaskStore: Send + Sync {
-    /// Inserts the tasks of one testee in one active plan.
+    /// Inserts the tasks of one testee in one active plan. An enrolment that was ended begins anew with them.
     async fn enrol(&self, tasks: &[PlanTask], now: Timestamp) -> Answer<Inserted>;
 
-    /// Cancels the tasks of a testee in a plan that are not over. Answers how many.
-    async fn terminate(&self, org_id: i64, plan_id: i64, testee_id: i64, now: Timestamp) -> Answer<u64>;
+    /// Ends the enrolment of a testee, and cancels the tasks in it that are not over. Answers how many; nothing, when the
+    /// testee never was in the plan.
+    async fn terminate(
+        &self,
+        org_id: i64,
+        plan_id: i64,
+        testee_id: i64,
+        now: Timestamp,
+    ) -> Answer<Option<u64>>;
 
     /// How far each testee of a plan came.
     async fn enrolments(&self, org_id: i64, plan_id: i64) -> Answer<Vec<Enrolment>>;

@@ -7,6 +7,7 @@ mod due_tasks;
 mod indexes;
 mod listed;
 mod plan_counts;
+mod plan_exits;
 mod plan_tasks;
 mod plans;
 mod shared;
@@ -26,6 +27,7 @@ use self::adopt::{adopt, incomplete, tell};
 use self::shared::Shared;
 use super::Store;
 use super::plans::{PlanFilter, TaskFilter};
+use crate::domain::statistics::StatisticType;
 use crate::sql::{DatabaseKind, Db, MigrationError, Migrations, SchemaChange, sql};
 use crate::store::error::{Answer, StoreError, named};
 
@@ -68,6 +70,11 @@ static MIGRATIONS: Migrations = Migrations {
             sqlite: include_str!("migrations/sqlite/0007_setting.sql"),
             mysql: include_str!("migrations/mysql/0007_setting.sql"),
         },
+        SchemaChange {
+            name: "plan_exit",
+            sqlite: include_str!("migrations/sqlite/0008_plan_exit.sql"),
+            mysql: include_str!("migrations/mysql/0008_plan_exit.sql"),
+        },
     ],
 };
 
@@ -78,6 +85,7 @@ pub struct SqlStore {
     stamps: Stamps,
     plan_counts: Arc<Shared<(i64, PlanFilter), u64>>,
     task_counts: Arc<Shared<(i64, TaskFilter), u64>>,
+    sums: Arc<Shared<(i64, StatisticType), [i64; 3]>>,
 }
 
 impl SqlStore {
@@ -89,7 +97,7 @@ impl SqlStore {
         if Self::pending(db).await? == 0 {
             return Ok(());
         }
-        adopt(db, MIGRATIONS.run(db)).await
+        Box::pin(adopt(db, MIGRATIONS.run(db))).await
     }
 
     /// How many schema changes are missing, tables that lack columns or indexes among them. Only reads.
@@ -115,8 +123,8 @@ impl SqlStore {
             steps => return Err(MigrationError::Pending { steps }),
         }
         tell(&db).await?;
-        let (plan_counts, task_counts) = Default::default();
-        Ok(Self { db, stamps: Stamps::new(zone), plan_counts, task_counts })
+        let (plan_counts, task_counts, sums) = Default::default();
+        Ok(Self { db, stamps: Stamps::new(zone), plan_counts, task_counts, sums })
     }
 
     /// Tells when these zones are others than those of the last start: of the days, and of the `DATETIME` columns. A

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use super::{SqlStore, Stamps};
+use super::{SqlStore, Stamps, plan_exits};
 use crate::domain::plan::PlanStatus;
 use crate::domain::plan_task::{PlanTask, TaskStatus};
 use crate::sql::{
@@ -55,28 +55,57 @@ impl PlanTaskStore for SqlStore {
             if tx.read_one(query, Columns::count).await? > Some(0) {
                 return Ok(Inserted::Duplicate);
             }
+            plan_exits::remove(&mut tx, [first.org_id, first.plan_id, first.testee_id]).await?;
             self.insert_tasks(tx, tasks, now).await
         })
         .await
     }
 
-    async fn terminate(&self, org_id: i64, plan_id: i64, testee_id: i64, now: Timestamp) -> Answer<u64> {
-        let cancel = cancel(org_id, plan_id, &self.stamps.write(now));
-        named("terminate", self.db.execute(cancel.push(" and testee_id = ?").bind(testee_id))).await
+    async fn terminate(
+        &self,
+        org_id: i64,
+        plan_id: i64,
+        testee_id: i64,
+        now: Timestamp,
+    ) -> Answer<Option<u64>> {
+        named("terminate", async {
+            let mut tx = self.db.begin().await?;
+            // Whoever resumes the plan or enrols somebody takes turns with this.
+            lock_plan(&mut tx, self.db.kind(), org_id, plan_id).await?;
+            // idx_assessment_task_plan
+            let made = sql("select count(*) from assessment_task where plan_id = ? and testee_id = ? \
+                 and org_id = ? and deleted_at is null");
+            let made = made.bind_all([plan_id, testee_id, org_id]);
+            if tx.read_one(made, Columns::count).await?.unwrap_or_default() == 0 {
+                return Ok(None);
+            }
+            plan_exits::insert(&mut tx, self.db.kind(), [org_id, plan_id, testee_id], now).await?;
+            let cancel = cancel(org_id, plan_id, &self.stamps.write(now));
+            let canceled = tx.execute(cancel.push(" and testee_id = ?").bind(testee_id)).await?;
+            tx.commit().await?;
+            Ok(Some(canceled))
+        })
+        .await
     }
 
     async fn enrolments(&self, org_id: i64, plan_id: i64) -> Answer<Vec<Enrolment>> {
-        // idx_assessment_task_plan, primary key
-        let query = sql("select t.testee_id, g.completed, t.seq, cast(t.planned_at as char) from \
-             (select max(id) as newest, max(case when status = 'completed' then seq else 0 end) as completed \
+        // idx_assessment_task_plan, primary keys. An enrolment begins with a task number 1, and is given another one only
+        // while none of it is completed: what was completed before the newest of them belongs to an earlier enrolment.
+        let query = sql("select t.testee_id, (select coalesce(max(c.seq), 0) from assessment_task c \
+             where c.plan_id = t.plan_id and c.testee_id = t.testee_id and c.org_id = t.org_id \
+             and c.status = 'completed' and c.deleted_at is null and c.id >= g.begun), \
+             t.seq, cast(t.planned_at as char), e.testee_id is not null from \
+             (select max(id) as newest, max(case when seq = 1 then id else 0 end) as begun \
              from assessment_task where plan_id = ? and org_id = ? and deleted_at is null group by testee_id) g \
-             join assessment_task t on t.id = g.newest order by t.testee_id");
+             join assessment_task t on t.id = g.newest left join qs_plan_exit e \
+             on e.org_id = t.org_id and e.plan_id = t.plan_id and e.testee_id = t.testee_id order by t.testee_id");
         let read = |columns: &mut Columns| {
             Ok(Enrolment {
                 testee_id: columns.int()?,
                 completed: seq(columns)?,
                 last_seq: seq(columns)?,
                 last_planned_at: self.stamps.read(&columns.text()?)?,
+                ended: columns.int()? != 0,
             })
         };
         named("enrolments", self.db.read_all(query.bind_all([plan_id, org_id]), read)).await
@@ -98,7 +127,8 @@ impl PlanTaskStore for SqlStore {
         part: Part<TaskMark>,
     ) -> Answer<Listed<PlanTask, TaskMark>> {
         named("tasks", async {
-            let total = async {
+            // On the heap: both wait at the same time.
+            let total = Box::pin(async {
                 let Part::Page(_) = part else { return Ok::<_, sqlx::Error>(None) };
                 let query = task_list("select count(*) from assessment_task", org_id, filter);
                 let count = self.db.read_one(query, Columns::count);
@@ -106,12 +136,13 @@ impl PlanTaskStore for SqlStore {
                     .get((org_id, filter), async { Ok::<_, sqlx::Error>(count.await?.unwrap_or_default()) })
                     .await
                     .map(Some)
-            };
+            });
             let rows = async {
                 let mut rows: Vec<ListRow<PlanTask>> = Vec::new();
                 for query in tasks_of_part(self.db.kind(), org_id, filter, &part) {
                     if rows.len() <= part.size() as usize {
-                        rows.extend(self.db.read_list(query, |columns| task(columns, &self.stamps)).await?);
+                        let read = self.db.read_list(query, |columns| task(columns, &self.stamps));
+                        rows.extend(Box::pin(read).await?);
                     }
                 }
                 Ok::<_, sqlx::Error>(rows)

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::{SqlStore, plan_tasks};
+use super::{SqlStore, plan_exits, plan_tasks};
 use crate::domain::plan::{AssessmentPlan, PlanStatus};
 use crate::domain::plan_schedule::PlanSchedule;
 use crate::domain::plan_task::PlanTask;
@@ -58,15 +58,16 @@ impl PlanStore for SqlStore {
         part: Part<i64>,
     ) -> Answer<Listed<AssessmentPlan, i64>> {
         named("plans", async {
-            let total = async {
+            // On the heap: both wait at the same time.
+            let total = Box::pin(async {
                 let Part::Page(_) = part else { return Ok(None) };
                 let query = plan_list(self.db.kind(), "select count(*)", org_id, filter);
                 let count = self.db.read_one(query, Columns::count);
                 let key = (org_id, filter.clone());
                 self.plan_counts.get(key, async { Ok(count.await?.unwrap_or_default()) }).await.map(Some)
-            };
+            });
             let query = plans_of_part(self.db.kind(), org_id, filter, &part);
-            let (rows, total) = tokio::try_join!(self.db.read_list(query, plan), total)?;
+            let (rows, total) = tokio::try_join!(Box::pin(self.db.read_list(query, plan)), total)?;
             let entry = |row: ListRow<AssessmentPlan>| Entry { mark: row.first.int(), read: row.read };
             Ok(Listed::cut(rows.into_iter().map(entry).collect(), part.size(), total))
         })
@@ -107,6 +108,11 @@ impl PlanStore for SqlStore {
             let stamp = self.stamps.write(now);
             let change = [PlanStatus::Paused, PlanStatus::Active];
             if !set_status(&mut tx, [org_id, id], change, &stamp).await? {
+                return Ok(Inserted::Stale);
+            }
+            // An enrolment that ended after the tasks were thought of.
+            let ended = plan_exits::of_plan(&mut tx, org_id, id).await?;
+            if tasks.iter().any(|task| ended.contains(&task.testee_id)) {
                 return Ok(Inserted::Stale);
             }
             self.insert_tasks(tx, tasks, now).await
