@@ -119,9 +119,9 @@ async fn a_schema_that_is_up_to_date_is_served_without_the_right_to_change_it() 
             ("QS_REDIS__URL", &*redis),
             ("QS_DATABASE__MIGRATE", migrate),
         ];
-        let reply_of = Server::start(&env);
-        let ready = reply_of.send(reqwest::Method::GET, "/ready", &[], "").await;
-        assert_eq!(ready.body["checks"]["store"], "ok", "{ready:?} {}", reply_of.log());
+        let running = Server::start(&env);
+        let ready = running.send(reqwest::Method::GET, "/ready", &[], "").await;
+        assert_eq!(ready.body["checks"]["store"], "ok", "{ready:?} {}", running.log());
         assert_eq!(run(&dir, &["migrate", "--check"], &env[2..]).0, Some(0));
         assert_eq!(run(&dir, &["migrate"], &env[2..]).0, Some(0), "nothing is missing");
     }
