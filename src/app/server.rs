@@ -33,6 +33,10 @@ const BACKLOG: u32 = 65_535;
 /// What the end of the grace is kept for: closing, recording and the last lines of the log.
 const GOODBYE: Duration = Duration::from_secs(3);
 
+/// Bytes of replies that the kernel takes for each connection, which it doubles. Left to itself it takes some MiB of what
+/// nobody reads.
+const SEND_BUFFER: u32 = 256 << 10;
+
 /// What a program gets from its shell.
 pub(super) struct Shell {
     /// Resolves when the server is to end.
@@ -127,6 +131,8 @@ pub(super) fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), Fail
         let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         // A server that is started again need not wait for the connections of the one before.
         socket.set_reuseaddr(true)?;
+        // Accepted connections inherit it: what a client does not read costs no more of the kernel's memory.
+        socket.set_send_buffer_size(SEND_BUFFER)?;
         socket.bind(addr)?;
         let listener = socket.listen(BACKLOG)?;
         let addr = listener.local_addr()?;

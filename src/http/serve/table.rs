@@ -16,6 +16,9 @@ const OLD_HEAD: u64 = 500;
 /// From this age on a body or a reply that does not move gives way.
 const OLD_STALL: u64 = 1_000;
 
+/// From this age on a body of which pieces come gives way, after all others: its last piece was so long ago.
+const SLOW_BODY: u64 = 100;
+
 /// How long an order in which connections give way is used.
 const FRESH: u64 = 1_000;
 
@@ -173,6 +176,7 @@ fn rank(seen: Seen, now: u64) -> Option<u8> {
         Phase::Idle => Some(2),
         Phase::Head => Some(3),
         Phase::Body | Phase::Stalled if age >= OLD_STALL => Some(4),
+        Phase::Body if age >= SLOW_BODY => Some(5),
         Phase::Body | Phase::Stalled | Phase::Working | Phase::Reply | Phase::Cut => None,
     }
 }
