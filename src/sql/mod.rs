@@ -19,6 +19,7 @@ mod value;
 
 use sqlx::{MySql, Sqlite, Transaction};
 
+use probe::has_its_file;
 use row::read_list;
 use statement::Runs;
 
@@ -125,7 +126,10 @@ impl Db {
     /// read later would fail at once.
     pub async fn begin(&self) -> Result<Tx, sqlx::Error> {
         Ok(match self {
-            Self::Sqlite(file) => Tx::Sqlite(file.begin(Some("begin immediate")).await?),
+            Self::Sqlite(file) => {
+                has_its_file(file)?;
+                Tx::Sqlite(file.begin(Some("begin immediate")).await?)
+            }
             Self::MySql(server) => Tx::MySql(server.begin().await?),
         })
     }
@@ -141,7 +145,10 @@ impl Db {
     /// How many rows it touched. What a row that was found but not changed counts as is the database's matter.
     pub async fn execute(&self, statement: Statement) -> Result<u64, sqlx::Error> {
         match self {
-            Self::Sqlite(file) => file.acquire().await?.execute(statement).await,
+            Self::Sqlite(file) => {
+                has_its_file(file)?;
+                file.acquire().await?.execute(statement).await
+            }
             Self::MySql(server) => server.execute(statement).await,
         }
     }

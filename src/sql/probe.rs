@@ -5,7 +5,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
+use sqlx::Sqlite;
+
 use super::Db;
+use super::outage::Connections;
 use super::private::{FileIdentity, file_of};
 use crate::files;
 
@@ -28,13 +31,22 @@ impl Db {
     }
 }
 
+/// Makes sure of the same before something is written: nothing is acknowledged that the next start does not find.
+pub(super) fn has_its_file(connections: &Connections<Sqlite>) -> Result<(), sqlx::Error> {
+    let Some(file) = file_of(&connections.pool) else { return Ok(()) };
+    is_still(&file, connections.opened).map_err(sqlx::Error::Io)
+}
+
 fn is_still(file: &Path, opened: Option<FileIdentity>) -> io::Result<()> {
-    match opened {
-        Some(opened) if FileIdentity::of(file)? != opened => Err(io::Error::other(format!(
-            "{} is another file than the one that was opened (hint: restart the server)",
-            file.display()
-        ))),
-        _ => Ok(()),
+    let Some(opened) = opened else { return Ok(()) };
+    let hint = "(hint: restart the server)";
+    match FileIdentity::of(file) {
+        Ok(found) if found == opened => Ok(()),
+        Ok(_) => {
+            let file = file.display();
+            Err(io::Error::other(format!("{file} is another file than the one that was opened {hint}")))
+        }
+        Err(error) => Err(io::Error::other(format!("{}: {error} {hint}", file.display()))),
     }
 }
 
