@@ -97,7 +97,7 @@ async fn what_is_refused_hinders_no_other_and_is_never_a_success() {
     assert_eq!(numbers(&reply), [2, 0, 4, 0]);
     assert_eq!(results(&reply), ["counted", "refused", "refused", "refused", "counted", "refused"]);
     let message = "4 of 6 events are not counted: event 2: occurred_at: lies more than a day in the future; \
-                   event 3: expected a JSON object; event 4: input: unknown field `origins`";
+                   event 3: expected a JSON object; event 4: origins: unknown field `origins`";
     assert!(reply.message().starts_with(message) && reply.message().ends_with("; …"), "{}", reply.message());
     let refused = &reply.data()["results"][1];
     assert_eq!(

@@ -424,8 +424,8 @@ async fn walk_lists(clients: &[Client]) {
         let of_plans = format!("plans?after={next}");
         let both = format!("plans/tasks?page=2&after={next}");
         for (path, field, word) in [
-            ("plans/tasks?page=10001&page_size=1", "page:", "200"),
-            ("plans/tasks?page=102&page_size=100", "page:", "`after`"),
+            ("plans/tasks?page=10000&page_size=1", "page:", "200"),
+            ("plans/tasks?page=101&page_size=100", "page:", "`after`"),
             ("plans/tasks?page=2147483647", "page:", "`after`"),
             ("plans/tasks?after=x", "after:", "`next`"),
             (&of_plans, "after:", "`next`"),

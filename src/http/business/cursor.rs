@@ -94,7 +94,7 @@ pub(super) fn part<Mark: Cursor>(
     let size = up_to(MAX_PAGE, "page_size", size)?.unwrap_or(PAGE);
     let Some(after) = after else {
         let page = Page { number: number.unwrap_or(1), size };
-        if page.offset() > DEEPEST {
+        if page.offset() >= DEEPEST {
             let reason = format!(
                 "pages are numbered up to item {DEEPEST}; go on with `after`, which takes the `next` of a page"
             );
@@ -120,8 +120,8 @@ mod tests {
         };
         assert_eq!(page(&Value::Null, &Value::Null).unwrap(), Page { number: 1, size: PAGE });
         assert!(page(&json!(1), &json!("101")).is_err() && page(&json!(0), &json!(20)).is_err());
-        assert_eq!(page(&json!(501), &json!(20)).unwrap().offset(), DEEPEST);
-        let deep = page(&json!(502), &json!(20)).unwrap_err().message;
+        assert_eq!(page(&json!(500), &json!(20)).unwrap().offset(), DEEPEST - 20);
+        let deep = page(&json!(501), &json!(20)).unwrap_err().message;
         assert!(deep.starts_with("page: ") && deep.contains("`after`"), "{deep}");
     }
 

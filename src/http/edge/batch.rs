@@ -8,6 +8,7 @@ use axum::extract::{FromRef, FromRequest, Query, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::error::{ApiError, codes};
@@ -105,11 +106,14 @@ fn one_or_many<T: DeserializeOwned>(
 
 fn form(sent: &HeaderMap) -> Result<Form, ApiError> {
     let kind = sent.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if essence(kind) == NDJSON {
-        headers::plain_body(sent).map(|()| Form::Lines)
-    } else {
-        headers::json_body(sent).map(|()| Form::Json)
+    if essence(kind) != NDJSON {
+        return headers::json_body(sent).map(|()| Form::Json);
     }
+    headers::plain_body(sent)?;
+    if headers::is_utf8(kind) {
+        return Ok(Form::Lines);
+    }
+    Err(ApiError::invalid("content-type", format!("expected {NDJSON} in UTF-8, found {kind:?}")))
 }
 
 /// The lines that hold something.
@@ -130,7 +134,11 @@ fn one<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
         return Err(ApiError::body("expected a JSON object"));
     }
     serde_json::from_slice(text).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => ApiError::invalid("input", error),
+        // Read once more, in the way that finds the field.
+        Category::Data => match read::<T>(text, Vec::new()) {
+            Err(named) if named.code == codes::VALIDATION => named,
+            _ => ApiError::invalid("input", error),
+        },
         _ => ApiError::body(format!("not JSON: {error}")),
     })
 }
@@ -165,6 +173,7 @@ mod tests {
             ("application/json", Some(Form::Json)),
             ("application/x-ndjson", Some(Form::Lines)),
             ("Application/X-NDJSON; charset=utf-8", Some(Form::Lines)),
+            ("application/x-ndjson; charset=latin1", None),
             ("text/csv", None),
         ] {
             let mut headers = HeaderMap::new();
@@ -191,7 +200,7 @@ mod tests {
         let found = many(Form::Lines, "{\"a\":1}\n{\"a\":\n{\"b\":1}\n");
         assert_eq!(found[0], (1, Ok(1)));
         assert!(found[1].1.clone().unwrap_err().starts_with("not JSON: EOF"), "{found:?}");
-        assert!(found[2].1.clone().unwrap_err().starts_with("input: unknown field `b`"), "{found:?}");
+        assert!(found[2].1.clone().unwrap_err().starts_with("b: unknown field `b`"), "{found:?}");
     }
 
     #[test]

@@ -103,18 +103,22 @@ pub(super) fn json_body(headers: &HeaderMap) -> Result<(), ApiError> {
     plain_body(headers)?;
     let Some(named) = headers.get(CONTENT_TYPE).filter(|_| has_body(headers)) else { return Ok(()) };
     let text = named.to_str().unwrap_or_default();
-    let charset = text.split(';').skip(1).find_map(|parameter| {
+    if is_json(&essence(text)) && is_utf8(text) {
+        return Ok(());
+    }
+    let reason = format!("expected application/json in UTF-8, found {text:?}");
+    Err(ApiError::invalid("content-type", reason))
+}
+
+/// Whether the type of a body says that it is UTF-8, or nothing.
+pub(super) fn is_utf8(media_type: &str) -> bool {
+    let charset = media_type.split(';').skip(1).find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
         name.trim()
             .eq_ignore_ascii_case("charset")
             .then(|| value.trim().trim_matches('"').to_ascii_lowercase())
     });
-    let utf8 = charset.is_none_or(|charset| matches!(charset.as_str(), "utf-8" | "utf8" | "us-ascii"));
-    if is_json(&essence(text)) && utf8 {
-        return Ok(());
-    }
-    let reason = format!("expected application/json in UTF-8, found {text:?}");
-    Err(ApiError::invalid("content-type", reason))
+    charset.is_none_or(|charset| matches!(charset.as_str(), "utf-8" | "utf8" | "us-ascii"))
 }
 
 #[cfg(test)]
