@@ -70,7 +70,7 @@ pub(super) struct PlanPage {
     items: Vec<PlanReply>,
     /// What belongs on the page and cannot be read.
     unreadable: Vec<UnreadableReply>,
-    /// How long the whole list is; not where `after` was given.
+    /// How long the whole list is, changes by other servers in the last second left out; not where `after` was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     total_count: Option<u64>,
@@ -91,7 +91,7 @@ pub(super) struct TaskPage {
     items: Vec<TaskReply>,
     /// What belongs on the page and cannot be read.
     unreadable: Vec<UnreadableReply>,
-    /// How long the whole list is; not where `after` was given.
+    /// How long the whole list is, changes by other servers in the last second left out; not where `after` was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     total_count: Option<u64>,

@@ -36,6 +36,7 @@ const COLUMNS: &str = "statistic_type, statistic_key, total_submissions, total_c
 #[async_trait]
 impl AccumulatedStore for SqlStore {
     async fn put_accumulated(&self, org_id: i64, totals: &[Accumulated], now: Timestamp) -> Answer<u64> {
+        let _changing = self.changing();
         let row = |total: &Accumulated| {
             let [week, fortnight, month] = total.last_days;
             vec![
@@ -107,7 +108,7 @@ impl AccumulatedStore for SqlStore {
             let read = |columns: &mut Columns| Ok([columns.int()?, columns.int()?, columns.int()?]);
             Ok::<_, sqlx::Error>(self.db.read_one(query, read).await?.unwrap_or_default())
         };
-        // Every row of the type is looked at, so whoever asks meanwhile shares the answer.
+        // Every row of the type is looked at, so the answer is shared.
         named("accumulated_sum", self.sums.get((org_id, statistic), sum)).await
     }
 }

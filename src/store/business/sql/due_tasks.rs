@@ -73,6 +73,7 @@ impl SqlStore {
         batch: Batch<'_>,
         update: impl Fn(&[i64]) -> Statement + Send,
     ) -> Result<Vec<i64>, sqlx::Error> {
+        let _changing = self.changing();
         let mut claim = self.first(org_id, sweep, batch);
         if sweep == Sweep::Cancel {
             // Tasks of inactive plans are few among many: a claim would lock all that it looks at, and others that want

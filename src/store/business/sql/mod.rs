@@ -136,6 +136,24 @@ impl SqlStore {
     }
 }
 
+impl SqlStore {
+    /// Held while something is changed that is counted or summed: whatever becomes of that, it is worked out anew afterwards.
+    fn changing(&self) -> Changing<'_> {
+        Changing(self)
+    }
+}
+
+/// A change that is under way.
+struct Changing<'a>(&'a SqlStore);
+
+impl Drop for Changing<'_> {
+    fn drop(&mut self) {
+        self.0.plan_counts.changed();
+        self.0.task_counts.changed();
+        self.0.sums.changed();
+    }
+}
+
 #[async_trait]
 impl Store for SqlStore {
     async fn ready(&self) -> Answer<()> {

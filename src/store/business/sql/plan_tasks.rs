@@ -38,6 +38,7 @@ const LIVING: &str = "status in ('pending', 'opened')";
 #[async_trait]
 impl PlanTaskStore for SqlStore {
     async fn enrol(&self, tasks: &[PlanTask], now: Timestamp) -> Answer<Inserted> {
+        let _changing = self.changing();
         named("enrol", async {
             let Some(first) = tasks.first() else { return Ok(Inserted::Done) };
             let mut tx = self.db.begin().await?;
@@ -68,6 +69,7 @@ impl PlanTaskStore for SqlStore {
         testee_id: i64,
         now: Timestamp,
     ) -> Answer<Option<u64>> {
+        let _changing = self.changing();
         named("terminate", async {
             let mut tx = self.db.begin().await?;
             // Whoever resumes the plan or enrols somebody takes turns with this.
@@ -159,6 +161,7 @@ impl PlanTaskStore for SqlStore {
     }
 
     async fn move_task(&self, from: TaskStatus, task: &PlanTask, now: Timestamp) -> Answer<Moved> {
+        let _changing = self.changing();
         named("move_task", async {
             let stamp = |at: Option<Timestamp>| at.map(|at| self.stamps.write(at));
             // primary key

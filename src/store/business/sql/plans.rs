@@ -21,6 +21,7 @@ const COLUMNS: &str = "id, org_id, scale_code, schedule_type, `interval`, total_
 #[async_trait]
 impl PlanStore for SqlStore {
     async fn insert_plan(&self, plan: &AssessmentPlan, now: Timestamp) -> Answer<bool> {
+        let _changing = self.changing();
         named("insert_plan", async {
             let now = self.stamps.write(now);
             let schedule = &plan.schedule;
@@ -82,6 +83,7 @@ impl PlanStore for SqlStore {
         to: PlanStatus,
         now: Timestamp,
     ) -> Answer<Option<u64>> {
+        let _changing = self.changing();
         named("stop_plan", async {
             let mut tx = self.db.begin().await?;
             let now = self.stamps.write(now);
@@ -103,6 +105,7 @@ impl PlanStore for SqlStore {
         tasks: &[PlanTask],
         now: Timestamp,
     ) -> Answer<Inserted> {
+        let _changing = self.changing();
         named("resume_plan", async {
             let mut tx = self.db.begin().await?;
             let stamp = self.stamps.write(now);
