@@ -88,42 +88,57 @@ impl<D: Database> Connections<D> {
         let reason = match &*told {
             Some((at, reason)) if at.elapsed() < SHARED => reason.clone(),
             _ => {
-                let reason = self.ask().await;
+                let reason = match self.ask().await {
+                    Asked::Connected => {
+                        let most = self.pool.options().get_max_connections();
+                        format!(
+                            "each of its {most} connections has been in use all the time (database.connections)"
+                        )
+                    }
+                    Asked::Refused(reason) | Asked::Gone(reason) => reason,
+                };
                 *told = Some((Instant::now(), reason.clone()));
                 reason
             }
         };
-        sqlx::Error::Io(io::Error::other(Outage { place: self.place.to_string(), reason }))
+        self.error(reason)
     }
 
-    /// Why the server is taken to be gone, if a connection past the pool cannot be made.
+    /// Why the server is taken to be gone, if it answers nobody. One that refuses another connection has answered.
     pub(super) async fn silence(&self) -> Option<sqlx::Error> {
-        let reason = match timeout(ASKED, self.pool.connect_options().connect()).await {
-            Ok(Ok(connection)) => {
-                // It was made to be closed; a server that does not hear of it ends it by itself.
-                let _ = timeout(ASKED, connection.close()).await;
-                return None;
-            }
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {ASKED:?}"),
-        };
-        Some(sqlx::Error::Io(io::Error::other(Outage { place: self.place.to_string(), reason })))
+        match self.ask().await {
+            Asked::Gone(reason) => Some(self.error(reason)),
+            Asked::Connected | Asked::Refused(_) => None,
+        }
     }
 
-    /// What a connection past the pool is told.
-    async fn ask(&self) -> String {
+    /// Makes one connection past the pool.
+    async fn ask(&self) -> Asked {
         match timeout(ASKED, self.pool.connect_options().connect()).await {
             Ok(Ok(connection)) => {
                 // It was made to be closed; a server that does not hear of it ends it by itself.
                 let _ = timeout(ASKED, connection.close()).await;
-                let most = self.pool.options().get_max_connections();
-                format!("each of its {most} connections has been in use all the time (database.connections)")
+                Asked::Connected
             }
-            Ok(Err(sqlx::Error::Io(error))) => error.to_string(),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => format!("no answer within {ASKED:?}"),
+            Ok(Err(sqlx::Error::Io(error))) => Asked::Gone(error.to_string()),
+            Ok(Err(error)) => Asked::Refused(error.to_string()),
+            Err(_) => Asked::Gone(format!("no answer within {ASKED:?}")),
         }
     }
+
+    fn error(&self, reason: String) -> sqlx::Error {
+        sqlx::Error::Io(io::Error::other(Outage { place: self.place.to_string(), reason }))
+    }
+}
+
+/// What became of a connection past the pool.
+enum Asked {
+    /// It was made.
+    Connected,
+    /// The server answered, and does not want it.
+    Refused(String),
+    /// Nobody answered.
+    Gone(String),
 }
 
 /// The outage that an error tells of, if it is one.
