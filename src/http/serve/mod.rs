@@ -122,6 +122,7 @@ impl Connections {
             return Some(permit);
         }
         self.make_room().then_some(())?;
+        self.trouble.gave_way();
         timeout(HANDOVER, Arc::clone(&self.places).acquire_owned()).await.ok()?.ok()
     }
 
@@ -129,7 +130,6 @@ impl Connections {
         let gave_way = self.table.give_way(self.table.now());
         if let Some(phase) = gave_way {
             self.metrics.gave_way(phase.as_str());
-            self.trouble.gave_way();
         }
         gave_way.is_some()
     }
