@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::{Value as Json, json};
 
-use super::rows::revision;
+use super::rows::{numbers, revision};
 use crate::counters::{Counted, CountersError, During};
-use crate::domain::statistics::{DailyCount, DailyKey, Distribution, StatisticsEvent, Subject};
+use crate::domain::statistics::{DailyCount, DailyKey, StatisticsEvent, Subject};
 use crate::sql::{CellError, Row, Tx, sql};
 
 /// An event and when it was accepted.
@@ -174,15 +174,6 @@ fn read(row: Row) -> Result<(DailyKey, Result<Counter, CellError>), CellError> {
     let subject = Subject { statistic: columns.parsed()?, key: columns.text()? };
     let date: Date = columns.parsed()?;
     let key = DailyKey { subject, date };
-    let mut counter = || -> Result<Counter, CellError> {
-        let count = DailyCount {
-            key: key.clone(),
-            submissions: columns.int()?,
-            completions: columns.int()?,
-            distribution: Distribution::from_extra_metrics(columns.optional_text()?.as_deref())?,
-        };
-        Ok(Counter { count, revision: None })
-    };
-    let counter = counter();
+    let counter = numbers(&mut columns, key.clone()).map(|count| Counter { count, revision: None });
     Ok((key, counter))
 }

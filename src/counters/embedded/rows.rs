@@ -74,7 +74,8 @@ pub(super) fn counter(columns: &mut Columns) -> Result<(DailyKey, Result<Counter
     Ok((key, counted))
 }
 
-fn numbers(columns: &mut Columns, key: DailyKey) -> Result<DailyCount, CellError> {
+/// Reads what is counted, after the key.
+pub(super) fn numbers(columns: &mut Columns, key: DailyKey) -> Result<DailyCount, CellError> {
     Ok(DailyCount {
         key,
         submissions: columns.int()?,
