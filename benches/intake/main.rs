@@ -7,11 +7,13 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark talks to the person who runs it")]
 
+#[path = "../support/apiserver.rs"]
+#[expect(dead_code, reason = "made for the other benchmarks too, which ask it more")]
+mod apiserver;
 mod load;
 #[path = "../support/machine.rs"]
 mod machine;
 mod others;
-mod program;
 #[path = "../support/section.rs"]
 mod section;
 #[path = "../support/servers.rs"]
@@ -23,9 +25,9 @@ use std::process::ExitCode;
 
 use anyhow::{bail, ensure};
 
+use crate::apiserver::Apiserver;
 use crate::load::{Measured, Shape};
 use crate::machine::{machine, version};
-use crate::program::Program;
 use crate::servers::{MySql, Redis};
 
 /// Events of one measurement.
@@ -98,7 +100,7 @@ async fn sqlite() -> anyhow::Result<Vec<Row>> {
     let floor = others::sqlite(2_000).await?;
     let what = "one `insert`, three upserts and a commit an event, no HTTP, on SQLite".to_owned();
     let mut rows = vec![Row { what, measured: floor, least: None }];
-    let program = Program::start(None, None).await?;
+    let program = Apiserver::start(&Apiserver::program(), None, None).await?;
     rows.extend(measure(&program, "SQLite", Some(LEAST_SINGLE)).await?);
     Ok(rows)
 }
@@ -111,12 +113,12 @@ async fn redis() -> anyhow::Result<Vec<Row>> {
         let what = format!("`SET` and three `HINCRBY` an event, no HTTP, pipelines of {batch}, on Redis");
         rows.push(Row { what, measured, least: None });
     }
-    let program = Program::start(None, Some(&redis.database(2))).await?;
+    let program = Apiserver::start(&Apiserver::program(), None, Some(&redis.database(2))).await?;
     rows.extend(measure(&program, "SQLite and Redis", None).await?);
     drop(program);
     let mysql = MySql::start(variable("QS_BENCH_MYSQL_URL")).await?;
     let database = mysql.database("qs_bench_intake").await?;
-    let program = Program::start(Some(&database), Some(&redis.database(3))).await?;
+    let program = Apiserver::start(&Apiserver::program(), Some(&database), Some(&redis.database(3))).await?;
     rows.extend(measure(&program, "MariaDB and Redis", None).await?);
     drop(program);
     mysql.run("drop database qs_bench_intake").await?;
@@ -124,7 +126,7 @@ async fn redis() -> anyhow::Result<Vec<Row>> {
 }
 
 /// The shapes on one server; every event must be counted, except those of too many origins.
-async fn measure(program: &Program, stores: &str, least_single: Option<u64>) -> anyhow::Result<Vec<Row>> {
+async fn measure(program: &Apiserver, stores: &str, least_single: Option<u64>) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (name, how, events, shape, least) in [
         ("s", "one by one, 64 connections", SINGLE, ONE_BY_ONE, least_single),
@@ -133,7 +135,9 @@ async fn measure(program: &Program, stores: &str, least_single: Option<u64>) -> 
         ("l", "1,000 lines, 4 connections", BATCHED, LINES, Some(LEAST_BATCHED)),
         ("o", "arrays of 100, 4,000 origins", BATCHED, ORIGINS, None),
     ] {
-        let measured = load::run(&program.host, &program.token, name, events, shape).await?;
+        let measured =
+            load::run(program.base.trim_start_matches("http://"), &program.token, name, events, shape)
+                .await?;
         println!("{stores}: {how}: {} events/s", measured.rate());
         let all = measured.counted == events as u64;
         ensure!(all || shape.origins > 64, "{stores}, {how}: {} of {events} are counted", measured.counted);

@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
-use crate::program::Program;
+use crate::apiserver::Apiserver;
 
 /// In words.
 pub(crate) const SUMMARY: &str = "100,000 tasks of 1,000 testees in 10 plans, 1,000 of them opened; statistics of 20 \
@@ -27,7 +27,7 @@ pub(crate) struct Filled {
 }
 
 /// Fills it, and looks whether all of it is there.
-pub(crate) async fn fill(program: &Program) -> anyhow::Result<Filled> {
+pub(crate) async fn fill(program: &Apiserver) -> anyhow::Result<Filled> {
     let mut plans = Vec::new();
     for _ in 0..PLANS {
         let body =
@@ -69,7 +69,7 @@ pub(crate) async fn fill(program: &Program) -> anyhow::Result<Filled> {
 }
 
 /// Sends all of them, some at a time.
-async fn all(program: &Program, path: &str, bodies: Vec<Value>) -> anyhow::Result<()> {
+async fn all(program: &Apiserver, path: &str, bodies: Vec<Value>) -> anyhow::Result<()> {
     let bodies = std::sync::Mutex::new(bodies.into_iter());
     let next = || bodies.lock().ok().and_then(|mut bodies| bodies.next());
     let sender = || async {

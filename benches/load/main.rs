@@ -9,11 +9,12 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark talks to the person who runs it")]
 
+#[path = "../support/apiserver.rs"]
+mod apiserver;
 mod data;
 #[path = "../support/machine.rs"]
 mod machine;
 mod nginx;
-mod program;
 mod report;
 mod routes;
 #[path = "../support/section.rs"]
@@ -28,9 +29,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail, ensure};
 
+use crate::apiserver::Apiserver;
 use crate::machine::{machine, version};
 use crate::nginx::Nginx;
-use crate::program::Program;
 use crate::report::{Line, Results};
 use crate::routes::{Route, routes};
 use crate::servers::{MySql, Redis};
@@ -113,10 +114,10 @@ async fn main() -> anyhow::Result<ExitCode> {
 
 /// Route by route, so that what is compared is measured within seconds of each other.
 async fn measure(mysql: &MySql, redis: &Redis, options: &Options) -> anyhow::Result<Results> {
-    let program = options.program.clone().unwrap_or_else(|| env!("CARGO_BIN_EXE_qs-apiserver").into());
+    let program = options.program.clone().unwrap_or_else(Apiserver::program);
     let url = mysql.database("qs_bench_load_test").await?;
-    let sqlite = Program::start(&program, None).await?;
-    let mariadb = Program::start(&program, Some((&url, &redis.database(0)))).await?;
+    let sqlite = Apiserver::start(&program, None, None).await?;
+    let mariadb = Apiserver::start(&program, Some(&url), Some(&redis.database(0))).await?;
     let nginx = Nginx::start()?;
     println!("filling SQLite with {}", data::SUMMARY);
     let on_sqlite = data::fill(&sqlite).await?;
@@ -129,11 +130,11 @@ async fn measure(mysql: &MySql, redis: &Redis, options: &Options) -> anyhow::Res
         if !route.name.contains(&options.only) {
             continue;
         }
-        let Some(bytes) = sqlite.size(&route).await? else {
+        let Some(bytes) = size(&sqlite, &route).await? else {
             println!("{}: this program does not have it", route.name);
             continue;
         };
-        ensure!(mariadb.size(&other).await?.is_some(), "{}: only SQLite answers", route.name);
+        ensure!(size(&mariadb, &other).await?.is_some(), "{}: only SQLite answers", route.name);
         let file = nginx.file(bytes)?;
         for connections in CONNECTIONS {
             let shot = |base: &str, token: &str, route: &Route| load.run(base, token, route, connections);
@@ -188,4 +189,14 @@ impl Shot {
     fn failed(&self) -> u64 {
         self.unanswered + self.refused
     }
+}
+
+/// How long the reply of a route is, which must be a success; nothing, when this program does not know it.
+async fn size(server: &Apiserver, route: &Route) -> anyhow::Result<Option<usize>> {
+    let (status, text) = server.send(&route.path, route.body("size", 0)).await?;
+    if status == 400 && route.path.contains("after=") {
+        return Ok(None);
+    }
+    ensure!(status == 200, "{}: {status}: {text}", route.path);
+    Ok(Some(text.len()))
 }

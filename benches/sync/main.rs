@@ -9,10 +9,12 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark talks to the person who runs it")]
 
+#[path = "../support/apiserver.rs"]
 mod apiserver;
 mod data;
 #[path = "../support/machine.rs"]
 mod machine;
+mod measured;
 mod others;
 mod report;
 #[path = "../support/section.rs"]
@@ -28,6 +30,7 @@ use anyhow::{Context, bail, ensure};
 use crate::apiserver::Apiserver;
 use crate::data::Data;
 use crate::machine::{machine, version};
+use crate::measured::sync;
 use crate::others::Speed;
 use crate::report::Results;
 use crate::servers::{MySql, Redis};
@@ -102,14 +105,14 @@ async fn measure(mysql: &MySql, redis: &Redis, rows: u32) -> anyhow::Result<Resu
     data.fill(&mut redis.connection(0)?)?;
     mysql.settle(&[]).await?;
     println!("first sync, second sync");
-    let program = Apiserver::start(&mysql.database("qs_bench").await?, &redis.database(0)).await?;
-    let first = program.sync().await?;
+    let program = start(mysql, redis, 0).await?;
+    let first = sync(&program).await?;
     let most = program.peak()?;
     let all = u64::from(rows);
     ensure!((first.scanned, first.written) == (all, all), "the first sync says {first:?}");
     others::check(mysql, "qs_bench", rows, Data::sum(data.counters())).await?;
     mysql.settle(&[]).await?;
-    let second = program.sync().await?;
+    let second = sync(&program).await?;
     ensure!(
         (second.scanned, second.unchanged, second.written) == (all, all, 0),
         "the second says {second:?}"
@@ -129,11 +132,17 @@ async fn measure(mysql: &MySql, redis: &Redis, rows: u32) -> anyhow::Result<Resu
     Ok(Results { first: speed(first.seconds), second: speed(second.seconds), upstream, bulk_load, memory })
 }
 
+/// A server on an empty database and a database of Redis.
+pub(crate) async fn start(mysql: &MySql, redis: &Redis, database: u32) -> anyhow::Result<Apiserver> {
+    let (mysql, redis) = (mysql.database("qs_bench").await?, redis.database(database));
+    Apiserver::start(&Apiserver::program(), Some(&mysql), Some(&redis)).await
+}
+
 /// The peak memory of a fresh server that syncs so many rows, from a database of Redis of their own.
 async fn memory(mysql: &MySql, redis: &Redis, database: u32, rows: u32) -> anyhow::Result<(u32, u64)> {
     Data { rows }.fill(&mut redis.connection(database)?)?;
-    let program = Apiserver::start(&mysql.database("qs_bench").await?, &redis.database(database)).await?;
-    let sync = program.sync().await?;
+    let program = start(mysql, redis, database).await?;
+    let sync = sync(&program).await?;
     ensure!(sync.written == u64::from(rows), "a sync of {rows} rows says {sync:?}");
     Ok((rows, program.peak()?))
 }

@@ -6,7 +6,6 @@ use anyhow::Context;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, MySqlConnection};
 
-use crate::apiserver::Apiserver;
 use crate::servers::{MySql, Redis};
 
 /// How often each is done.
@@ -18,7 +17,7 @@ pub(crate) async fn measure(mysql: &MySql, redis: &Redis) -> anyhow::Result<Stri
     let mut connection = MySqlConnection::connect(&mysql.database("qs_bench").await?).await?;
     let (kept, once) = (statement(&mut connection, true).await?, statement(&mut connection, false).await?);
     connection.close().await?;
-    let program = Apiserver::start(&mysql.database("qs_bench").await?, &redis.database(0)).await?;
+    let program = crate::start(mysql, redis, 0).await?;
     let plan = json!({"scale_code": "PHQ9", "schedule_type": "by_week", "interval": 1, "total_times": 10});
     let plan = program.post("/api/v1/plans", &plan).await?["data"]["id"].clone();
     let mut enrol = Vec::new();

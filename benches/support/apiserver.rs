@@ -1,7 +1,7 @@
-//! The program: started on one of the databases, logged in to over HTTP, asked for what it is filled with.
+//! A `qs-apiserver` of a benchmark's own: started, logged in to, and spoken to over HTTP.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, ensure};
@@ -9,10 +9,8 @@ use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::routes::Route;
-
 /// A running server with a token for it. It ends with this value.
-pub(crate) struct Program {
+pub(crate) struct Apiserver {
     process: Child,
     pub(crate) base: String,
     pub(crate) token: String,
@@ -20,13 +18,23 @@ pub(crate) struct Program {
     _dir: TempDir,
 }
 
-impl Program {
-    /// Starts it on a file of its own, or on these: a database and Redis.
-    pub(crate) async fn start(program: &Path, servers: Option<(&str, &str)>) -> anyhow::Result<Self> {
+impl Apiserver {
+    /// The program that is measured: this build's, unless `QS_BENCH_APISERVER` names another one.
+    pub(crate) fn program() -> PathBuf {
+        let named = crate::variable("QS_BENCH_APISERVER");
+        named.map_or_else(|| env!("CARGO_BIN_EXE_qs-apiserver").into(), PathBuf::from)
+    }
+
+    /// Starts it on these; without a URL of a database on a SQLite file of its own, without one of Redis on counters in
+    /// that. No limit holds callers up, and the log has no line for each request, which would measure the disk.
+    pub(crate) async fn start(
+        program: &Path,
+        database: Option<&str>,
+        redis: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let file = format!("sqlite:{}", dir.path().join("qs.db").display());
-        let mut command = Command::new(program);
-        command
+        let mut process = Command::new(program)
             .args(["serve", "--dev-iam"])
             .env_clear()
             .env("HOME", dir.path())
@@ -34,15 +42,13 @@ impl Program {
             .env("QS_SERVER__TIMEZONE", "UTC")
             .env("QS_SERVER__REQUEST_TIMEOUT", "1h")
             .env("QS_RATE_LIMIT__PER_SECOND", "0")
-            // A line for each request measures the disk.
             .env("QS_LOG__LEVEL", "warn")
-            .env("QS_DATABASE__URL", servers.map_or(file.as_str(), |(database, _)| database))
-            .env("QS_DEV_IAM__PASSWORD", "benchmark");
-        if let Some((_, redis)) = servers {
-            command.env("QS_REDIS__URL", redis);
-        }
-        let log = std::fs::File::create(dir.path().join("log"))?;
-        let mut process = command.stdout(Stdio::piped()).stderr(log).spawn()?;
+            .env("QS_DATABASE__URL", database.unwrap_or(&file))
+            .envs(redis.map(|url| ("QS_REDIS__URL", url)))
+            .env("QS_DEV_IAM__PASSWORD", "benchmark")
+            .stdout(Stdio::piped())
+            .stderr(std::fs::File::create(dir.path().join("log"))?)
+            .spawn()?;
         let mut lines = BufReader::new(process.stdout.take().context("standard output is a pipe")?).lines();
         let base = lines.find_map(|line| line.ok()?.strip_prefix("listening on ").map(str::to_owned));
         let log = || std::fs::read_to_string(dir.path().join("log")).unwrap_or_default();
@@ -62,40 +68,34 @@ impl Program {
         Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
     }
 
-    /// How long the reply of a route is, which must be a success; nothing, when this program does not know it.
-    pub(crate) async fn size(&self, route: &Route) -> anyhow::Result<Option<usize>> {
-        let url = format!("{}{}", self.base, route.path);
-        let request = match route.body("size", 0) {
+    /// The reply to this body, which must be a success.
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        success(path, self.send(path, Some(body.to_string())).await?)
+    }
+
+    /// The reply, which must be a success.
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        success(path, self.send(path, None).await?)
+    }
+
+    /// Status and text of the reply to a `POST` of this body, or to a `GET`.
+    pub(crate) async fn send(&self, path: &str, body: Option<String>) -> anyhow::Result<(u16, String)> {
+        let url = format!("{}{path}", self.base);
+        let request: RequestBuilder = match body {
             Some(body) => self.client.post(url).header("content-type", "application/json").body(body),
             None => self.client.get(url),
         };
         let reply = request.bearer_auth(&self.token).send().await?;
-        let (status, text) = (reply.status(), reply.text().await?);
-        if status.as_u16() == 400 && route.path.contains("after=") {
-            return Ok(None);
-        }
-        ensure!(status.is_success(), "{}: {status}: {text}", route.path);
-        Ok(Some(text.len()))
-    }
-
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let request = self.client.post(format!("{}{path}", self.base));
-        self.send(path, request.header("content-type", "application/json").body(body.to_string())).await
-    }
-
-    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<Value> {
-        self.send(path, self.client.get(format!("{}{path}", self.base))).await
-    }
-
-    async fn send(&self, path: &str, request: RequestBuilder) -> anyhow::Result<Value> {
-        let reply = request.bearer_auth(&self.token).send().await?;
-        let (status, text) = (reply.status(), reply.text().await?);
-        ensure!(status.is_success(), "{path}: {status}: {text}");
-        Ok(serde_json::from_str(&text)?)
+        Ok((reply.status().as_u16(), reply.text().await?))
     }
 }
 
-impl Drop for Program {
+fn success(path: &str, (status, text): (u16, String)) -> anyhow::Result<Value> {
+    ensure!((200..300).contains(&status), "{path}: {status}: {text}");
+    Ok(serde_json::from_str(&text)?)
+}
+
+impl Drop for Apiserver {
     fn drop(&mut self) {
         // It may be gone already; there is nothing left to tell it.
         drop(self.process.kill());
