@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Connection, Executor};
+use sqlx::{Connection, Executor, Sqlite};
+use tokio::time::{Instant, sleep};
 
+use super::error::is_contended;
 use super::outage::{Connections, Outage};
 use super::private::{FileIdentity, file_of};
 use super::{Db, KeptPool, private};
@@ -16,6 +18,9 @@ use crate::secret::Secret;
 
 /// How long a write to SQLite waits for another one.
 const BUSY: Duration = Duration::from_secs(10);
+
+/// Between two tries to open a file that others begin.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// How long a connection may have been idle and is used without being asked whether it still stands: between two requests
 /// of a busy server the question costs as much as a statement, and its answer is old by then.
@@ -142,9 +147,21 @@ async fn open_file(options: SqliteConnectOptions, connections: u32, place: &str)
         })
         .connect_lazy_with(options);
     let mut file = Connections::new(pool, &format!("SQLite in {place}"));
-    file.acquire().await.map_err(|error| unreachable_at(place, error))?;
+    first_connection(&file).await.map_err(|error| unreachable_at(place, error))?;
     file.opened = file_of(&file.pool).and_then(|path| FileIdentity::of(&path).ok());
     Ok(Db::Sqlite(file))
+}
+
+/// SQLite waits for others, but not where it gives a new file its write-ahead log: there it says at once that the file
+/// is locked by another process that begins it too.
+async fn first_connection(file: &Connections<Sqlite>) -> Result<(), sqlx::Error> {
+    let deadline = Instant::now() + BUSY;
+    loop {
+        match file.acquire().await {
+            Err(error) if is_contended(&error) && Instant::now() < deadline => sleep(PAUSE).await,
+            answer => return answer.map(drop),
+        }
+    }
 }
 
 async fn mysql(options: MySqlConnectOptions, connections: u32) -> Result<Db, ConnectError> {

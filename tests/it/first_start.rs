@@ -3,8 +3,10 @@
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use qs_scheduler::sql::{Columns, Db, sql};
+use qs_scheduler::sql::{Address, Columns, Db, sql};
 use qs_scheduler::store::business::sql::SqlStore;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Executor};
 
 use crate::support::apiserver::{ACCOUNT, Server, command};
 use crate::support::databases::TestDatabase;
@@ -50,6 +52,22 @@ fn processes_that_begin_a_file_together_take_turns() {
         let dir = tempfile::tempdir().unwrap();
         begin_together(&[("QS_DATABASE__URL", &format!("sqlite:{}/shared.db", dir.path().display()))]);
     }
+}
+
+#[tokio::test]
+async fn a_file_that_another_process_begins_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("shared.db");
+    let file = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let mut other = file.connect().await.unwrap();
+    other.execute("create table begun (id integer primary key)").await.unwrap();
+    other.execute("begin immediate").await.unwrap();
+    let address = Address::File(path);
+    let mut opening = std::pin::pin!(Db::connect(&address, 1));
+    let early = tokio::time::timeout(Duration::from_millis(200), &mut opening).await;
+    assert!(early.is_err(), "it waits: {early:?}");
+    other.execute("rollback").await.unwrap();
+    opening.await.unwrap().close().await;
 }
 
 #[tokio::test]
