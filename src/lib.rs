@@ -40,6 +40,8 @@ pub mod metrics;
 pub mod notify;
 #[cfg(feature = "server")]
 pub mod redis;
+#[cfg(feature = "server")]
+pub mod scheduler;
 pub mod secret;
 #[cfg(feature = "server")]
 pub mod sql;

@@ -1,0 +1,3 @@
+//! L3 · What runs tasks by their schedules.
+
+pub mod handler;
