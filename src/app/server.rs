@@ -11,6 +11,8 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use axum::Router;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -36,6 +38,11 @@ const GOODBYE: Duration = Duration::from_secs(3);
 /// Bytes of replies that the kernel takes for each connection, which it doubles. Left to itself it takes some MiB of what
 /// nobody reads.
 const SEND_BUFFER: u32 = 256 << 10;
+
+/// Bytes of a reply that the kernel takes before the network has room for them. What it takes of a reply that nobody reads
+/// is copied for nothing, and a thousand such connections had everybody else wait for a second.
+#[cfg(target_os = "linux")]
+const UNSENT: u32 = 16 << 10;
 
 /// What a program gets from its shell.
 pub(super) struct Shell {
@@ -133,6 +140,8 @@ pub(super) fn listen(addr: SocketAddr) -> Result<(TcpListener, SocketAddr), Fail
         socket.set_reuseaddr(true)?;
         // Accepted connections inherit it: what a client does not read costs no more of the kernel's memory.
         socket.set_send_buffer_size(SEND_BUFFER)?;
+        #[cfg(target_os = "linux")]
+        SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT)?;
         socket.bind(addr)?;
         let listener = socket.listen(BACKLOG)?;
         let addr = listener.local_addr()?;
@@ -212,5 +221,19 @@ pub(super) async fn serve<D: Future<Output = Result<(), Failure>> + Send>(
     match defect {
         Some(defect) => Err(stop(Exit::Internal, format!("the server ended by itself: {defect}"))),
         None => Ok(()),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_nobody_reads_is_not_copied_into_the_kernel() {
+        let (listener, addr) = listen(([127, 0, 0, 1], 0).into()).unwrap();
+        let (client, accepted) =
+            tokio::join!(tokio::net::TcpStream::connect(addr), async { listener.accept().await.unwrap().0 });
+        client.unwrap();
+        assert_eq!(SockRef::from(&accepted).tcp_notsent_lowat().unwrap(), UNSENT);
     }
 }
