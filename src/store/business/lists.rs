@@ -52,6 +52,27 @@ impl<Mark> Part<Mark> {
             Self::After { size, .. } => *size,
         }
     }
+
+    /// What is known of the length of the whole list when so many items were found, one more than the part has at most.
+    pub fn total(&self, found: usize) -> Total {
+        match self.page() {
+            None => Total::Known(None),
+            Some(page) => {
+                let (before, found) = (page.offset().unsigned_abs(), found as u64);
+                let is_last = found <= u64::from(page.size) && (found > 0 || before == 0);
+                if is_last { Total::Known(Some(before + found)) } else { Total::Counted }
+            }
+        }
+    }
+}
+
+/// What is known of the length of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Total {
+    /// All that is told: nothing, where no page was asked for.
+    Known(Option<u64>),
+    /// It has to be counted.
+    Counted,
 }
 
 /// An item of a list, or why it cannot be read, and where it stands.
@@ -126,6 +147,17 @@ mod tests {
         assert_eq!(cut(vec![good(5), bad(Some(4), 4), good(3)]), listed(vec![5], &[4], Some(4)));
         assert_eq!(cut(vec![good(5), bad(None, 4), good(3)]), listed(vec![5], &[4], Some(5)));
         assert_eq!(cut(vec![bad(Some(5), 5), bad(Some(4), 4), good(3)]), listed(vec![], &[5, 4], Some(4)));
+    }
+
+    #[test]
+    fn the_last_page_tells_the_length_of_the_list() {
+        let total = |number, found| Part::<i64>::Page(Page { number, size: 20 }).total(found);
+        assert_eq!(total(1, 0), Total::Known(Some(0)));
+        assert_eq!(total(1, 20), Total::Known(Some(20)));
+        assert_eq!(total(1, 21), Total::Counted);
+        assert_eq!(total(3, 7), Total::Known(Some(47)));
+        assert_eq!(total(3, 0), Total::Counted, "the list may end earlier");
+        assert_eq!(Part::<i64>::After { mark: None, size: 20 }.total(3), Total::Known(None));
     }
 
     #[test]

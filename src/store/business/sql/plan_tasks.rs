@@ -9,7 +9,7 @@ use crate::domain::plan_task::{PlanTask, TaskStatus};
 use crate::sql::{
     CellError, Columns, DatabaseKind, ListRow, Statement, Tx, Value, insert_rows, sql, unless_taken,
 };
-use crate::store::business::lists::{Entry, Listed, Page, Part};
+use crate::store::business::lists::{Entry, Listed, Page, Part, Total};
 use crate::store::business::plans::{Enrolment, Inserted, Moved, PlanTaskStore, TaskFilter, TaskMark};
 use crate::store::error::{Answer, named};
 
@@ -129,27 +129,22 @@ impl PlanTaskStore for SqlStore {
         part: Part<TaskMark>,
     ) -> Answer<Listed<PlanTask, TaskMark>> {
         named("tasks", async {
-            // On the heap: both wait at the same time.
-            let total = Box::pin(async {
-                let Part::Page(_) = part else { return Ok::<_, sqlx::Error>(None) };
-                let query = task_list("select count(*) from assessment_task", org_id, filter);
-                let count = self.db.read_one(query, Columns::count);
-                self.task_counts
-                    .get((org_id, filter), async { Ok::<_, sqlx::Error>(count.await?.unwrap_or_default()) })
-                    .await
-                    .map(Some)
-            });
-            let rows = async {
-                let mut rows: Vec<ListRow<PlanTask>> = Vec::new();
-                for query in tasks_of_part(self.db.kind(), org_id, filter, &part) {
-                    if rows.len() <= part.size() as usize {
-                        let read = self.db.read_list(query, |columns| task(columns, &self.stamps));
-                        rows.extend(Box::pin(read).await?);
-                    }
+            let mut rows: Vec<ListRow<PlanTask>> = Vec::new();
+            for query in tasks_of_part(self.db.kind(), org_id, filter, &part) {
+                if rows.len() <= part.size() as usize {
+                    let read = self.db.read_list(query, |columns| task(columns, &self.stamps));
+                    rows.extend(Box::pin(read).await?);
                 }
-                Ok::<_, sqlx::Error>(rows)
+            }
+            let total = match part.total(rows.len()) {
+                Total::Known(total) => total,
+                Total::Counted => {
+                    let query = task_list("select count(*) from assessment_task", org_id, filter);
+                    let count = self.db.read_one(query, Columns::count);
+                    let count = async { Ok::<_, sqlx::Error>(count.await?.unwrap_or_default()) };
+                    Some(Box::pin(self.task_counts.get((org_id, filter), count)).await?)
+                }
             };
-            let (rows, total) = tokio::try_join!(rows, total)?;
             let entry = |row: ListRow<PlanTask>| {
                 let mark = row.first.int().zip(row.last.text());
                 let mark = mark.map(|(id, at)| TaskMark { planned_at: at.to_owned(), id });

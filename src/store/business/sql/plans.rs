@@ -9,7 +9,7 @@ use crate::domain::plan::{AssessmentPlan, PlanStatus};
 use crate::domain::plan_schedule::PlanSchedule;
 use crate::domain::plan_task::PlanTask;
 use crate::sql::{CellError, Columns, DatabaseKind, ListRow, Order, Statement, Tx, sql, unless_taken};
-use crate::store::business::lists::{Entry, Listed, Page, Part};
+use crate::store::business::lists::{Entry, Listed, Page, Part, Total};
 use crate::store::business::plans::{Inserted, PlanFilter, PlanStore};
 use crate::store::error::{Answer, named};
 
@@ -59,16 +59,17 @@ impl PlanStore for SqlStore {
         part: Part<i64>,
     ) -> Answer<Listed<AssessmentPlan, i64>> {
         named("plans", async {
-            // On the heap: both wait at the same time.
-            let total = Box::pin(async {
-                let Part::Page(_) = part else { return Ok(None) };
-                let query = plan_list(self.db.kind(), "select count(*)", org_id, filter);
-                let count = self.db.read_one(query, Columns::count);
-                let key = (org_id, filter.clone());
-                self.plan_counts.get(key, async { Ok(count.await?.unwrap_or_default()) }).await.map(Some)
-            });
             let query = plans_of_part(self.db.kind(), org_id, filter, &part);
-            let (rows, total) = tokio::try_join!(Box::pin(self.db.read_list(query, plan)), total)?;
+            let rows = self.db.read_list(query, plan).await?;
+            let total = match part.total(rows.len()) {
+                Total::Known(total) => total,
+                Total::Counted => {
+                    let query = plan_list(self.db.kind(), "select count(*)", org_id, filter);
+                    let count = self.db.read_one(query, Columns::count);
+                    let count = async { Ok::<_, sqlx::Error>(count.await?.unwrap_or_default()) };
+                    Some(Box::pin(self.plan_counts.get((org_id, filter.clone()), count)).await?)
+                }
+            };
             let entry = |row: ListRow<AssessmentPlan>| Entry { mark: row.first.int(), read: row.read };
             Ok(Listed::cut(rows.into_iter().map(entry).collect(), part.size(), total))
         })
