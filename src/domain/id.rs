@@ -20,6 +20,11 @@ impl ExecutionId {
     pub fn bytes(self) -> [u8; 16] {
         self.0.into_bytes()
     }
+
+    /// The id that has these bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
 }
 
 impl fmt::Display for ExecutionId {

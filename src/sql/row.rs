@@ -5,6 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, TypeInfo, ValueRef};
 
 use super::value::Value;
+use crate::domain::hex::hex;
 
 /// One row, its cells in the order of the select list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +80,7 @@ pub(super) fn read_list<T>(
             let id = match &first {
                 Value::Int(id) => id.to_string(),
                 Value::Text(id) => id.clone(),
+                Value::Bytes(id) => hex(id),
                 Value::Null => String::new(),
             };
             tracing::warn!(id, reason, "a row cannot be read");
@@ -96,6 +98,7 @@ fn sqlite_cell(row: &SqliteRow, index: usize) -> Result<Value, sqlx::Error> {
     }
     match raw.type_info().name() {
         "INTEGER" | "BOOLEAN" => row.try_get_unchecked(index).map(Value::Int),
+        "BLOB" => row.try_get_unchecked(index).map(Value::Bytes),
         _ => row.try_get_unchecked(index).map(Value::Text),
     }
 }
@@ -107,6 +110,9 @@ fn mysql_cell(row: &MySqlRow, index: usize) -> Result<Value, sqlx::Error> {
     }
     let info = raw.type_info();
     let kind = info.name();
+    if kind == "BINARY" {
+        return row.try_get_unchecked(index).map(Value::Bytes);
+    }
     if !kind.contains("INT") && kind != "BOOLEAN" {
         return row.try_get_unchecked(index).map(Value::Text);
     }
@@ -157,7 +163,7 @@ impl Columns {
         match self.next() {
             Value::Int(number) => Ok(Some(number)),
             Value::Null => Ok(None),
-            other @ Value::Text(_) => Err(self.wrong("a number or nothing", &other)),
+            other @ (Value::Text(_) | Value::Bytes(_)) => Err(self.wrong("a number or nothing", &other)),
         }
     }
 
@@ -174,7 +180,15 @@ impl Columns {
         match self.next() {
             Value::Text(text) => Ok(Some(text)),
             Value::Null => Ok(None),
-            other @ Value::Int(_) => Err(self.wrong("a text or nothing", &other)),
+            other @ (Value::Int(_) | Value::Bytes(_)) => Err(self.wrong("a text or nothing", &other)),
+        }
+    }
+
+    /// Sixteen bytes: an id.
+    pub fn id(&mut self) -> Result<[u8; 16], CellError> {
+        match self.next() {
+            Value::Bytes(bytes) if bytes.len() == 16 => Ok(bytes.try_into().unwrap_or_default()),
+            other => Err(self.wrong("sixteen bytes", &other)),
         }
     }
 

@@ -177,6 +177,7 @@ macro_rules! bound {
                 Value::Null => query.bind(None::<&str>),
                 Value::Int(number) => query.bind(*number),
                 Value::Text(text) => query.bind(text.as_str()),
+                Value::Bytes(bytes) => query.bind(bytes.as_slice()),
             };
         }
         query

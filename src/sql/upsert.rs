@@ -7,6 +7,7 @@ use super::rows::{insert, parts};
 use super::statement::{LONGEST_LIST, padded, sql};
 use super::value::Value;
 use super::{DatabaseKind, Db, Tx};
+use crate::domain::hex::hex;
 
 /// Rows of a sample that tells whether looking is worth its time.
 const SAMPLE: usize = 16;
@@ -145,6 +146,7 @@ fn texts(values: &[Value]) -> Vec<Option<String>> {
         Value::Null => None,
         Value::Int(number) => Some(number.to_string()),
         Value::Text(text) => Some(text.clone()),
+        Value::Bytes(bytes) => Some(hex(bytes)),
     };
     values.iter().map(text).collect()
 }

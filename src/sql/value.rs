@@ -9,6 +9,8 @@ pub enum Value {
     Int(i64),
     /// A text: also a day, an instant, JSON.
     Text(String),
+    /// Bytes: an id.
+    Bytes(Vec<u8>),
 }
 
 impl Value {
@@ -16,7 +18,7 @@ impl Value {
     pub fn int(&self) -> Option<i64> {
         match self {
             Self::Int(number) => Some(*number),
-            Self::Null | Self::Text(_) => None,
+            Self::Null | Self::Text(_) | Self::Bytes(_) => None,
         }
     }
 
@@ -24,7 +26,7 @@ impl Value {
     pub fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Null | Self::Int(_) => None,
+            Self::Null | Self::Int(_) | Self::Bytes(_) => None,
         }
     }
 }
@@ -47,6 +49,7 @@ from! {
     text: &str => Value::Text(text.to_owned());
     text: String => Value::Text(text);
     text: &String => Value::Text(text.clone());
+    bytes: [u8; 16] => Value::Bytes(bytes.to_vec());
 }
 
 impl<T: Into<Value>> From<Option<T>> for Value {
