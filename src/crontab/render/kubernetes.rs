@@ -7,7 +7,6 @@ use crate::domain::cron::{CronExpr, Field};
 use crate::domain::digest::fnv32;
 use crate::domain::duration;
 use crate::domain::overlap::Overlap;
-use crate::domain::schedule::Schedule;
 
 const CRONJOB: &str = include_str!("templates/cronjob.yaml");
 const IDEMPOTENT_RULES: &str = include_str!("templates/rules-idempotent.yaml");
@@ -31,11 +30,8 @@ const SAMPLE: usize = 200;
 pub fn kubernetes(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>, Unrenderable> {
     let (mut files, mut names) = (Vec::new(), Names::new(LONGEST_NAME));
     for (entry, call) in each(crontab)? {
-        let schedule = match &entry.schedule {
-            Schedule::Cron { expr, .. } => schedule(expr),
-            Schedule::Reboot => Err("@reboot has no counterpart in Kubernetes"),
-        };
-        let schedule = schedule.map_err(|why| Unrenderable::new(entry, why))?;
+        let expr = entry.schedule.expr().ok_or("@reboot has no counterpart in Kubernetes");
+        let schedule = expr.and_then(schedule).map_err(|why| Unrenderable::new(entry, why))?;
         let name = names.unique(&object_name(&entry.task()));
         let zone = zone(entry, options);
         // A call that must not be repeated is not after a kill either, which has a code that is not in our table.
