@@ -2,6 +2,8 @@
 
 #[cfg(feature = "server")]
 pub mod calendar;
+#[cfg(feature = "server")]
+pub mod catch_up;
 pub mod code;
 pub mod cron;
 pub mod digest;
