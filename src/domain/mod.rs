@@ -1,6 +1,8 @@
 //! L0 · Pure nouns and functions: no async, no I/O, no clock reads. Imports nothing of ours.
 
 #[cfg(feature = "server")]
+pub mod backoff;
+#[cfg(feature = "server")]
 pub mod calendar;
 #[cfg(feature = "server")]
 pub mod catch_up;
