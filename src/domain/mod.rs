@@ -41,6 +41,8 @@ pub mod retry;
 pub mod schedule;
 pub mod size;
 #[cfg(feature = "server")]
+pub mod spread;
+#[cfg(feature = "server")]
 pub mod statistics;
 #[cfg(feature = "server")]
 pub mod sync_run;
