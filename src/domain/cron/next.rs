@@ -66,19 +66,16 @@ pub(super) struct Stretch {
     pub(super) late: Option<Occurrence>,
     /// The first second of the wall clock whose time counts.
     pub(super) from: DateTime,
-    /// The last one.
+    /// The first one after it whose time counts no more.
     pub(super) to: DateTime,
     /// When the next stretch begins.
     pub(super) end: Option<Timestamp>,
 }
 
 impl Stretch {
-    /// Without what is not after this instant. `None` at the end of the calendar.
-    pub(super) fn after(self, after: Timestamp) -> Option<Self> {
-        let local = whole_second(self.offset.to_datetime(after));
-        let from = local.checked_add(SignedDuration::from_secs(1)).ok()?;
-        let late = self.late.filter(|late| late.at > after);
-        Some(Self { late, from: self.from.max(from), ..self })
+    /// Without what is not after this instant, which `from` is the next second of the wall clock to.
+    pub(super) fn after(self, after: Timestamp, from: DateTime) -> Self {
+        Self { late: self.late.filter(|late| late.at > after), from: self.from.max(from), ..self }
     }
 }
 
@@ -86,7 +83,7 @@ impl Rule {
     /// As [`CronExpr::next_after`].
     pub(in crate::domain) fn next_after(&self, after: Timestamp, zone: &TimeZone) -> Option<Occurrence> {
         let local = zone.to_datetime(after);
-        let from = whole_second(local).checked_add(SignedDuration::from_secs(1)).ok()?;
+        let from = second_after(local)?;
         let candidate = self.at_or_after(from)?;
         // A time of the wall clock that comes once, from a time that comes once: no gap between the two holds a time of
         // the rule, or it would be the candidate, and what comes twice between them holds none either.
@@ -95,18 +92,17 @@ impl Rule {
         {
             return Some(Occurrence { at: offset.to_timestamp(candidate).ok()?, dst: Dst::Plain });
         }
-        self.across_changes(after, zone)
+        self.across_changes(self.stretch(after, zone).after(after, from), zone)
     }
 
     /// Walks from one change of the clocks to the next.
-    fn across_changes(&self, after: Timestamp, zone: &TimeZone) -> Option<Occurrence> {
-        let mut stretch = self.stretch(after, zone).after(after)?;
+    fn across_changes(&self, mut stretch: Stretch, zone: &TimeZone) -> Option<Occurrence> {
         loop {
             if stretch.late.is_some() {
                 return stretch.late;
             }
             let candidate = self.at_or_after(stretch.from)?;
-            if candidate <= stretch.to {
+            if candidate < stretch.to {
                 let at = stretch.offset.to_timestamp(candidate).ok()?;
                 return Some(Occurrence { at, dst: coming(candidate, stretch.offset, zone) });
             }
@@ -122,8 +118,8 @@ impl Rule {
         let (late, from) =
             begins.map_or((None, DateTime::MIN), |change| self.beginning(change.timestamp(), offset, zone));
         let end = zone.following(at).next().map(|change| change.timestamp());
-        let last = |end| offset.to_datetime(end).checked_sub(SignedDuration::from_secs(1)).ok();
-        Stretch { offset, late, from, to: end.and_then(last).unwrap_or(DateTime::MAX), end }
+        let to = end.map_or(DateTime::MAX, |end| offset.to_datetime(end));
+        Stretch { offset, late, from, to, end }
     }
 
     /// What a change of the clocks to this offset makes of the rule: what it runs late, and from which time of the wall
@@ -142,7 +138,7 @@ impl Rule {
             && let Some(wanted) = self.at_or_after(before).filter(|wanted| *wanted < behind)
             && let Some(minute) = whole_minute_from(behind)
             && let Ok(at) = offset.to_timestamp(minute)
-            && let Ok(from) = minute.checked_add(SignedDuration::from_secs(1))
+            && let Some(from) = later(minute, 1)
         {
             return (Some(Occurrence { at, dst: Dst::AfterGap { wanted } }), from);
         }
@@ -166,8 +162,13 @@ fn coming(time: DateTime, offset: Offset, zone: &TimeZone) -> Dst {
     }
 }
 
-pub(super) fn whole_second(time: DateTime) -> DateTime {
-    time.with().subsec_nanosecond(0).build().unwrap_or(time)
+/// The first whole second after `time`. `None` at the end of the calendar.
+pub(super) fn second_after(time: DateTime) -> Option<DateTime> {
+    later(time.date().at(time.hour(), time.minute(), time.second(), 0), 1)
+}
+
+fn later(time: DateTime, seconds: i64) -> Option<DateTime> {
+    time.checked_add(SignedDuration::from_secs(seconds)).ok()
 }
 
 /// The first whole minute from `time` on. Offsets have had seconds until 1972.
@@ -175,6 +176,5 @@ fn whole_minute_from(time: DateTime) -> Option<DateTime> {
     if time.second() == 0 && time.subsec_nanosecond() == 0 {
         return Some(time);
     }
-    let minute = time.with().second(0).subsec_nanosecond(0).build().ok()?;
-    minute.checked_add(SignedDuration::from_mins(1)).ok()
+    later(time.date().at(time.hour(), time.minute(), 0, 0), 60)
 }

@@ -1,11 +1,13 @@
 //! How many times of a rule lie between two instants, and the latest of them: by whole days, not one by one.
 
-use jiff::Timestamp;
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
-use super::next::{Stretch, whole_second};
+use super::next::{Stretch, second_after};
 use super::{Field, Rule};
+
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
 
 impl Rule {
     /// One fixed time of every day. What is finer than a second is left out.
@@ -50,11 +52,10 @@ impl Rule {
     ) -> impl Iterator<Item = Timestamp> {
         let stretches: Vec<Stretch> = self.stretches(after, through, zone).collect();
         stretches.into_iter().rev().flat_map(move |stretch| {
-            let mut to = Some(stretch.to);
+            let mut end = stretch.to;
             let times = std::iter::from_fn(move || {
-                let time = self.latest_time(stretch.from, to?)?;
-                to = time.checked_sub(jiff::SignedDuration::from_secs(1)).ok();
-                stretch.offset.to_timestamp(time).ok()
+                end = self.latest_time(stretch.from, end)?;
+                stretch.offset.to_timestamp(end).ok()
             });
             times.chain(stretch.late.map(|late| late.at))
         })
@@ -67,31 +68,32 @@ impl Rule {
         through: Timestamp,
         zone: &TimeZone,
     ) -> impl Iterator<Item = Stretch> {
-        let first = (after < through).then(|| self.stretch(after, zone).after(after)).flatten();
+        let second = |at| second_after(zone.to_datetime(at));
+        let first = second(after).filter(|_| after < through);
+        let first = first.map(|from| self.stretch(after, zone).after(after, from));
         let all = std::iter::successors(first, move |stretch| {
             let begin = stretch.end.filter(|begin| *begin <= through)?;
             Some(self.stretch(begin, zone))
         });
         all.map(move |stretch| Stretch {
             late: stretch.late.filter(|late| late.at <= through),
-            to: stretch.to.min(whole_second(stretch.offset.to_datetime(through))),
+            to: second_after(stretch.offset.to_datetime(through)).map_or(stretch.to, |to| to.min(stretch.to)),
             ..stretch
         })
     }
 
-    /// How many times of the wall clock the rule names from `from` to `to`, both included.
-    fn count_times(&self, from: DateTime, to: DateTime) -> u64 {
-        if from > to {
+    /// How many times of the wall clock the rule names from `from` on and before `end`.
+    fn count_times(&self, from: DateTime, end: DateTime) -> u64 {
+        let Ok(last) = end.checked_sub(SECOND) else { return 0 };
+        if from > last {
             return 0;
         }
-        let whole = self.count_days(from.date(), to.date()) * self.times_before(None);
+        let whole = self.count_days(from.date(), last.date()) * self.times_before(None);
         let before = if self.has_day(from.date()) { self.times_before(Some(from.time())) } else { 0 };
-        // What is left of the last day begins a second after `to`.
-        let behind = match to.checked_add(jiff::SignedDuration::from_secs(1)) {
-            Ok(end) if end.date() == to.date() && self.has_day(to.date()) => {
-                self.times_before(None) - self.times_before(Some(end.time()))
-            }
-            _ => 0,
+        let behind = if end.date() == last.date() && self.has_day(last.date()) {
+            self.times_before(None) - self.times_before(Some(end.time()))
+        } else {
+            0
         };
         whole - before - behind
     }
@@ -131,8 +133,9 @@ impl Rule {
         before
     }
 
-    /// The last time from `from` to `to`, both included.
-    fn latest_time(&self, from: DateTime, to: DateTime) -> Option<DateTime> {
+    /// The last time from `from` on and before `end`.
+    fn latest_time(&self, from: DateTime, end: DateTime) -> Option<DateTime> {
+        let to = end.checked_sub(SECOND).ok()?;
         let (date, time) = (to.date(), to.time());
         let of_day = self.time_upto(time.hour(), time.minute(), time.second());
         let (date, (h, m, s)) = match of_day.filter(|_| from <= to && self.has_day(date)) {
