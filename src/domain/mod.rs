@@ -10,6 +10,7 @@ pub mod duration;
 pub mod entry;
 pub mod exit;
 pub mod expectation;
+pub mod failure;
 pub mod hex;
 pub mod host;
 pub mod id;
