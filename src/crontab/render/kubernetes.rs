@@ -1,6 +1,6 @@
 //! A `CronJob` of Kubernetes for each line.
 
-use super::{Names, Options, Rendered, Unrenderable, each, fill, lines, longest, mark, settings, zone};
+use super::{Names, Options, Rendered, Unrenderable, each, fill, lines, longest, mark, zone};
 use crate::crontab::call::Call;
 use crate::crontab::file::{Crontab, CrontabEntry};
 use crate::domain::cron::{CronExpr, Field};
@@ -146,7 +146,7 @@ fn arguments(call: &Call) -> String {
 }
 
 fn environment(entry: &CrontabEntry, call: &Call, zone: Option<&str>) -> String {
-    let own = settings(entry, call);
+    let own = call.settings(&entry.environment);
     let zone = zone.map(|zone| ("TZ", zone)).filter(|_| own.iter().all(|(name, _)| *name != "TZ"));
     let all = zone.into_iter().chain(own);
     lines(all.map(|(name, value)| {
