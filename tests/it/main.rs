@@ -46,6 +46,8 @@ mod due_tasks;
 #[cfg(feature = "server")]
 mod edge;
 #[cfg(feature = "server")]
+mod endpoint_handler;
+#[cfg(feature = "server")]
 mod enrolments;
 mod envelopes;
 #[cfg(feature = "server")]
