@@ -109,6 +109,23 @@ async fn a_call_that_cannot_be_made_says_why_and_whether_a_repeat_helps() {
 }
 
 #[tokio::test]
+async fn a_configuration_that_is_corrected_counts_for_the_next_call() {
+    let server = FakeServer::start(|_| success());
+    let world = World::with_token(&server);
+    let line = target(&format!("{} {ENDPOINT}", config(&world)));
+    let handler = handler(&world);
+    for (text, expected) in
+        [("call:\n  timeout: soon\n", ("failed", Some(78))), ("call:\n  timeout: 20s\n", ("done", Some(0)))]
+    {
+        std::fs::write(world.path("config.yaml"), text).unwrap();
+        let (work, _stop) = work(&line);
+        let performed = handler.perform(work).await;
+        let (what, end) = word(&performed);
+        assert_eq!((what, end.exit), expected, "{performed:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_rejected_login_is_never_tried_again() {
     let _logs = logs();
     let server = FakeServer::start(|request| match request.path.as_str() {
