@@ -68,6 +68,8 @@ mod identity;
 #[cfg(feature = "server")]
 mod inputs;
 mod layers;
+#[cfg(feature = "server")]
+mod ledger_model;
 mod lists;
 mod login_hold;
 mod many_calls;
