@@ -10,8 +10,8 @@
 //! | L0 | [`domain`], [`crontab`] | nothing of ours (`crontab` → `domain`) |
 //! | L1 | [`clock`], [`secret`], [`files`], [`config`] and, for the servers, `telemetry`, `metrics`, `sql`, `redis` | L0 (`config`, `sql`, `redis` → `secret`; `sql`, `redis` → `clock`; `sql` → `files`) |
 //! | L2 | [`client`], [`journal`], [`notify`] and, for the servers, `identity`, `store`, `lease`, `counters` | L0, L1; never each other |
-//! | L3 | [`deploy`] and, for the servers, `business` | L0, L1 and of L2 `client`, `journal`, `lease` and the ports of `store`, `counters`, `notify`; never each other |
-//! | L4 | [`cli`], `http` | L0–L3; `http` never `store`, `http::edge` no program; `cli::call` only `client`, `journal`, `notify`, `deploy` |
+//! | L3 | [`deploy`], [`native_call`] and, for the servers, `business`, `scheduler` | L0, L1 and of L2 `client`, `journal`, `lease` and the ports of `store`, `counters`, `notify`; never each other (`scheduler` → `native_call`) |
+//! | L4 | [`cli`], `http` | L0–L3; `http` never `store`, `http::edge` no program; `cli::call` only `client`, `journal`, `notify`, `deploy`, `native_call` |
 //! | L5 | [`app`] | everything: the only place that names a concrete adapter |
 
 #[cfg(feature = "server")]
@@ -37,6 +37,7 @@ pub mod journal;
 pub mod lease;
 #[cfg(feature = "server")]
 pub mod metrics;
+pub mod native_call;
 pub mod notify;
 #[cfg(feature = "server")]
 pub mod redis;

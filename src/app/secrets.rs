@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use super::stop;
-use crate::cli::config_files::credentials_directory;
 use crate::cli::output::Failure;
+use crate::config::files::credentials_directory;
 use crate::config::{Env, SecretText};
 use crate::domain::exit::Exit;
 use crate::secret::Secret;

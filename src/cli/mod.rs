@@ -3,7 +3,6 @@
 #[cfg(feature = "server")]
 pub mod apiserver;
 pub mod call;
-pub mod config_files;
 pub mod defect;
 pub mod output;
 #[cfg(feature = "server")]

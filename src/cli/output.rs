@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::crontab::usage::sentence;
 use crate::domain::exit::Exit;
+pub use crate::domain::failure::Failure;
 use crate::journal::line::truncate;
 
 /// Longest error line: it must fit a mail subject or a terminal, not a reply.
@@ -19,29 +20,7 @@ const LONGEST_ERROR: usize = 600;
 /// How long a reader may take to take a line.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A reason to end with something other than success.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// How to end.
-    pub exit: Exit,
-    /// What happened.
-    pub message: String,
-    /// What to do about it.
-    pub hint: Option<String>,
-}
-
 impl Failure {
-    /// A failure without a hint.
-    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), hint: None }
-    }
-
-    /// The same with a hint.
-    #[must_use]
-    pub fn with_hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
-    }
-
     /// Wrong usage of `program`: the parser's paragraphs become one line, with the nearest word that there is.
     pub fn usage(error: &clap::Error, program: &str) -> Self {
         let message = if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {

@@ -21,17 +21,17 @@ pub enum Stop {
 
 impl Stop {
     /// What a call comes to that is stopped by it.
-    pub fn outcome(self, at: AtStop) -> CallOutcome {
+    pub fn outcome(self) -> fn(AtStop) -> CallOutcome {
         match self {
-            Stop::HangUp => CallOutcome::HungUp(at),
-            Stop::Interrupt => CallOutcome::Interrupted(at),
-            Stop::Terminate => CallOutcome::Terminated(at),
+            Stop::HangUp => CallOutcome::HungUp,
+            Stop::Interrupt => CallOutcome::Interrupted,
+            Stop::Terminate => CallOutcome::Terminated,
         }
     }
 
     /// The exit code: 128 and the signal's number.
     pub fn exit(self) -> Exit {
-        self.outcome(AtStop::NothingSent).exit()
+        self.outcome()(AtStop::NothingSent).exit()
     }
 
     /// The signal's name.

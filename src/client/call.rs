@@ -57,12 +57,17 @@ pub struct Client {
 impl Client {
     /// A client with these settings. Nothing is opened before the first call.
     pub fn new(settings: ClientSettings, clock: SharedClock) -> Self {
+        let transport = Arc::new(Transport::new(settings.transport.clone()));
+        Self::over(transport, settings, clock)
+    }
+
+    /// A client with these settings over connections that others use too; `settings.transport` says how they are made.
+    pub fn over(transport: Arc<Transport>, settings: ClientSettings, clock: SharedClock) -> Self {
         let config = Arc::new(settings.config);
         // A server may repeat even a secret that it was not sent.
         let configured = [&config.iam.password, &config.iam.client_secret, &config.ping.url];
         let redactor = Arc::new(Redactor::new(configured.into_iter().flatten().map(|secret| &secret.0)));
-        let credentials_directory = settings.transport.credentials_directory.clone();
-        let transport = Arc::new(Transport::new(settings.transport));
+        let credentials_directory = settings.transport.credentials_directory;
         let token = &config.token;
         let tokens = Arc::new(TokenKeeper {
             config: Arc::clone(&config),

@@ -11,6 +11,7 @@ pub mod clock_difference;
 pub mod credential_digest;
 pub mod credentials;
 mod decode;
+pub mod departure;
 pub mod envelope;
 mod follow;
 pub mod iam;
@@ -31,4 +32,4 @@ pub mod token_file;
 pub mod transport;
 
 pub use call::{Client, ClientSettings};
-pub use request::{Request, RequestError};
+pub use request::{Attempt, Request, RequestError};

@@ -2,15 +2,16 @@
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use reqwest::Method;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
+use uuid::Uuid;
 
 use super::address::{self, AddressError};
+use super::departure::Departure;
 use super::transport::Outgoing;
 use crate::config::call::CallConfig;
 use crate::crontab::invocation::Invocation;
@@ -50,7 +51,7 @@ pub struct Request {
     pub body: Option<Bytes>,
     /// Its type.
     pub content_type: HeaderValue,
-    /// Request id and idempotency key of every attempt.
+    /// Request id of every attempt, and its idempotency key where no scheduler has another.
     pub run_id: ExecutionId,
     /// Trace context.
     pub traceparent: String,
@@ -59,7 +60,9 @@ pub struct Request {
     /// Whether the bytes of the reply are wanted as they came.
     pub keeps_reply: bool,
     /// Whether a byte of any attempt may have left.
-    pub left: Arc<AtomicBool>,
+    pub departure: Departure,
+    /// The execution of a scheduler that this is an attempt of, if it is one.
+    pub attempt: Option<Attempt>,
 }
 
 /// Why a line is no call that can be made. Nothing has been sent.
@@ -138,6 +141,27 @@ impl RequestError {
     }
 }
 
+/// An attempt of an execution, as a scheduler tells its target of it.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The idempotency key: the same in every attempt of the execution.
+    pub key: Uuid,
+    /// Which attempt it is.
+    pub number: u32,
+    /// For which time the execution was planned, if it was.
+    pub scheduled_for: Option<Timestamp>,
+}
+
+impl Attempt {
+    fn tell(&self, execution: &str, headers: &mut HeaderMap) {
+        tell(headers, "x-execution-id", execution);
+        tell(headers, "x-attempt", &self.number.to_string());
+        if let Some(time) = self.scheduled_for {
+            tell(headers, "x-scheduled-for", &time.to_string());
+        }
+    }
+}
+
 impl Request {
     /// The request that `invocation` describes; `parent` is the `traceparent` that it continues.
     ///
@@ -184,7 +208,8 @@ impl Request {
             traceparent: trace::traceparent(parent, run_id, fastrand::u64(..)),
             wait: invocation.wait,
             keeps_reply: invocation.output.is_some(),
-            left: Arc::default(),
+            departure: Departure::default(),
+            attempt: None,
         })
     }
 
@@ -197,23 +222,28 @@ impl Request {
             headers.insert(CONTENT_TYPE, self.content_type.clone());
         }
         let run_id = self.run_id.to_string();
-        // The draft's value is a structured-field string, hence the quotes.
-        for (name, text) in [
-            ("idempotency-key", format!("\"{run_id}\"")),
-            ("x-request-id", run_id),
-            ("traceparent", self.traceparent.clone()),
-        ] {
-            if let Ok(value) = HeaderValue::from_str(&text) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
+        if let Some(attempt) = &self.attempt {
+            attempt.tell(&run_id, &mut headers);
         }
+        // The draft's value is a structured-field string, hence the quotes.
+        let key = self.attempt.as_ref().map_or_else(|| run_id.clone(), |attempt| attempt.key.to_string());
+        tell(&mut headers, "idempotency-key", &format!("\"{key}\""));
+        tell(&mut headers, "x-request-id", &run_id);
+        tell(&mut headers, "traceparent", &self.traceparent);
         // What is given takes the place of what is made, and what is given twice is sent twice.
         headers.extend(self.headers.clone());
         if let Some(token) = token {
             authorize(&mut headers, token);
         }
-        let (body, left) = (self.body.clone(), Arc::clone(&self.left));
-        Outgoing { body, left, ..Outgoing::bare(self.method.clone(), self.url.clone(), headers) }
+        let (body, departure) = (self.body.clone(), self.departure.clone());
+        Outgoing { body, departure, ..Outgoing::bare(self.method.clone(), self.url.clone(), headers) }
+    }
+}
+
+/// Adds a header that is made here.
+fn tell(headers: &mut HeaderMap, name: &'static str, text: &str) {
+    if let Ok(value) = HeaderValue::from_str(text) {
+        headers.insert(HeaderName::from_static(name), value);
     }
 }
 

@@ -29,6 +29,17 @@ impl Env {
         self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// The same with these set over it, as a crontab sets them for a call.
+    #[must_use]
+    pub fn with<'a>(&self, settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut env = self.clone();
+        for (name, value) in settings {
+            env.no_text.retain(|other| other != name);
+            env.values.insert(name.to_owned(), value.to_owned());
+        }
+        env
+    }
+
     /// Names of the variables whose values are no UTF-8 text.
     pub fn no_text(&self) -> &[String] {
         &self.no_text

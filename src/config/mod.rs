@@ -7,6 +7,7 @@
 mod env;
 mod field;
 mod file;
+pub mod files;
 mod load;
 mod names;
 mod problem;

@@ -4,11 +4,15 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use super::call_line::{COMMANDS, CallLine};
+use super::environment::Setting;
 use super::shell::{assignment, base_name, expands, split};
 use super::usage::sentence;
 
 /// The program, and the names that the scripts had.
 const PROGRAMS: [&str; 2] = ["qs-api-call", "qs-api-call.sh"];
+
+/// Settings of cron itself, which mean nothing elsewhere.
+const CRONS_OWN: [&str; 7] = ["SHELL", "PATH", "MAILTO", "MAILFROM", "HOME", "LOGNAME", "CRON_TZ"];
 
 /// A command that is one call and nothing else.
 #[derive(Clone, Debug)]
@@ -23,6 +27,20 @@ pub struct Call {
     pub line: CallLine,
     /// What the shell does with its output, as written (`>> file 2>&1`); empty when nothing.
     pub redirection: String,
+}
+
+impl Call {
+    /// The settings above the line and in front of the call, without cron's own; the last one of a name counts.
+    pub fn settings<'a>(&'a self, above: &'a [Setting]) -> Vec<(&'a str, &'a str)> {
+        let above = above.iter().map(|setting| (setting.name.as_str(), setting.value.as_str()));
+        let before = self.assignments.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let mut kept: Vec<(&str, &str)> = Vec::new();
+        for (name, value) in above.filter(|(name, _)| !CRONS_OWN.contains(name)).chain(before) {
+            kept.retain(|(other, _)| *other != name);
+            kept.push((name, value));
+        }
+        kept
+    }
 }
 
 /// What a command is.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Longest duration that any setting accepts: one year. Longer is a slip of the keyboard.
-const MAX: Duration = Duration::from_hours(8784);
+pub const MAX: Duration = Duration::from_hours(8784);
 
 /// What [`parse`] expects, for error messages.
 pub const EXPECTED: &str = "a duration such as 30s, 5m, 1h30m or 300 (seconds)";
@@ -55,6 +55,27 @@ pub fn show(duration: Duration) -> String {
 /// Whole milliseconds, saturating: the unit of every `duration_ms` field.
 pub fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Durations as text in what is stored and sent: `#[serde(with = "duration::text")]`.
+#[cfg(feature = "server")]
+pub mod text {
+    use std::borrow::Cow;
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    /// Writes it.
+    pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&super::show(*duration))
+    }
+
+    /// Reads it.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = <Cow<'de, str>>::deserialize(deserializer)?;
+        super::parse(&text)
+            .map_err(|expected| serde::de::Error::custom(format_args!("{expected}, found {text:?}")))
+    }
 }
 
 #[cfg(test)]

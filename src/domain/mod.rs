@@ -1,7 +1,11 @@
 //! L0 · Pure nouns and functions: no async, no I/O, no clock reads. Imports nothing of ours.
 
 #[cfg(feature = "server")]
+pub mod backoff;
+#[cfg(feature = "server")]
 pub mod calendar;
+#[cfg(feature = "server")]
+pub mod catch_up;
 pub mod code;
 pub mod cron;
 pub mod digest;
@@ -10,6 +14,7 @@ pub mod duration;
 pub mod entry;
 pub mod exit;
 pub mod expectation;
+pub mod failure;
 pub mod hex;
 pub mod host;
 pub mod id;
@@ -36,6 +41,8 @@ pub mod quoted;
 pub mod retry;
 pub mod schedule;
 pub mod size;
+#[cfg(feature = "server")]
+pub mod spread;
 #[cfg(feature = "server")]
 pub mod statistics;
 #[cfg(feature = "server")]

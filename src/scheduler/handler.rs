@@ -66,6 +66,11 @@ impl Begun {
         self.0.store(true, Ordering::SeqCst);
     }
 
+    /// The flag itself, for what sees the moment from which nothing can be taken back.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+
     /// Whether it has begun.
     pub fn get(&self) -> bool {
         self.0.load(Ordering::SeqCst)

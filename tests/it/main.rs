@@ -46,6 +46,8 @@ mod due_tasks;
 #[cfg(feature = "server")]
 mod edge;
 #[cfg(feature = "server")]
+mod endpoint_handler;
+#[cfg(feature = "server")]
 mod enrolments;
 mod envelopes;
 #[cfg(feature = "server")]
@@ -68,6 +70,8 @@ mod identity;
 #[cfg(feature = "server")]
 mod inputs;
 mod layers;
+#[cfg(feature = "server")]
+mod ledger_model;
 mod lists;
 mod login_hold;
 mod many_calls;

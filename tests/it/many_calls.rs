@@ -154,6 +154,27 @@ async fn fifty_calls_at_once_leave_fifty_logs_records_and_metrics_and_no_secret(
     assert!(seen >= 3 * CALLS, "logs, records and metrics: {seen}");
 }
 
+#[tokio::test]
+async fn a_request_that_was_stopped_before_it_left_never_leaves() {
+    let server = FakeServer::start(script).unused();
+    let dir = tempfile::tempdir().unwrap();
+    let client = client(&server, dir.path());
+    for method in ["POST", "GET"] {
+        let line = Invocation {
+            endpoint: Some("/task".to_owned()),
+            method: Some(method.to_owned()),
+            ..Invocation::default()
+        };
+        let id = ExecutionId::new(SystemClock.now(), [0; 10]);
+        let request = client.request(&line, id, None).expect("a line that can be called");
+        assert!(!request.departure.bar(), "nothing has left");
+        let report = client.perform(&request, Instant::now() + Duration::from_secs(60)).await;
+        assert_ne!(report.outcome.status(), CallStatus::Success, "{report:?}");
+        assert!(!request.departure.bar(), "{method}: {report:?}");
+    }
+    assert_eq!(server.count("/task"), 0);
+}
+
 fn no_secret(text: &str) {
     let escaped = PASSWORD.replace('"', "\\\"");
     for secret in [PASSWORD, &escaped, STALE, FRESH] {

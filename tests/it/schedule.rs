@@ -1,4 +1,5 @@
-//! The next time against a walk over every minute, and reading against printing.
+//! The next time against a walk over every minute, windows against a walk from one time to the next, and reading against
+//! printing.
 //!
 //! The walk keeps the minute that it has served last and compares it with the wall clock, as Debian's cron does; it
 //! shares neither the sets nor the search with the program.
@@ -11,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use qs_scheduler::domain::cron::{CronDialect, CronExpr, Dst};
+use qs_scheduler::domain::schedule::Schedule;
 
 /// Zones with gaps and overlaps of all kinds.
 const ZONES: [&str; 12] = [
@@ -279,4 +281,113 @@ fn croner_finds_the_same_on_ordinary_days() {
     });
     result.unwrap_or_else(|error| panic!("{error}"));
     assert!(compared.get() > 500, "{}", compared.get());
+}
+
+/// A schedule of any kind as JSON, for a window that begins at this minute.
+fn kind(minute: i64) -> impl Strategy<Value = String> {
+    let time = (0..24, 0..60, 0..60, any::<bool>()).prop_map(|(hour, minute, second, fine)| {
+        if fine { format!("{hour:02}:{minute:02}:{second:02}") } else { format!("{hour:02}:{minute:02}") }
+    });
+    // Half of the times lie in the hours in which clocks change.
+    let time = prop_oneof![time, (0..4, 0..60).prop_map(|(hour, minute)| format!("{hour:02}:{minute:02}"))];
+    let near = (-200_000..400_000_i64, 0..1_000_i64).prop_map(move |(seconds, millis)| {
+        Timestamp::from_millisecond((minute * 60 + seconds) * 1_000 + millis).unwrap()
+    });
+    let days = prop::sample::subsequence(vec!["sun", "mon", "tue", "wed", "thu", "fri", "sat"], 1..=7);
+    let day = prop_oneof![(1..=31_u8).prop_map(|day| day.to_string()), Just(r#""last""#.to_owned())];
+    prop_oneof![
+        2 => rule().prop_map(|rule| format!(r#"{{"cron":"{}"}}"#, rule.text())),
+        2 => (field(0, 59), rule()).prop_map(|(seconds, rule)| {
+            format!(r#"{{"cron":"{} {}"}}"#, seconds.text(), rule.text())
+        }),
+        1 => (1_000..200_000_000, near.clone())
+            .prop_map(|(period, anchor)| format!(r#"{{"every":"{period}ms","anchor":"{anchor}"}}"#)),
+        1 => time.clone().prop_map(|at| format!(r#"{{"daily":{{"at":"{at}"}}}}"#)),
+        1 => (time.clone(), days)
+            .prop_map(|(at, on)| format!(r#"{{"weekly":{{"at":"{at}","on":{on:?}}}}}"#)),
+        1 => (time, day).prop_map(|(at, day)| format!(r#"{{"monthly":{{"at":"{at}","day":{day}}}}}"#)),
+        1 => near.prop_map(|at| format!(r#"{{"once":"{at}"}}"#)),
+    ]
+}
+
+/// A schedule of any kind and the beginning of a window. Some expressions never fire, and are no schedule.
+fn any_schedule() -> impl Strategy<Value = (Option<Schedule>, Timestamp)> {
+    let of_window = |(zone, minute): (&'static str, i64)| {
+        let zone = TimeZone::get(zone).unwrap();
+        let begin = (0..60_000_000_000_i64).prop_map(move |nanos| {
+            Timestamp::from_second(minute * 60).unwrap() + SignedDuration::from_nanos(nanos)
+        });
+        (kind(minute).prop_map(move |text| Schedule::from_json(&text, &zone, 0).ok()), begin)
+    };
+    window().prop_flat_map(of_window)
+}
+
+#[test]
+fn a_window_has_what_a_walk_finds_in_it() {
+    let mut runner = TestRunner::new(Config { cases: 2_500, failure_persistence: None, ..Config::default() });
+    let lengths = prop_oneof![0..7_200_i64, 0..200_000_i64, 0..100_000_000_i64];
+    let found = std::cell::Cell::new(0_usize);
+    let strategy = (any_schedule(), lengths, 0..1_000_000_000_i64, 0..=40_usize);
+    let result = runner.run(&strategy, |((schedule, after), seconds, nanos, most)| {
+        let Some(schedule) = schedule else { return Ok(()) };
+        let mut through = after + SignedDuration::from_secs(seconds) + SignedDuration::from_nanos(nanos);
+        let within = |through| schedule.after(after).map(|next| next.at).take_while(move |at| *at <= through);
+        let walked: Vec<Timestamp> = within(through).take(800).collect();
+        if walked.len() == 800 {
+            through = walked[799];
+        }
+        found.set(found.get() + walked.len());
+        let told = || format!("{schedule} in {:?}, {after} to {through}", schedule.zone());
+        prop_assert_eq!(schedule.count(after, through), walked.len() as u64, "{}", told());
+        prop_assert_eq!(schedule.first(after, through), walked.first().copied(), "{}", told());
+        prop_assert_eq!(schedule.last(after, through), walked.last().copied(), "{}", told());
+        let latest = &walked[walked.len().saturating_sub(most)..];
+        prop_assert_eq!(schedule.latest(after, through, most), latest, "{}", told());
+        prop_assert_eq!(schedule.latest(after, through, usize::MAX), &walked[..], "{}", told());
+        prop_assert!(schedule.walk(after, through).eq(walked.iter().copied()), "{}", told());
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+    assert!(found.get() > 100_000, "{}", found.get());
+}
+
+#[test]
+fn two_windows_have_what_one_has() {
+    let mut runner = TestRunner::new(Config { cases: 2_500, failure_persistence: None, ..Config::default() });
+    let parts = (0..600_000_000_000_i64, 0..=1_000_i64);
+    let result = runner.run(&(any_schedule(), parts), |((schedule, after), (millis, cut))| {
+        let Some(schedule) = schedule else { return Ok(()) };
+        let later = |millis| after + SignedDuration::from_millis(millis);
+        // Twenty years at most; the cut is near a change of the clocks in a part of them.
+        let (through, middle) = (later(millis), later(millis / 1_000 * cut));
+        let change = schedule.zone().and_then(|zone| zone.following(middle).next());
+        let near = change.map(|change| change.timestamp() + SignedDuration::from_millis(cut * 4_000));
+        let middle = near.filter(|near| *near < through && cut % 2 == 0).unwrap_or(middle);
+        let whole = schedule.count(after, through);
+        let (before, behind) = (schedule.count(after, middle), schedule.count(middle, through));
+        let told = || format!("{schedule} in {:?}, {after}, {middle}, {through}", schedule.zone());
+        prop_assert_eq!(whole, before + behind, "{}", told());
+        let last = schedule.last(middle, through).or_else(|| schedule.last(after, middle));
+        prop_assert_eq!(schedule.last(after, through), last, "{}", told());
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn what_is_stored_reads_the_same() {
+    let mut runner = TestRunner::new(Config { cases: 2_000, failure_persistence: None, ..Config::default() });
+    let read = std::cell::Cell::new(0_usize);
+    let result = runner.run(&any_schedule(), |(schedule, _)| {
+        let Some(schedule) = schedule else { return Ok(()) };
+        let zone = schedule.zone().cloned().unwrap_or(TimeZone::UTC);
+        let again = Schedule::from_json(&schedule.to_json(), &zone, 0);
+        prop_assert_eq!(again.as_ref(), Ok(&schedule), "{}", schedule.to_json());
+        prop_assert_eq!(again.map(|again| again.to_json()), Ok(schedule.to_json()));
+        prop_assert!(!schedule.describe().is_empty() && !schedule.to_string().is_empty());
+        read.set(read.get() + 1);
+        Ok(())
+    });
+    result.unwrap_or_else(|error| panic!("{error}"));
+    assert!(read.get() > 1_500, "{}", read.get());
 }

@@ -11,7 +11,6 @@ use url::Url;
 use super::args::CheckArgs;
 use super::check_places::{configuration, ping_url, places};
 use super::checks::{Checks, Mark, report};
-use super::settings::Settings;
 use crate::cli::output::{Failure, Output};
 use crate::client::clock_difference::clock_difference;
 use crate::client::in_file::InFile;
@@ -23,6 +22,7 @@ use crate::client::transport::{Nature, Outgoing, SendStep};
 use crate::client::{Client, address};
 use crate::clock::{Clock, SharedClock};
 use crate::domain::exit::Exit;
+use crate::native_call::settings::Settings;
 
 /// Longest deadline of one question to a server.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -4,7 +4,6 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::checks::{Checks, Mark};
-use super::settings::Settings;
 use crate::cli::output::Failure;
 use crate::client::keeper::TokenKeeper;
 use crate::client::token_file::Stored;
@@ -12,6 +11,7 @@ use crate::clock::Clock;
 use crate::domain::exit::Exit;
 use crate::files;
 use crate::journal::log::LogFile;
+use crate::native_call::settings::Settings;
 use crate::notify::ping;
 
 pub(super) fn configuration(checks: &mut Checks, settings: &Settings) {

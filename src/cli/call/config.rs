@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::args::ConfigCommand;
-use super::settings::Settings;
 use crate::cli::output::{Failure, Output};
 use crate::config::call::{DEFAULT_YAML, SETTINGS};
+use crate::native_call::settings::Settings;
 
 /// The commented default file.
 pub(super) fn default(output: Output) -> Result<(), Failure> {

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::args::StatusArgs;
 use super::crontab::source;
-use super::settings::Settings;
 use super::status::unreadable;
 use crate::cli::output::{Failure, Output};
 use crate::clock::Clock;
@@ -19,6 +18,7 @@ use crate::deploy::host::Host;
 use crate::domain::exit::Exit;
 use crate::domain::word::words;
 use crate::journal::record::{Records, TaskRecord};
+use crate::native_call::settings::Settings;
 
 /// What a call may take beyond its jitter and its budget until its record is written.
 const SPARE: Duration = Duration::from_secs(60);

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use super::args::ForgetArgs;
 use super::crontab::source;
-use super::settings::Settings;
 use super::status::{records, unknown_task, unreadable};
 use crate::cli::output::{Failure, Output};
 use crate::crontab::file::CrontabEntry;
@@ -12,6 +11,7 @@ use crate::domain::exit::Exit;
 use crate::files::{self, FileLock};
 use crate::journal::overlap;
 use crate::journal::textfile;
+use crate::native_call::settings::Settings;
 
 /// Removes records, locks and metrics; a task of which a run is under way stays.
 pub(super) fn run(args: &ForgetArgs, settings: &Settings, output: Output) -> Result<(), Failure> {

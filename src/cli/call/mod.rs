@@ -11,18 +11,13 @@ mod expected;
 mod explain;
 mod failure;
 mod forget;
-mod monitor;
-mod options;
 mod preview;
 mod progress;
-mod reply_file;
 mod run;
 mod script;
-mod settings;
 mod shown;
 mod status;
 mod token;
-mod token_place;
 
 use std::ffi::OsString;
 use std::sync::Arc;
@@ -32,13 +27,13 @@ use clap::CommandFactory;
 pub use args::Cli;
 
 use self::args::{Command, ConfigCommand};
-use self::settings::Settings;
 use super::defect;
 use super::output::{Failure, Output, usage};
 use crate::clock::{SharedClock, SystemClock};
 use crate::config::Env;
 use crate::crontab::invocation::Invocation;
 use crate::domain::exit::Exit;
+use crate::native_call::settings::Settings;
 
 /// The program's name, in usage and errors.
 const PROGRAM: &str = "qs-api-call";

@@ -3,9 +3,9 @@
 use reqwest::header::AUTHORIZATION;
 use serde_json::{Map, Value, json};
 
-use super::settings::Settings;
 use crate::cli::output::{Failure, Output};
 use crate::client::Request;
+use crate::native_call::settings::Settings;
 use crate::secret::Secret;
 
 /// Shows the request with every header that is made for it. The token is not read for it, and not shown.

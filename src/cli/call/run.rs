@@ -1,44 +1,35 @@
-//! The call itself: jitter, overlap lock, signals, and what is shown. The request and its outcome are `client`'s,
-//! what is written down is `journal`'s.
+//! The call as a command line makes it: jitter, signals, and what is shown. The call itself is `native_call`'s.
 
 use std::convert::Infallible;
 use std::io::IsTerminal;
 use std::pin::pin;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{Instrument, debug, info, warn};
+use tracing::{Instrument, info};
 use tracing_subscriber::prelude::*;
 
-use super::monitor::Monitor;
 use super::preview;
 use super::progress::Progress;
-use super::reply_file::{self, Place};
-use super::settings::Settings;
 use super::shown::Shown;
 use crate::cli::defect::caught_in;
 use crate::cli::output::{Failure, Output};
 use crate::cli::signal::{Signals, Stop};
-use crate::client::{Client, Request};
 use crate::clock::SharedClock;
 use crate::config::call;
-use crate::crontab::CallIdentity;
 use crate::crontab::call_line::CallOptions;
 use crate::crontab::invocation::{Invocation, check_task_name};
 use crate::domain::digest::fnv64;
 use crate::domain::duration::millis;
 use crate::domain::exit::Exit;
 use crate::domain::id::ExecutionId;
-use crate::domain::outcome::{AtStop, CallOutcome, CallReport};
+use crate::domain::outcome::{CallOutcome, CallReport};
 use crate::files::host_name;
+use crate::journal::ExecutionInfo;
 use crate::journal::log::{Events, LogLayer};
-use crate::journal::overlap::Claim;
 use crate::journal::record::RunEntry;
-use crate::journal::{ExecutionInfo, Journal};
-
-/// How long the final ping of an interrupted run may take: the process must be gone within a second.
-const LAST_PING: Duration = Duration::from_millis(500);
+use crate::native_call::settings::Settings;
+use crate::native_call::{Ended, NativeCall, StoppedBy, exit_and_message, identity, reply_file};
 
 /// How often a person who watches a long call hears of it.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
@@ -60,18 +51,15 @@ pub(super) async fn run(
     check_output(invocation, options)?;
     let started_at = clock.now();
     let run_id = ExecutionId::new(started_at, std::array::from_fn(|_| fastrand::u8(..)));
-    let settings = &settings.of_task(&task);
+    let settings = Box::new(settings.of_task(&task));
     let client = settings.client(options.force_login, clock.clone());
     let request = match client.request(invocation, run_id, settings.traceparent.as_deref()) {
-        Ok(request) if options.dry_run => return preview::show(&request, settings, options.json, output),
+        Ok(request) if options.dry_run => return preview::show(&request, &settings, options.json, output),
         // A mistyped command line is no run of a task.
         Err(error) if options.dry_run || error.outcome() == CallOutcome::Usage => return Err(error.into()),
         request => request,
     };
-    let (reply_file, no_place) = match reply_file::open(invocation.output.as_deref()) {
-        Ok(reply_file) => (reply_file, None),
-        Err(reason) => (None, Some(reason)),
-    };
+    let reply = reply_file::open(invocation.output.as_deref());
     let execution = ExecutionInfo {
         task,
         run_id,
@@ -82,39 +70,23 @@ pub(super) async fn run(
         started_at,
     };
     let mut signals = Signals::listen();
-    let journal = Journal::open(execution, settings.journal(), clock.clone())?;
+    let call = NativeCall::open(execution, settings, client, request, reply, clock.clone())?;
     let progress = Progress::new(output, options.verbose, clock);
     Events::default().with(LogLayer::default()).with(progress).init();
-    let span = journal.span();
-    span.in_scope(|| journal.begin())?;
-    let call = async {
-        debug!(files = ?settings.files, log = %settings.log_path.display(), state = %settings.state_dir.display(), "Settings read");
-        if let Some(reason) = &settings.unseen {
-            warn!(event = "configuration_unseen", reason, "The system's configuration cannot be seen");
-        }
-        match (request, no_place) {
-            (Ok(request), None) => {
-                let called = called(&client, &request, &journal, settings, &mut signals);
-                tokio::select! {
-                    ended = called => ended,
-                    never = signs_of_life(Instant::now(), options, output) => match never {},
-                }
-            }
-            (Ok(_), Some(reason)) => {
-                Ended::unheard(CallReport::without_reply(CallOutcome::CannotCreate, reason))
-            }
-            (Err(error), _) => Ended::unheard(CallReport::without_reply(error.outcome(), error.to_string())),
+    let span = call.journal.span();
+    span.in_scope(|| call.journal.begin())?;
+    let made = async {
+        tokio::select! {
+            ended = made(&call, &mut signals) => ended,
+            never = signs_of_life(Instant::now(), options, output) => match never {},
         }
     };
-    let ended = caught_in(pin!(call.instrument(span.clone())))
+    let ended = caught_in(pin!(made.instrument(span.clone())))
         .await
         .unwrap_or_else(|defect| Ended::unheard(CallReport::without_reply(CallOutcome::Internal, defect)));
-    let result = span.in_scope(|| finish(&journal, &ended.report, reply_file, options, output));
-    // Everything is written: whatever the monitor does, the run is what it was.
-    if let Some(monitor) = ended.monitor {
-        let exit = result.as_ref().map_or_else(|failure| failure.exit, |()| Exit::Ok);
-        monitor.end(exit, &ended.report.message, ended.last_ping, &mut signals).instrument(span).await;
-    }
+    let result = span.in_scope(|| finish(call, &ended.report, options, output));
+    let exit = result.as_ref().map_or_else(|failure| failure.exit, |()| Exit::Ok);
+    ended.tell(exit, signals.stopped()).instrument(span).await;
     result
 }
 
@@ -127,87 +99,31 @@ fn check_output(invocation: &Invocation, options: &CallOptions) -> Result<(), Fa
     Ok(())
 }
 
-/// The call, until it is over or a signal ends it.
-async fn called(
-    client: &Client,
-    request: &Request,
-    journal: &Journal,
-    settings: &Settings,
-    signals: &mut Signals,
-) -> Ended {
-    let began = Instant::now();
-    tokio::select! {
-        ended = under_lock(client, request, journal, settings.config()) => ended,
-        stop = signals.stopped() => {
-            let report = CallReport { duration: began.elapsed(), ..stopped(stop, request) };
-            let monitor = Monitor::of(client, &settings.config().ping, journal).await;
-            Ended { report, monitor, last_ping: Some(LAST_PING) }
-        }
+/// The call after its jitter, until it is over or a signal ends it.
+async fn made(call: &NativeCall, signals: &mut Signals) -> Ended {
+    if let Some(ended) = call.unmade() {
+        return ended;
     }
+    let waited = async {
+        let config = &call.settings.config().call;
+        wait_jitter(config, &call.journal.execution.task).await;
+        let began = Instant::now();
+        let deadline = began + config.timeout;
+        let claim = call.journal.claim(config.overlap, deadline).await;
+        call.make((config.overlap, claim), began, deadline).await
+    };
+    call.unless(async { signals.stopped().await.into() }, pin!(waited)).await
 }
 
-/// A call that is over.
-struct Ended {
-    report: CallReport,
-    /// Who is still to be told.
-    monitor: Option<Monitor>,
-    /// How long that may take; unset is as long as a ping may.
-    last_ping: Option<Duration>,
-}
-
-impl Ended {
-    /// One that no monitor hears of.
-    fn unheard(report: CallReport) -> Self {
-        Self { report, monitor: None, last_ping: None }
+impl From<Stop> for StoppedBy {
+    fn from(stop: Stop) -> Self {
+        Self { name: stop.name(), outcome: stop.outcome() }
     }
 }
 
 /// Whether a person started it: what a schedule starts has no terminal.
 fn is_watched(output: Output) -> bool {
     output.stdout_is_terminal || output.stderr_is_terminal || std::io::stdin().is_terminal()
-}
-
-/// What tells this line from another one that has the same task name.
-fn identity(invocation: &Invocation, config: &call::CallConfig) -> CallIdentity {
-    let iam = &config.iam;
-    let tenant = iam.tenant_id.map(|tenant| tenant.to_string());
-    let known = [("tenant", &tenant), ("username", &iam.username), ("client", &iam.client_id)];
-    let account: Vec<(&str, &str)> =
-        known.into_iter().filter_map(|(what, value)| Some((what, value.as_deref()?))).collect();
-    invocation.identity(&config.api.base_url.0, &account)
-}
-
-/// The call after its jitter, under the overlap lock. The monitor hears of its begin beside it, so that a slow one costs
-/// no time.
-async fn under_lock(
-    client: &Client,
-    request: &Request,
-    journal: &Journal,
-    config: &call::CallConfig,
-) -> Ended {
-    let call = &config.call;
-    wait_jitter(call, &journal.execution.task).await;
-    let began = Instant::now();
-    let deadline = began + call.timeout;
-    let mut ended = match journal.claim(call.overlap, deadline).await {
-        Ok(Claim::Mine(lock)) => {
-            let mut monitor = Monitor::of(client, &config.ping, journal).await;
-            if let Some(monitor) = &mut monitor {
-                monitor.start();
-            }
-            let report = client.perform(request, deadline).await;
-            drop(lock);
-            Ended { report, monitor, last_ping: None }
-        }
-        Ok(Claim::Busy(who)) => {
-            Ended::unheard(Claim::busy(call.overlap, &journal.execution.identity, who.as_ref()))
-        }
-        Err(error) => {
-            Ended::unheard(CallReport::without_reply(CallOutcome::Io, format!("overlap lock: {error}")))
-        }
-    };
-    ended.report.duration = began.elapsed();
-    ended
 }
 
 async fn wait_jitter(call: &call::Call, task: &str) {
@@ -236,43 +152,19 @@ async fn signs_of_life(began: Instant, options: &CallOptions, output: Output) ->
     }
 }
 
-/// What a run comes to that is stopped: only what has left may have been done.
-fn stopped(stop: Stop, request: &Request) -> CallReport {
-    let (at, what) = if request.left.load(Ordering::SeqCst) {
-        (AtStop::Sent, "a request that was under way may have been done")
-    } else {
-        (AtStop::NothingSent, "nothing was sent")
-    };
-    CallReport::without_reply(stop.outcome(at), format!("stopped by {}; {what}", stop.name()))
-}
-
 /// Everything that the run leaves behind, on disk and on standard output, and how the program ends.
 fn finish(
-    journal: &Journal,
+    call: NativeCall,
     report: &CallReport,
-    reply_file: Place,
     options: &CallOptions,
     output: Output,
 ) -> Result<(), Failure> {
-    let (entry, mut trouble) = journal.leave_behind(report);
-    let is_kept = reply_file.is_some();
-    if let Some((path, file)) = reply_file {
-        trouble.extend(file.write(&path, report).err());
-    }
-    // No trouble with the output changes what the call came to.
+    let is_kept = call.keeps_reply();
+    let (entry, mut trouble) = call.leave_behind(report);
     trouble.extend(print(report, &entry, is_kept, options, output).err().map(|failure| failure.message));
-    let (exit, trouble, task) = (report.outcome.exit(), trouble.join("; "), &entry.task);
-    let line = format!("{task}: {}", report.message);
-    match (exit, trouble.is_empty()) {
-        (Exit::Ok, true) => Ok(()),
-        (Exit::Ok, false) => {
-            let status = entry.status;
-            let line =
-                format!("{task}: the call ended with {status}, but not everything was written: {trouble}");
-            Err(Failure::new(Exit::Io, line))
-        }
-        (exit, true) => Err(Failure::new(exit, line)),
-        (exit, false) => Err(Failure::new(exit, format!("{line}; {trouble}"))),
+    match exit_and_message(report, &trouble) {
+        (Exit::Ok, _) => Ok(()),
+        (exit, message) => Err(Failure::new(exit, format!("{}: {message}", entry.task))),
     }
 }
 

@@ -10,7 +10,6 @@ use tokio::time::Instant;
 use tracing::{Instrument, error, info};
 use tracing_subscriber::prelude::*;
 
-use super::settings::Settings;
 use super::{run, token};
 use crate::cli::output::{Failure, Output};
 use crate::clock::{SharedClock, SystemClock};
@@ -19,6 +18,7 @@ use crate::crontab::call_line::{CallOptions, Common};
 use crate::crontab::invocation::Invocation;
 use crate::domain::exit::Exit;
 use crate::journal::log::{Events, LogFile, LogLayer, RunLog};
+use crate::native_call::settings::Settings;
 
 /// A script that this program stands in for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

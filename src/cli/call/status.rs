@@ -3,13 +3,13 @@
 use serde_json::{Value, json};
 
 use super::args::{HistoryArgs, StatusArgs};
-use super::settings::Settings;
 use crate::cli::output::{Failure, Output};
 use crate::clock::Clock;
 use crate::domain::duration;
 use crate::domain::exit::Exit;
 use crate::domain::nearest::nearest;
 use crate::journal::record::{Records, RunEntry, TaskRecord};
+use crate::native_call::settings::Settings;
 
 /// A task with what its runs came to: by schedule, and by hand.
 struct Row {

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::args::TokenCommand;
-use super::settings::Settings;
 use crate::cli::output::{Failure, Output};
 use crate::client::Client;
 use crate::client::in_file::InFile;
@@ -13,6 +12,7 @@ use crate::client::keeper::TokenKeeper;
 use crate::client::token_file::{Kept, Stored};
 use crate::clock::{Clock, SharedClock};
 use crate::domain::exit::Exit;
+use crate::native_call::settings::Settings;
 
 /// Runs a `token` command.
 pub(super) async fn run(

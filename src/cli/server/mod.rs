@@ -6,9 +6,8 @@ use std::path::Path;
 
 use clap::{Args, Subcommand};
 
-use super::config_files;
 use super::output::{Failure, Output};
-use crate::config::{Env, Loaded, Setting, load};
+use crate::config::{Env, Loaded, Setting, files, load};
 use crate::domain::exit::Exit;
 
 /// What a command line leaves to do with the configuration `C`.
@@ -53,12 +52,12 @@ pub(super) fn read<C: Default>(
     file: &str,
     env: &Env,
 ) -> Result<Loaded<C>, Failure> {
-    let found = config_files::read(named, file)?;
+    let found = files::read(named, file)?;
     if let Some(unseen) = found.unseen {
         return Err(unseen);
     }
     let loaded = load(settings, &found.files, env)?;
-    config_files::check_modes(&loaded, env)?;
+    files::check_modes(&loaded, env)?;
     Ok(loaded)
 }
 

@@ -7,7 +7,7 @@ mod proxy;
 mod resolve;
 mod tls;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,12 +31,16 @@ pub use self::error::{Nature, SendFailure, SendStep, TransportError};
 pub use self::proxy::Proxies;
 use self::resolve::SystemResolver;
 use super::decode::{self, Body, Written};
+use super::departure::Departure;
 use super::reply::{BodyEnd, Reply};
 use crate::config::Env;
 use crate::config::call::CallConfig;
 
+/// Most connections to one server that are kept for later.
+const MOST_IDLE: usize = 16;
+
 /// How connections are made.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TransportOptions {
     /// Deadline of TCP and TLS set-up.
     pub connect_timeout: Duration,
@@ -54,9 +58,17 @@ pub struct TransportOptions {
     pub allow_insecure_permissions: bool,
     /// `$CREDENTIALS_DIRECTORY`: a client key in it may be shown as readable by a group.
     pub credentials_directory: Option<PathBuf>,
+    /// How long a connection is kept for the next call; unset is not at all, since a command line makes one.
+    pub keep_idle: Option<Duration>,
 }
 
 impl TransportOptions {
+    /// The files that a secure connection is made of. They are read once for each [`Transport`].
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let own = self.identity.iter().flat_map(|(certificate, key)| [certificate.as_path(), key.as_path()]);
+        tls::bundle(self).into_iter().chain(own)
+    }
+
     /// What the settings say, and the environment where they say nothing.
     pub fn new(config: &CallConfig, env: &Env) -> Self {
         Self {
@@ -68,6 +80,7 @@ impl TransportOptions {
             allow_insecure_permissions: config.token.allow_insecure_permissions,
             credentials_directory: env.get("CREDENTIALS_DIRECTORY").map(PathBuf::from),
             proxies: if config.call.no_proxy { Proxies::default() } else { Proxies::of(env) },
+            keep_idle: None,
         }
     }
 }
@@ -85,14 +98,14 @@ pub struct Outgoing {
     pub body: Option<Bytes>,
     /// Most bytes of the reply that are read, where that is not for `call.max_body` to say.
     pub longest_reply: Option<u64>,
-    /// Becomes true as soon as a byte of the request may have left, and stays so for every attempt that shares it.
-    pub left: Arc<AtomicBool>,
+    /// Whether a byte of the request may have left; every attempt shares it.
+    pub departure: Departure,
 }
 
 impl Outgoing {
     /// A request without a body.
     pub fn bare(method: Method, url: Url, headers: HeaderMap) -> Self {
-        Self { method, url, headers, body: None, longest_reply: None, left: Arc::default() }
+        Self { method, url, headers, body: None, longest_reply: None, departure: Departure::default() }
     }
 }
 
@@ -145,12 +158,15 @@ impl Transport {
         let has_body = outgoing.body.is_some();
         // A request without a body has no moment at which its sending can be seen: caution calls it sent.
         let sent = Arc::new(AtomicBool::new(!has_body));
-        outgoing.left.fetch_or(!has_body, Ordering::SeqCst);
+        if !has_body && !outgoing.departure.leave() {
+            let detail = Barred.to_string();
+            return Err(SendFailure { step: SendStep::Setting, sent: false, detail });
+        }
         let url = outgoing.url;
         let mut request = client.request(outgoing.method, url.clone()).headers(outgoing.headers);
         if let Some(data) = outgoing.body {
-            let marks = [Arc::clone(&sent), outgoing.left];
-            request = request.body(reqwest::Body::wrap(Tracked { data: Some(data), marks }));
+            let (sent, departure) = (Arc::clone(&sent), outgoing.departure);
+            request = request.body(reqwest::Body::wrap(Tracked { data: Some(data), sent, departure }));
         }
         match tokio::time::timeout_at(deadline, request.send()).await {
             // Only a proxy asks for this, and what it asks it for has gone no further.
@@ -254,7 +270,7 @@ impl Transport {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .connect_timeout(self.options.connect_timeout)
-            .pool_max_idle_per_host(0)
+            .pool_max_idle_per_host(self.options.keep_idle.map_or(0, |_| MOST_IDLE))
             // Every exchange has its own deadline: the kernel need not watch the connection as well. Any of the three
             // would switch that on.
             .tcp_keepalive(None)
@@ -268,6 +284,9 @@ impl Transport {
             .http1_max_headers(MOST_HEADERS)
             .no_proxy()
             .tls_backend_preconfigured(tls);
+        if let Some(limit) = self.options.keep_idle {
+            builder = builder.pool_idle_timeout(limit);
+        }
         let proxies = self.options.proxies.clone();
         if proxies != Proxies::default() {
             builder = builder.proxy(Proxy::custom(move |url| proxies.of_url(url).ok().flatten()));
@@ -283,21 +302,30 @@ fn charset(parameter: &str) -> Option<&str> {
     (name.trim().eq_ignore_ascii_case("charset") && !value.is_empty()).then_some(value)
 }
 
+/// The call was stopped before a byte had left.
+#[derive(Debug, thiserror::Error)]
+#[error("the call was stopped before it was sent")]
+struct Barred;
+
 /// A request body that notes when the connection asks for it: until then no byte of the request has left.
 struct Tracked {
     data: Option<Bytes>,
-    marks: [Arc<AtomicBool>; 2],
+    sent: Arc<AtomicBool>,
+    departure: Departure,
 }
 
 impl http_body::Body for Tracked {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = Barred;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.marks.iter().for_each(|mark| mark.store(true, Ordering::SeqCst));
+        if !self.departure.leave() {
+            return Poll::Ready(Some(Err(Barred)));
+        }
+        self.sent.store(true, Ordering::SeqCst);
         Poll::Ready(self.data.take().map(|data| Ok(Frame::data(data))))
     }
 

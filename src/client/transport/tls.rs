@@ -90,12 +90,16 @@ fn versions() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifie
         .map_err(|error| invalid("TLS", Path::new(""), error.to_string()))
 }
 
+/// The file of the trusted CAs, if there is one.
+pub(super) fn bundle(options: &TransportOptions) -> Option<&Path> {
+    let given = options.cacert.as_deref().or(options.ssl_cert_file.as_deref());
+    given.or_else(|| BUNDLES.iter().map(Path::new).find(|bundle| bundle.exists()))
+}
+
 /// The trusted CAs: `--cacert`, else `SSL_CERT_FILE`, else the distribution's bundle. One file is read rather than a
 /// directory of hundreds, which is most of the start-up time of other clients.
 fn roots(options: &TransportOptions) -> Result<RootCertStore, TransportError> {
-    let given = options.cacert.as_deref().or(options.ssl_cert_file.as_deref());
-    let path = given
-        .or_else(|| BUNDLES.iter().map(Path::new).find(|bundle| bundle.exists()))
+    let path = bundle(options)
         .ok_or_else(|| unreadable("CA bundle", Path::new(BUNDLES[0]), std::io::ErrorKind::NotFound.into()))?;
     let mut store = RootCertStore::empty();
     // The system's bundle may hold a certificate that this TLS library cannot use; the others still count.

@@ -36,6 +36,26 @@ pub struct CallConfig {
     pub credentials_of: Option<String>,
 }
 
+/// What a call reads of its environment beside its settings.
+const OF_THE_WIRE: [&str; 9] = [
+    "https_proxy",
+    "HTTPS_PROXY",
+    "http_proxy",
+    "all_proxy",
+    "ALL_PROXY",
+    "no_proxy",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "CREDENTIALS_DIRECTORY",
+];
+
+/// Whether a variable can change a call; one of ours that no program knows can too, since a call is then refused.
+pub fn is_read(variable: &str) -> bool {
+    variable.starts_with("QS_")
+        || OF_THE_WIRE.contains(&variable)
+        || SETTINGS.iter().any(|setting| setting.env.contains(&variable))
+}
+
 /// Every setting, in the order of the default file.
 pub static SETTINGS: [Setting<CallConfig>; 57] = [
     setting!(api.base_url, ["API_BASE_URL"]),

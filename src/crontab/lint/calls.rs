@@ -2,6 +2,7 @@
 
 use super::{Endpoint, Facts, Host};
 use crate::crontab::call::Reading;
+use crate::crontab::call_line::CallLine;
 use crate::crontab::file::{Crontab, CrontabEntry};
 use crate::crontab::invocation::{Invocation, check_task_name};
 use crate::crontab::problem::{Problem, Rule, report};
@@ -19,22 +20,7 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
                 let invocation = &call.line.invocation;
                 program(entry, &call.program, facts.host, problems);
                 endpoint(entry, facts.endpoints, problems);
-                values(entry.line, invocation, problems);
-                for (given, found) in [
-                    (
-                        call.line.call.manual,
-                        "--manual, with which no run of this line would count for its task",
-                    ),
-                    (call.line.call.dry_run, "--dry-run, with which this line would never call anything"),
-                    (
-                        call.line.call.force_login,
-                        "--force-login, with which a wrong password would lock the account",
-                    ),
-                ] {
-                    if given {
-                        report(problems, Rule::CallArguments, entry.line, found).fix("leave it out");
-                    }
-                }
+                arguments(entry.line, &call.line, problems);
                 if invocation.log_file.is_none() && entry.setting("LOG_FILE").is_none() {
                     let found = "a call without a log file writes to api-call.log of the log directory, like every other one";
                     report(problems, Rule::NoLog, entry.line, found)
@@ -63,7 +49,21 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
     }
 }
 
-/// What the program would refuse before it sends anything.
+/// What is wrong with the arguments of a call, whichever scheduler makes it: options that a line must not have, and values
+/// that the program would refuse before it sends anything.
+pub fn arguments(line: usize, call: &CallLine, problems: &mut Vec<Problem>) {
+    values(line, &call.invocation, problems);
+    for (given, found) in [
+        (call.call.manual, "--manual, with which no run of this line would count for its task"),
+        (call.call.dry_run, "--dry-run, with which this line would never call anything"),
+        (call.call.force_login, "--force-login, with which a wrong password would lock the account"),
+    ] {
+        if given {
+            report(problems, Rule::CallArguments, line, found).fix("leave it out");
+        }
+    }
+}
+
 fn values(line: usize, invocation: &Invocation, problems: &mut Vec<Problem>) {
     let token = |text: &str| {
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))

@@ -19,9 +19,10 @@ use jiff::Timestamp;
 use super::file::Crontab;
 use super::problem::{Problem, Rule};
 
+pub use calls::arguments;
 pub use files::{FileFacts, is_file_name};
 pub use owners::Owner;
-pub use secrets::is_secret as secret_setting;
+pub use secrets::{is_secret as secret_setting, of_settings as secret_settings};
 
 /// What is shown of a line with a secret.
 pub const HIDDEN: &str = "(hidden: a secret is in the line)";

@@ -18,8 +18,7 @@ pub(super) fn check(crontab: &Crontab, facts: &Facts<'_>, problems: &mut Vec<Pro
             Line::Setting(setting)
                 if is_secret(&setting.name, &setting.value) || has_userinfo(&setting.value) =>
             {
-                let found = format!("a secret in the setting {}", setting.name);
-                report(problems, Rule::Secret, index + 1, found).fix(FIX);
+                in_setting(index + 1, &setting.name, problems);
             }
             Line::Setting(setting) => readable(index + 1, &setting.name, &setting.value, facts, problems),
             Line::Entry(entry) => of_entry(entry, facts, problems),
@@ -63,6 +62,24 @@ fn of_entry(entry: &CrontabEntry, facts: &Facts<'_>, problems: &mut Vec<Problem>
         return;
     };
     in_command(entry.line, what, problems);
+}
+
+/// Says that a setting holds a secret.
+fn in_setting(line: usize, name: &str, problems: &mut Vec<Problem>) {
+    report(problems, Rule::Secret, line, format!("a secret in the setting {name}")).fix(FIX);
+}
+
+/// Refuses settings that hold a secret, wherever they are to be kept.
+pub fn of_settings<'a>(
+    line: usize,
+    settings: impl IntoIterator<Item = (&'a str, &'a str)>,
+    problems: &mut Vec<Problem>,
+) {
+    for (name, value) in settings {
+        if is_secret(name, value) || has_userinfo(value) {
+            in_setting(line, name, problems);
+        }
+    }
 }
 
 fn in_command(line: usize, what: &str, problems: &mut Vec<Problem>) {

@@ -1,13 +1,12 @@
 //! A `CronJob` of Kubernetes for each line.
 
-use super::{Names, Options, Rendered, Unrenderable, each, fill, lines, longest, mark, settings, zone};
+use super::{Names, Options, Rendered, Unrenderable, each, fill, lines, longest, mark, zone};
 use crate::crontab::call::Call;
 use crate::crontab::file::{Crontab, CrontabEntry};
 use crate::domain::cron::{CronExpr, Field};
 use crate::domain::digest::fnv32;
 use crate::domain::duration;
 use crate::domain::overlap::Overlap;
-use crate::domain::schedule::Schedule;
 
 const CRONJOB: &str = include_str!("templates/cronjob.yaml");
 const IDEMPOTENT_RULES: &str = include_str!("templates/rules-idempotent.yaml");
@@ -31,11 +30,8 @@ const SAMPLE: usize = 200;
 pub fn kubernetes(crontab: &Crontab, options: &Options) -> Result<Vec<Rendered>, Unrenderable> {
     let (mut files, mut names) = (Vec::new(), Names::new(LONGEST_NAME));
     for (entry, call) in each(crontab)? {
-        let schedule = match &entry.schedule {
-            Schedule::Cron { expr, .. } => schedule(expr),
-            Schedule::Reboot => Err("@reboot has no counterpart in Kubernetes"),
-        };
-        let schedule = schedule.map_err(|why| Unrenderable::new(entry, why))?;
+        let expr = entry.schedule.expr().ok_or("@reboot has no counterpart in Kubernetes");
+        let schedule = expr.and_then(schedule).map_err(|why| Unrenderable::new(entry, why))?;
         let name = names.unique(&object_name(&entry.task()));
         let zone = zone(entry, options);
         // A call that must not be repeated is not after a kill either, which has a code that is not in our table.
@@ -146,7 +142,7 @@ fn arguments(call: &Call) -> String {
 }
 
 fn environment(entry: &CrontabEntry, call: &Call, zone: Option<&str>) -> String {
-    let own = settings(entry, call);
+    let own = call.settings(&entry.environment);
     let zone = zone.map(|zone| ("TZ", zone)).filter(|_| own.iter().all(|(name, _)| *name != "TZ"));
     let all = zone.into_iter().chain(own);
     lines(all.map(|(name, value)| {

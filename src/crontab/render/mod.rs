@@ -73,8 +73,6 @@ pub struct Unrenderable {
 const PASSWORD: &str = "iam-password";
 /// Total budget of a call that names none.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(330);
-/// Settings of cron itself, which mean nothing elsewhere.
-const CRONS_OWN: [&str; 7] = ["SHELL", "PATH", "MAILTO", "MAILFROM", "HOME", "LOGNAME", "CRON_TZ"];
 
 /// Settings that say where on the host something is kept.
 const OF_THE_HOST: [&str; 3] = ["TOKEN_FILE", "QS_TOKEN__FILE", "QS_STATE__DIR"];
@@ -98,8 +96,11 @@ fn call_of(entry: &CrontabEntry) -> Result<&Call, Unrenderable> {
     if entry.command.input.is_some() {
         return no("its standard input comes from cron; use --data");
     }
-    if let Some(name) =
-        settings(entry, call).iter().map(|(name, _)| *name).find(|name| OF_THE_HOST.contains(name))
+    if let Some(name) = call
+        .settings(&entry.environment)
+        .iter()
+        .map(|(name, _)| *name)
+        .find(|name| OF_THE_HOST.contains(name))
     {
         return no(&format!(
             "{name} is a place of the host, where a unit or a pod cannot write; use a target"
@@ -110,18 +111,6 @@ fn call_of(entry: &CrontabEntry) -> Result<&Call, Unrenderable> {
         return no("the file of its --output is a place of the host, where a unit or a pod cannot write");
     }
     Ok(call)
-}
-
-/// Settings above a line and before its call, without cron's own; the last one of a name counts.
-fn settings<'a>(entry: &'a CrontabEntry, call: &'a Call) -> Vec<(&'a str, &'a str)> {
-    let above = entry.environment.iter().map(|setting| (setting.name.as_str(), setting.value.as_str()));
-    let before = call.assignments.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let mut kept: Vec<(&str, &str)> = Vec::new();
-    for (name, value) in above.filter(|(name, _)| !CRONS_OWN.contains(name)).chain(before) {
-        kept.retain(|(other, _)| *other != name);
-        kept.push((name, value));
-    }
-    kept
 }
 
 /// The whole time that a call may take: its wait and its budget.

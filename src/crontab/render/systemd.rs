@@ -1,8 +1,6 @@
 //! A timer and a service of systemd for each line (systemd.time(7), systemd.exec(5)).
 
-use super::{
-    Names, Options, Rendered, Unrenderable, credentials, each, fill, lines, longest, mark, settings, zone,
-};
+use super::{Names, Options, Rendered, Unrenderable, credentials, each, fill, lines, longest, mark, zone};
 use crate::crontab::call::Call;
 use crate::crontab::file::{Crontab, CrontabEntry};
 use crate::domain::cron::{CronExpr, Field};
@@ -118,7 +116,7 @@ fn load(credentials: &[String]) -> String {
 
 fn environment(entry: &CrontabEntry, call: &Call) -> String {
     lines(
-        settings(entry, call)
+        call.settings(&entry.environment)
             .into_iter()
             .map(|(name, value)| format!("Environment={}", quote_value(&format!("{name}={value}")))),
     )

@@ -4,13 +4,18 @@ use jiff::civil::{Date, DateTime};
 
 use super::Field;
 
-/// The sets of an expression.
+/// Which times a rule names, and what it does when the clocks change. Two rules are equal when they name the same times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Rule {
+pub(in crate::domain) struct Rule {
     /// The values of each field as bits, in the order of the fields; Sunday is bit 0.
     pub(super) sets: [u64; 6],
     /// A day matches by its number *or* its weekday: neither field begins with `*`.
     pub(super) either_day: bool,
+    /// The last day of a month is one of the days, whatever its number.
+    pub(super) last_day: bool,
+    /// Its second, minute or hour begins with `*`: it follows the wall clock through changes; otherwise its times are
+    /// fixed, and each is served once.
+    pub(super) follows_clock: bool,
 }
 
 /// Days of the longest form of each month, from January.
@@ -47,7 +52,7 @@ impl Rule {
         Some(date.at(h, m, s, 0))
     }
 
-    fn has_day(&self, date: Date) -> bool {
+    pub(super) fn has_day(&self, date: Date) -> bool {
         self.month_days(date.year(), date.month()) & 1 << date.day() != 0
     }
 
@@ -87,13 +92,14 @@ impl Rule {
     }
 
     /// The matching days of a month, as bits 1 to 31.
-    fn month_days(&self, year: i16, month: i8) -> u64 {
+    pub(super) fn month_days(&self, year: i16, month: i8) -> u64 {
         if self.set(Field::Month) & 1 << month == 0 {
             return 0;
         }
         let Ok(first) = Date::new(year, month, 1) else { return 0 };
-        let (days, week) = (self.set(Field::DayOfMonth), self.set(Field::DayOfWeek));
-        let length = all_days(first.days_in_month());
+        let last = first.days_in_month();
+        let (length, last) = (all_days(last), if self.last_day { 1 << last } else { 0 });
+        let (days, week) = (self.set(Field::DayOfMonth) | last, self.set(Field::DayOfWeek));
         if week == 0x7f && !self.either_day {
             return days & length;
         }

@@ -90,7 +90,8 @@ impl CronExpr {
     }
 }
 
-fn and(words: &[String]) -> String {
+/// Words as one: `a, b and c`.
+pub(in crate::domain) fn and(words: &[String]) -> String {
     match words {
         [] => String::new(),
         [one] => one.clone(),

@@ -43,7 +43,7 @@ impl Field {
     }
 
     /// The names of its values, the first of which is the lowest value.
-    pub(super) fn names(self) -> impl Iterator<Item = &'static str> + Clone {
+    pub(in crate::domain) fn names(self) -> impl Iterator<Item = &'static str> + Clone {
         let names = match self {
             Field::Month => MONTHS,
             Field::DayOfWeek => DAYS,

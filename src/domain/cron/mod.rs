@@ -9,17 +9,21 @@ mod error;
 mod field;
 mod next;
 mod values;
+#[cfg(feature = "server")]
+mod window;
 
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 
+#[cfg(feature = "server")]
+pub(in crate::domain) use describe::and;
 pub use error::{CronError, CronErrorKind};
 pub use field::Field;
 pub use next::{Dst, Occurrence};
 
-use self::calendar::Rule;
+pub(in crate::domain) use self::calendar::Rule;
 use self::values::{FieldText, Values};
 
 /// Whose reading of an expression counts.
@@ -48,7 +52,6 @@ pub const NICKNAMES: [(&str, &str); 7] = [
 pub struct CronExpr {
     text: String,
     rule: Rule,
-    follows_clock: bool,
     lone_step: Option<Field>,
 }
 
@@ -117,16 +120,26 @@ impl CronExpr {
         let either_day = !star(Field::DayOfMonth) && !star(Field::DayOfWeek);
         Self {
             text,
-            rule: Rule { sets: values.map(|values| values.set), either_day },
-            follows_clock: star(Field::Second) || star(Field::Minute) || star(Field::Hour),
+            rule: Rule {
+                sets: values.map(|values| values.set),
+                either_day,
+                last_day: false,
+                follows_clock: star(Field::Second) || star(Field::Minute) || star(Field::Hour),
+            },
             lone_step: Field::ALL.iter().copied().find(|field| values[*field as usize].lone_step),
         }
+    }
+
+    /// Which times it names.
+    #[cfg(feature = "server")]
+    pub(in crate::domain) fn rule(&self) -> Rule {
+        self.rule
     }
 
     /// Whether it follows the wall clock through changes of the clocks, because its second, minute or hour begins with
     /// `*`; otherwise its times are fixed, and each is served once.
     pub fn follows_clock(&self) -> bool {
-        self.follows_clock
+        self.rule.follows_clock
     }
 
     /// Whether a day matches by its number *or* by its weekday, because neither field begins with `*` and both say
@@ -173,7 +186,7 @@ impl CronExpr {
 
 impl PartialEq for CronExpr {
     fn eq(&self, other: &Self) -> bool {
-        self.rule == other.rule && self.follows_clock == other.follows_clock
+        self.rule == other.rule
     }
 }
 

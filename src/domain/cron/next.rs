@@ -17,7 +17,7 @@ use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
-use super::CronExpr;
+use super::{CronExpr, Rule};
 
 /// What the zone did to an occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +54,37 @@ const OVERLAP: i64 = 180;
 impl CronExpr {
     /// The first occurrence after `after`, which itself is excluded. None when there is none before the year 9999.
     pub fn next_after(&self, after: Timestamp, zone: &TimeZone) -> Option<Occurrence> {
+        self.rule.next_after(after, zone)
+    }
+}
+
+/// A time between two changes of the clocks, in which the wall clock runs evenly, as one rule sees it.
+pub(super) struct Stretch {
+    /// How far the wall clock is from UTC.
+    pub(super) offset: Offset,
+    /// What the gap before it skipped, served when it begins; earlier than all others.
+    pub(super) late: Option<Occurrence>,
+    /// The first second of the wall clock whose time counts.
+    pub(super) from: DateTime,
+    /// The first one after it whose time counts no more.
+    pub(super) to: DateTime,
+    /// When the next stretch begins.
+    pub(super) end: Option<Timestamp>,
+}
+
+impl Stretch {
+    /// Without what is not after this instant, which `from` is the next second of the wall clock to.
+    pub(super) fn after(self, after: Timestamp, from: DateTime) -> Self {
+        Self { late: self.late.filter(|late| late.at > after), from: self.from.max(from), ..self }
+    }
+}
+
+impl Rule {
+    /// As [`CronExpr::next_after`].
+    pub(in crate::domain) fn next_after(&self, after: Timestamp, zone: &TimeZone) -> Option<Occurrence> {
         let local = zone.to_datetime(after);
-        let from = whole_second(local).checked_add(SignedDuration::from_secs(1)).ok()?;
-        let candidate = self.rule.at_or_after(from)?;
+        let from = second_after(local)?;
+        let candidate = self.at_or_after(from)?;
         // A time of the wall clock that comes once, from a time that comes once: no gap between the two holds a time of
         // the rule, or it would be the candidate, and what comes twice between them holds none either.
         if let (AmbiguousOffset::Unambiguous { .. }, AmbiguousOffset::Unambiguous { offset }) =
@@ -64,55 +92,65 @@ impl CronExpr {
         {
             return Some(Occurrence { at: offset.to_timestamp(candidate).ok()?, dst: Dst::Plain });
         }
-        self.across_transitions(after, from, zone)
+        self.across_changes(self.stretch(after, zone).after(after, from), zone)
     }
 
-    /// Walks from one change of the clocks to the next; between two of them the wall clock runs evenly.
-    fn across_transitions(&self, after: Timestamp, from: DateTime, zone: &TimeZone) -> Option<Occurrence> {
-        let mut offset = zone.to_offset(after);
-        let mut from = from.max(self.held_back_until(after, zone).unwrap_or(from));
-        let mut since = after;
+    /// Walks from one change of the clocks to the next.
+    fn across_changes(&self, mut stretch: Stretch, zone: &TimeZone) -> Option<Occurrence> {
         loop {
-            let candidate = self.rule.at_or_after(from)?;
-            let at = offset.to_timestamp(candidate).ok()?;
-            let Some(change) = zone.following(since).next().filter(|change| change.timestamp() <= at) else {
-                return Some(Occurrence { at, dst: coming(candidate, offset, zone) });
-            };
-            let (before, behind) =
-                (offset.to_datetime(change.timestamp()), change.offset().to_datetime(change.timestamp()));
-            let minutes = i64::from(change.offset().seconds() - offset.seconds()).div_euclid(60);
-            if minutes > 0 {
-                let from = from.max(before);
-                if self.catches_up(minutes)
-                    && let Some(wanted) = self.rule.at_or_after(from).filter(|wanted| *wanted < behind)
-                {
-                    let at = change.offset().to_timestamp(whole_minute_from(behind)?).ok()?;
-                    return Some(Occurrence { at, dst: Dst::AfterGap { wanted } });
-                }
+            if stretch.late.is_some() {
+                return stretch.late;
             }
-            let holds_back = minutes < 0 && self.holds_back(-minutes);
-            from = if holds_back { from.max(before) } else { behind };
-            offset = change.offset();
-            since = change.timestamp();
+            let candidate = self.at_or_after(stretch.from)?;
+            if candidate < stretch.to {
+                let at = stretch.offset.to_timestamp(candidate).ok()?;
+                return Some(Occurrence { at, dst: coming(candidate, stretch.offset, zone) });
+            }
+            stretch = self.stretch(stretch.end?, zone);
         }
     }
 
-    /// Until when on the wall clock a rule with fixed times waits, when `at` is in the second coming of an overlap.
-    fn held_back_until(&self, at: Timestamp, zone: &TimeZone) -> Option<DateTime> {
-        let just_after = at.checked_add(SignedDuration::from_nanos(1)).ok()?;
-        let change = zone.preceding(just_after).next()?;
-        let earlier = change.timestamp().checked_sub(SignedDuration::from_nanos(1)).ok()?;
-        let before = zone.to_offset(earlier);
-        let minutes = i64::from(before.seconds() - change.offset().seconds()).div_euclid(60);
-        (minutes > 0 && self.holds_back(minutes)).then(|| before.to_datetime(change.timestamp()))
+    /// The stretch that an instant lies in.
+    pub(super) fn stretch(&self, at: Timestamp, zone: &TimeZone) -> Stretch {
+        let offset = zone.to_offset(at);
+        let just_after = at.checked_add(SignedDuration::from_nanos(1)).unwrap_or(at);
+        let begins = zone.preceding(just_after).next();
+        let (late, from) =
+            begins.map_or((None, DateTime::MIN), |change| self.beginning(change.timestamp(), offset, zone));
+        let end = zone.following(at).next().map(|change| change.timestamp());
+        let to = end.map_or(DateTime::MAX, |end| offset.to_datetime(end));
+        Stretch { offset, late, from, to, end }
+    }
+
+    /// What a change of the clocks to this offset makes of the rule: what it runs late, and from which time of the wall
+    /// clock on its times count again.
+    fn beginning(&self, at: Timestamp, offset: Offset, zone: &TimeZone) -> (Option<Occurrence>, DateTime) {
+        let behind = offset.to_datetime(at);
+        let Ok(just_before) = at.checked_sub(SignedDuration::from_nanos(1)) else { return (None, behind) };
+        let old = zone.to_offset(just_before);
+        let before = old.to_datetime(at);
+        let minutes = i64::from(offset.seconds() - old.seconds()).div_euclid(60);
+        if minutes < 0 && self.holds_back(-minutes) {
+            return (None, before);
+        }
+        if minutes > 0
+            && self.catches_up(minutes)
+            && let Some(wanted) = self.at_or_after(before).filter(|wanted| *wanted < behind)
+            && let Some(minute) = whole_minute_from(behind)
+            && let Ok(at) = offset.to_timestamp(minute)
+            && let Some(from) = later(minute, 1)
+        {
+            return (Some(Occurrence { at, dst: Dst::AfterGap { wanted } }), from);
+        }
+        (None, behind)
     }
 
     fn catches_up(&self, gap: i64) -> bool {
-        gap <= SMALL || (gap <= MEDIUM && !self.follows_clock())
+        gap <= SMALL || (gap <= MEDIUM && !self.follows_clock)
     }
 
     fn holds_back(&self, overlap: i64) -> bool {
-        overlap <= OVERLAP && !self.follows_clock()
+        overlap <= OVERLAP && !self.follows_clock
     }
 }
 
@@ -124,8 +162,13 @@ fn coming(time: DateTime, offset: Offset, zone: &TimeZone) -> Dst {
     }
 }
 
-fn whole_second(time: DateTime) -> DateTime {
-    time.with().subsec_nanosecond(0).build().unwrap_or(time)
+/// The first whole second after `time`. `None` at the end of the calendar.
+pub(super) fn second_after(time: DateTime) -> Option<DateTime> {
+    later(time.date().at(time.hour(), time.minute(), time.second(), 0), 1)
+}
+
+fn later(time: DateTime, seconds: i64) -> Option<DateTime> {
+    time.checked_add(SignedDuration::from_secs(seconds)).ok()
 }
 
 /// The first whole minute from `time` on. Offsets have had seconds until 1972.
@@ -133,6 +176,5 @@ fn whole_minute_from(time: DateTime) -> Option<DateTime> {
     if time.second() == 0 && time.subsec_nanosecond() == 0 {
         return Some(time);
     }
-    let minute = time.with().second(0).subsec_nanosecond(0).build().ok()?;
-    minute.checked_add(SignedDuration::from_mins(1)).ok()
+    later(time.date().at(time.hour(), time.minute(), 0, 0), 60)
 }

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use super::error::{CronError, CronErrorKind};
 use super::{CronDialect, Field};
+use crate::domain::digest::mix64;
 
 /// The biggest number that cron does not read as another one: it keeps 32 bits.
 const BIGGEST: u64 = 0x7fff_ffff;
@@ -213,8 +214,5 @@ impl FieldText<'_> {
 
 /// A number that is the same on every host and in every version (`SplitMix64` of the seed and the field).
 fn spread(seed: u64, field: Field) -> u64 {
-    let mut x = seed.wrapping_add((field as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ x >> 31
+    mix64(seed.wrapping_add((field as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
 }

@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -77,6 +77,9 @@ impl Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Greeting {
     Serve,
+    /// Serves any number of requests.
+    #[cfg(feature = "server")]
+    KeepAlive,
     /// Accepts and resets at once.
     Reset,
 }
@@ -88,6 +91,7 @@ pub struct FakeServer {
     addr: SocketAddr,
     scheme: &'static str,
     received: Arc<Mutex<Vec<Received>>>,
+    accepted: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
     may_be_unused: bool,
 }
@@ -96,6 +100,12 @@ impl FakeServer {
     /// Serves plain http.
     pub fn start(script: impl Fn(&Received) -> Answer + Send + Sync + 'static) -> Self {
         Self::launch(None, Greeting::Serve, Arc::new(script))
+    }
+
+    /// Serves plain http, and keeps a connection for the next request after a whole reply.
+    #[cfg(feature = "server")]
+    pub fn start_keeping_alive(script: impl Fn(&Received) -> Answer + Send + Sync + 'static) -> Self {
+        Self::launch(None, Greeting::KeepAlive, Arc::new(script))
     }
 
     /// Serves https with `config`.
@@ -124,7 +134,8 @@ impl FakeServer {
         let addr = listener.local_addr().expect("the port is bound");
         let received = Arc::new(Mutex::new(Vec::new()));
         let stop = Arc::new(AtomicBool::new(false));
-        let (seen, ended) = (Arc::clone(&received), Arc::clone(&stop));
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let (seen, ended, count) = (Arc::clone(&received), Arc::clone(&stop), Arc::clone(&accepted));
         let scheme = if tls.is_some() { "https" } else { "http" };
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -132,6 +143,7 @@ impl FakeServer {
                     return;
                 }
                 let Ok(stream) = stream else { continue };
+                count.fetch_add(1, Ordering::SeqCst);
                 if greeting == Greeting::Reset {
                     reset(&stream);
                     continue;
@@ -139,11 +151,11 @@ impl FakeServer {
                 let (tls, script, seen) = (tls.clone(), Arc::clone(&script), Arc::clone(&seen));
                 std::thread::spawn(move || {
                     // A client that goes away in the middle is part of many tests.
-                    drop(serve(stream, tls, &*script, &seen));
+                    drop(serve(stream, tls, greeting, &*script, &seen));
                 });
             }
         });
-        Self { addr, scheme, received, stop, may_be_unused: false }
+        Self { addr, scheme, received, accepted, stop, may_be_unused: false }
     }
 
     /// `http://127.0.0.1:PORT`, or with https.
@@ -154,6 +166,12 @@ impl FakeServer {
     /// Every request so far, in order of arrival.
     pub fn requests(&self) -> Vec<Received> {
         self.received.lock().expect("no script panics while it is recorded").clone()
+    }
+
+    /// How many connections were accepted.
+    #[cfg(feature = "server")]
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::SeqCst)
     }
 
     /// How many requests had this path.
@@ -176,16 +194,17 @@ impl Drop for FakeServer {
 fn serve(
     stream: TcpStream,
     tls: Option<Arc<ServerConfig>>,
+    greeting: Greeting,
     script: &Script,
     seen: &Mutex<Vec<Received>>,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let raw = stream.try_clone()?;
     match tls {
-        None => exchange(stream, &raw, script, seen),
+        None => exchange(stream, &raw, greeting, script, seen),
         Some(config) => {
             let connection = ServerConnection::new(config).map_err(io::Error::other)?;
-            exchange(StreamOwned::new(connection, stream), &raw, script, seen)
+            exchange(StreamOwned::new(connection, stream), &raw, greeting, script, seen)
         }
     }
 }
@@ -193,47 +212,63 @@ fn serve(
 fn exchange(
     stream: impl Read + Write,
     raw: &TcpStream,
+    greeting: Greeting,
     script: &Script,
     seen: &Mutex<Vec<Received>>,
 ) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
-    let request = read_request(&mut reader)?;
+    while answer(&mut reader, raw, greeting, script, seen)? {}
+    Ok(())
+}
+
+/// Answers one request. True if the connection is for another one.
+fn answer(
+    reader: &mut BufReader<impl Read + Write>,
+    raw: &TcpStream,
+    greeting: Greeting,
+    script: &Script,
+    seen: &Mutex<Vec<Received>>,
+) -> io::Result<bool> {
+    let is_kept = !matches!(greeting, Greeting::Serve | Greeting::Reset);
+    let request = read_request(reader)?;
     seen.lock().expect("no script panics while it is recorded").push(request.clone());
     let stream = reader.get_mut();
     match script(&request) {
         Answer::Reply(status, headers, body) => {
             let length = if matches!(status, 204 | 304) { None } else { Some(body.len()) };
-            stream.write_all(&head(status, &headers, length))?;
+            stream.write_all(&head(status, &headers, length, is_kept))?;
             stream.write_all(&body)?;
             stream.flush()?;
-            wait_for_close(raw)
+            if is_kept {
+                return Ok(true);
+            }
+            wait_for_close(raw)?;
         }
         Answer::Truncated { declared, sent } => {
-            stream.write_all(&head(200, &json_type(), Some(declared)))?;
+            stream.write_all(&head(200, &json_type(), Some(declared), false))?;
             stream.write_all(&sent)?;
-            stream.flush()
+            stream.flush()?;
         }
         Answer::SlowBody(beginning) => {
-            stream.write_all(&head(200, &json_type(), Some(beginning.len() + 100)))?;
+            stream.write_all(&head(200, &json_type(), Some(beginning.len() + 100), false))?;
             stream.write_all(&beginning)?;
             stream.flush()?;
-            wait_for_close(raw)
+            wait_for_close(raw)?;
         }
-        Answer::SlowHeaders => wait_for_close(raw),
-        Answer::Reset => {
-            reset(raw);
-            Ok(())
-        }
-        Answer::Close => Ok(()),
+        Answer::SlowHeaders => wait_for_close(raw)?,
+        Answer::Reset => reset(raw),
+        Answer::Close => {}
     }
+    Ok(false)
 }
 
 fn json_type() -> Vec<(String, String)> {
     vec![("Content-Type".to_owned(), "application/json".to_owned())]
 }
 
-fn head(status: u16, headers: &[(String, String)], length: Option<usize>) -> Vec<u8> {
-    let mut head = format!("HTTP/1.1 {status} Scripted\r\nConnection: close\r\n");
+fn head(status: u16, headers: &[(String, String)], length: Option<usize>, is_kept: bool) -> Vec<u8> {
+    let connection = if is_kept { "keep-alive" } else { "close" };
+    let mut head = format!("HTTP/1.1 {status} Scripted\r\nConnection: {connection}\r\n");
     if let Some(length) = length {
         head += &format!("Content-Length: {length}\r\n");
     }

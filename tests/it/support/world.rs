@@ -116,6 +116,12 @@ impl World {
         self
     }
 
+    /// The environment.
+    #[cfg(feature = "server")]
+    pub fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.env.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }

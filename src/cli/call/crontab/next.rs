@@ -63,10 +63,7 @@ pub(super) fn local(next: Occurrence, schedule: &Schedule) -> String {
 
 /// The zone of a line.
 fn zone(schedule: &Schedule) -> TimeZone {
-    match schedule {
-        Schedule::Cron { zone, .. } => zone.clone(),
-        Schedule::Reboot => TimeZone::UTC,
-    }
+    schedule.zone().cloned().unwrap_or(TimeZone::UTC)
 }
 
 /// What a change of the clocks does to an occurrence, in a few words.

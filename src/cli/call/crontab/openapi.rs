@@ -9,7 +9,6 @@ use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
-use super::super::settings::Settings;
 use super::source;
 use crate::cli::output::Failure;
 use crate::client::transport::Outgoing;
@@ -18,6 +17,7 @@ use crate::crontab::call_line::Common;
 use crate::crontab::invocation::Invocation;
 use crate::crontab::lint::Endpoint;
 use crate::domain::exit::Exit;
+use crate::native_call::settings::Settings;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const METHODS: [&str; 7] = ["get", "put", "post", "delete", "options", "head", "patch"];

@@ -1,11 +1,28 @@
-//! When a task runs: the rule of its crontab line, in a time zone.
+//! When a task runs: a rule that yields times.
+//!
+//! The times of the wall clock (cron, daily, weekly, monthly) are those of a time zone, and do at changes of the clocks
+//! what Debian's cron does: see [`super::cron`]. The command line knows what a crontab says alone; the rest is the
+//! scheduler's.
+
+#[cfg(feature = "server")]
+mod json;
+#[cfg(feature = "server")]
+mod kinds;
+#[cfg(feature = "server")]
+mod parts;
+#[cfg(feature = "server")]
+mod window;
 
 use std::fmt;
 
+#[cfg(feature = "server")]
+use jiff::civil::Time;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::cron::{CronExpr, Occurrence};
+#[cfg(feature = "server")]
+pub use parts::{Every, MonthDay, Weekday, Weekdays};
 
 /// A rule that yields times.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +34,44 @@ pub enum Schedule {
         /// Whose wall clock.
         zone: TimeZone,
     },
+    /// Again and again after the same time, whatever the wall clock says.
+    #[cfg(feature = "server")]
+    Every(Every),
+    /// Every day.
+    #[cfg(feature = "server")]
+    Daily {
+        /// The time of the wall clock, in whole seconds.
+        at: Time,
+        /// Whose wall clock.
+        zone: TimeZone,
+    },
+    /// On some days of the week.
+    #[cfg(feature = "server")]
+    Weekly {
+        /// The days.
+        on: Weekdays,
+        /// The time of the wall clock, in whole seconds.
+        at: Time,
+        /// Whose wall clock.
+        zone: TimeZone,
+    },
+    /// On one day of each month that has it. A month without the day is left out, as by cron (and by RFC 5545), so that a
+    /// day never means another one; whoever wants the last day of every month says so.
+    #[cfg(feature = "server")]
+    Monthly {
+        /// The day.
+        day: MonthDay,
+        /// The time of the wall clock, in whole seconds.
+        at: Time,
+        /// Whose wall clock.
+        zone: TimeZone,
+    },
+    /// One time.
+    #[cfg(feature = "server")]
+    Once {
+        /// When.
+        at: Timestamp,
+    },
     /// Once, when the machine starts; no clock tells when.
     Reboot,
 }
@@ -27,6 +82,8 @@ impl Schedule {
         match self {
             Schedule::Cron { expr, zone } => expr.next_after(after, zone),
             Schedule::Reboot => None,
+            #[cfg(feature = "server")]
+            _ => self.kind_after(after),
         }
     }
 
@@ -50,10 +107,21 @@ impl Schedule {
         })
     }
 
-    /// The rule, unless it is the start of the machine.
+    /// The expression, if it is one.
     pub fn expr(&self) -> Option<&CronExpr> {
+        if let Schedule::Cron { expr, .. } = self { Some(expr) } else { None }
+    }
+
+    /// Whose wall clock it goes by, if it goes by one.
+    pub fn zone(&self) -> Option<&TimeZone> {
         match self {
-            Schedule::Cron { expr, .. } => Some(expr),
+            Schedule::Cron { zone, .. } => Some(zone),
+            #[cfg(feature = "server")]
+            Schedule::Daily { zone, .. } | Schedule::Weekly { zone, .. } | Schedule::Monthly { zone, .. } => {
+                Some(zone)
+            }
+            #[cfg(feature = "server")]
+            Schedule::Every(_) | Schedule::Once { .. } => None,
             Schedule::Reboot => None,
         }
     }
@@ -63,16 +131,20 @@ impl Schedule {
         match self {
             Schedule::Cron { expr, .. } => expr.describe(),
             Schedule::Reboot => "once, when the machine starts".to_owned(),
+            #[cfg(feature = "server")]
+            _ => self.describe_kind(),
         }
     }
 }
 
-/// As a crontab writes it.
+/// As a crontab writes it; what none can write, as a sentence.
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Schedule::Cron { expr, .. } => expr.fmt(f),
             Schedule::Reboot => f.write_str("@reboot"),
+            #[cfg(feature = "server")]
+            _ => f.write_str(&self.kind_line()),
         }
     }
 }

@@ -1,20 +1,20 @@
-//! Everything a command needs to know before it does anything: configuration, places, environment.
+//! Everything that must be known before a call is made: configuration, places, environment.
 
 use std::path::{Path, PathBuf};
 
 use directories::ProjectDirs;
 
 use super::{options, token_place};
-use crate::cli::config_files::{self, Found};
-use crate::cli::output::Failure;
 use crate::client::transport::{Transport, TransportOptions};
 use crate::client::{Client, ClientSettings};
 use crate::clock::SharedClock;
 use crate::config::call::{CallConfig, CallTargets};
+use crate::config::files::{self as config_files, Found};
 use crate::config::{Env, Loaded, Origin, SecretText};
 use crate::crontab::call_line::Common;
 use crate::crontab::invocation::{Invocation, default_log};
 use crate::domain::exit::Exit;
+use crate::domain::failure::Failure;
 use crate::files;
 use crate::journal::JournalSettings;
 use crate::journal::rotation::Rotation;
@@ -27,7 +27,7 @@ const SYSTEM_LOG: &str = "/var/log/qs-scheduler";
 
 /// The configuration with all its layers, and what follows from it.
 #[derive(Clone, Debug)]
-pub(super) struct Settings {
+pub struct Settings {
     /// The values and their origins.
     pub loaded: Loaded<CallConfig>,
     /// The names of every target.
@@ -52,7 +52,7 @@ impl Settings {
     ///
     /// # Errors
     /// Everything that is wrong with them (78), or the file that is named and not there (66).
-    pub(super) fn resolve(env: &Env, invocation: &Invocation, common: &Common) -> Result<Self, Failure> {
+    pub fn resolve(env: &Env, invocation: &Invocation, common: &Common) -> Result<Self, Failure> {
         let user = ProjectDirs::from("", "", "qs-scheduler");
         let Found { files, unseen } = config_files::read(common.config.as_deref(), FILE)?;
         let targets = CallTargets::read(&files, env)?;
@@ -107,13 +107,14 @@ impl Settings {
     }
 
     /// The target, if it is not the unnamed one.
-    pub(super) fn target(&self) -> Option<&str> {
+    pub fn target(&self) -> Option<&str> {
         self.loaded.target.as_deref()
     }
 
     /// The same for one task: its name is put into `ping.url`. Made before anything else, so that what is redacted is the
     /// URL that is used.
-    pub(super) fn of_task(&self, task: &str) -> Self {
+    #[must_use]
+    pub fn of_task(&self, task: &str) -> Self {
         let mut own = self.clone();
         if let Some(SecretText(url)) = &mut own.loaded.config.ping.url {
             *url = ping::of_task(url, task);
@@ -122,32 +123,32 @@ impl Settings {
     }
 
     /// The values.
-    pub(super) fn config(&self) -> &CallConfig {
+    pub fn config(&self) -> &CallConfig {
         &self.loaded.config
     }
 
     /// Directory of the metrics textfiles.
-    pub(super) fn metrics_dir(&self) -> PathBuf {
+    pub fn metrics_dir(&self) -> PathBuf {
         self.config().state.metrics_dir.clone().unwrap_or_else(|| self.state_dir.join("metrics"))
     }
 
     /// Directory of the run records.
-    pub(super) fn records_dir(&self) -> PathBuf {
+    pub fn records_dir(&self) -> PathBuf {
         Self::records_in(&self.state_dir)
     }
 
     /// The same in another state directory.
-    pub(super) fn records_in(state_dir: &Path) -> PathBuf {
+    pub fn records_in(state_dir: &Path) -> PathBuf {
         state_dir.join("tasks")
     }
 
     /// Directory of the overlap locks.
-    pub(super) fn locks_dir(&self) -> PathBuf {
+    pub fn locks_dir(&self) -> PathBuf {
         self.state_dir.join("locks")
     }
 
     /// When the log is rotated.
-    pub(super) fn rotation(&self) -> Rotation {
+    pub fn rotation(&self) -> Rotation {
         let log = &self.config().log;
         Rotation {
             size: log.rotate_size.0,
@@ -157,19 +158,23 @@ impl Settings {
         }
     }
 
-    /// What makes the calls.
-    pub(super) fn client(&self, force_login: bool, clock: SharedClock) -> Client {
-        let settings = ClientSettings {
+    /// What a client needs to know.
+    pub fn of_client(&self, force_login: bool) -> ClientSettings {
+        ClientSettings {
             config: self.config().clone(),
             transport: self.transport.clone(),
             token_file: self.token_path.clone(),
             force_login,
-        };
-        Client::new(settings, clock)
+        }
+    }
+
+    /// What makes the calls.
+    pub fn client(&self, force_login: bool, clock: SharedClock) -> Client {
+        Client::new(self.of_client(force_login), clock)
     }
 
     /// What connects.
-    pub(super) fn transport(&self) -> Transport {
+    pub fn transport(&self) -> Transport {
         Transport::new(self.transport.clone())
     }
 
@@ -182,7 +187,7 @@ impl Settings {
     }
 
     /// Where and how runs are written down.
-    pub(super) fn journal(&self) -> JournalSettings {
+    pub fn journal(&self) -> JournalSettings {
         let config = self.config();
         JournalSettings {
             log_path: self.log_path.clone(),

@@ -1,4 +1,4 @@
-//! The strongest layer of the configuration: the options of the command line.
+//! The strongest layer of the configuration: the options of the line.
 
 use crate::config::call::{CallConfig, LogFormat};
 use crate::config::{Bytes, Loaded, Origin, SecretText};

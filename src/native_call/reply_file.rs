@@ -13,7 +13,7 @@ use crate::files::{Draft, Durability, if_there};
 const EVERYBODY: u32 = 0o666;
 
 /// Where a reply is written to.
-pub(super) enum ReplyFile {
+pub enum ReplyFile {
     /// Standard output.
     Stdout,
     /// Something that takes bytes as they come: a pipe, a device, another descriptor of this process.
@@ -27,7 +27,7 @@ impl ReplyFile {
     ///
     /// # Errors
     /// Which place it is, and why nothing can be written there.
-    pub(super) fn open(path: &Path) -> Result<Self, String> {
+    pub fn open(path: &Path) -> Result<Self, String> {
         let failed = |error: io::Error| format!("--output {}: {error}", path.display());
         if is_stdout(path) {
             return Ok(Self::Stdout);
@@ -49,7 +49,7 @@ impl ReplyFile {
     ///
     /// # Errors
     /// Why it is not there.
-    pub(super) fn write(self, path: &Path, report: &CallReport) -> Result<(), String> {
+    pub fn write(self, path: &Path, report: &CallReport) -> Result<(), String> {
         let Some(received) = report.received.as_ref().filter(|_| report.outcome.exit() == Exit::Ok) else {
             return Ok(());
         };
@@ -73,17 +73,17 @@ impl ReplyFile {
 }
 
 /// Whether a place is standard output, by whichever name.
-pub(super) fn is_stdout(path: &Path) -> bool {
+pub fn is_stdout(path: &Path) -> bool {
     ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"].iter().any(|name| path == Path::new(name))
 }
 
 /// The place of `--output`, as it was given.
-pub(super) type Place = Option<(PathBuf, ReplyFile)>;
+pub type Place = Option<(PathBuf, ReplyFile)>;
 
 /// Opens the place of `--output`, if one was given.
 ///
 /// # Errors
 /// As [`ReplyFile::open`].
-pub(super) fn open(path: Option<&Path>) -> Result<Place, String> {
+pub fn open(path: Option<&Path>) -> Result<Place, String> {
     path.map(|path| Ok((path.to_owned(), ReplyFile::open(path)?))).transpose()
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tracing::{Instrument, info, warn};
 
-use crate::cli::signal::Signals;
 use crate::client::Client;
 use crate::config::call;
 use crate::domain::exit::Exit;
@@ -53,8 +52,8 @@ impl Monitor {
         self.start = Some(tokio::spawn(async move { ping.start().await }.in_current_span()));
     }
 
-    /// Says how the run ended, unless that takes longer than `limit` or a signal comes first.
-    pub(super) async fn end(self, exit: Exit, message: &str, limit: Option<Duration>, signals: &mut Signals) {
+    /// Says how the run ended, unless that takes longer than `limit`; without one it is given up when `stopped` ends.
+    pub(super) async fn end(self, exit: Exit, message: &str, limit: Option<Duration>, stopped: impl Future) {
         let pings = async {
             if let Some(start) = self.start
                 && tokio::time::timeout(LATE_START, start).await.is_err()
@@ -66,7 +65,7 @@ impl Monitor {
         let given_up = async {
             match limit {
                 Some(limit) => tokio::time::sleep(limit).await,
-                None => drop(signals.stopped().await),
+                None => drop(stopped.await),
             }
         };
         tokio::select! {

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::output::Failure;
 use crate::config::call::CallConfig;
 use crate::config::{ConfigError, Loaded};
+use crate::domain::failure::Failure;
 use crate::files;
 
 /// The token file: the one that is set, else one in `dir` with the target's name.

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use directories::ProjectDirs;
 
-use super::output::Failure;
-use crate::config::{ConfigError, ConfigFile, Env, Loaded};
+use super::{ConfigError, ConfigFile, Env, Loaded};
 use crate::domain::exit::Exit;
+use crate::domain::failure::Failure;
 use crate::secret::file::{SecretFileError, SecretFiles};
 
 /// Directory of the system's configuration.
