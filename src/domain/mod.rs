@@ -12,6 +12,8 @@ pub mod digest;
 pub mod duration;
 #[cfg(feature = "server")]
 pub mod entry;
+#[cfg(feature = "server")]
+pub mod execution;
 pub mod exit;
 pub mod expectation;
 pub mod failure;
@@ -48,6 +50,8 @@ pub mod statistics;
 #[cfg(feature = "server")]
 pub mod sync_run;
 pub mod target;
+#[cfg(feature = "server")]
+pub mod task;
 pub mod trace;
 #[cfg(feature = "server")]
 pub mod web_address;

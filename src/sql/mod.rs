@@ -29,7 +29,7 @@ pub use kept::KeptPool;
 pub use migrate::{MigrationError, Migrations, SchemaChange};
 pub use outage::{Connections, Outage, Trouble, of as outage, trouble};
 pub use row::{CellError, Columns, ListRow, Row, Unreadable};
-pub use rows::insert_rows;
+pub use rows::{insert_new_rows, insert_rows};
 pub use statement::{LONGEST_LIST, Order, Statement, padded, sql};
 pub use upsert::Upsert;
 pub use value::Value;
@@ -203,6 +203,14 @@ impl Db {
 }
 
 impl Tx {
+    /// Which database it is.
+    pub fn kind(&self) -> DatabaseKind {
+        match self {
+            Self::Sqlite(_) => DatabaseKind::Sqlite,
+            Self::MySql(_) => DatabaseKind::MySql,
+        }
+    }
+
     /// See [`Db::execute`].
     pub async fn execute(&mut self, statement: Statement) -> Result<u64, sqlx::Error> {
         on!(self, tx => (&mut **tx).execute(statement).await)

@@ -1,7 +1,7 @@
 //! Many rows in few statements.
 
-use super::Tx;
 use super::value::Value;
+use super::{DatabaseKind, Tx};
 
 /// Rows of one statement: any number of rows is a sum of these. A text that comes again stays prepared on its
 /// connection, so there are few. Times the columns, the most is less than SQLite's 32,766 values and MySQL's 65,535.
@@ -30,8 +30,32 @@ pub async fn insert_rows(
     columns: &[&str],
     rows: &[Vec<Value>],
 ) -> Result<(), sqlx::Error> {
+    insert_by("insert into", tx, table, columns, rows).await
+}
+
+/// The same, but for rows whose keys are there already. MySQL then also turns values that do not fit into warnings.
+pub async fn insert_new_rows(
+    tx: &mut Tx,
+    table: &str,
+    columns: &[&str],
+    rows: &[Vec<Value>],
+) -> Result<(), sqlx::Error> {
+    let verb = match tx.kind() {
+        DatabaseKind::Sqlite => "insert or ignore into",
+        DatabaseKind::MySql => "insert ignore into",
+    };
+    insert_by(verb, tx, table, columns, rows).await
+}
+
+async fn insert_by(
+    verb: &str,
+    tx: &mut Tx,
+    table: &str,
+    columns: &[&str],
+    rows: &[Vec<Value>],
+) -> Result<(), sqlx::Error> {
     for part in parts(rows) {
-        tx.execute_rows(insert("insert into", table, columns, part.len()), part).await?;
+        tx.execute_rows(insert(verb, table, columns, part.len()), part).await?;
     }
     Ok(())
 }

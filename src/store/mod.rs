@@ -6,5 +6,6 @@
 pub mod business;
 pub mod contention;
 pub mod error;
+pub mod scheduler;
 
 pub use error::StoreError;

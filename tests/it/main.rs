@@ -71,6 +71,7 @@ mod identity;
 mod inputs;
 mod layers;
 #[cfg(feature = "server")]
+mod ledger;
 mod ledger_model;
 mod lists;
 mod login_hold;

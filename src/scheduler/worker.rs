@@ -1,0 +1,269 @@
+//! The duty that claims what is due and runs it, as many at a time as there are free workers.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc};
+
+use super::catalog::{Catalog, Governed};
+use super::handler::{End, Stop, StopReason};
+use super::planner::is_behind;
+use super::runner::{Ended, Handlers, Stopper, bounded, run, tell};
+use crate::clock::SharedClock;
+use crate::domain::execution::{Delivery, Event, Execution, Kept, SessionId, Standing};
+use crate::domain::id::ExecutionId;
+use crate::domain::overlap::Overlap;
+use crate::store::error::Answer;
+use crate::store::scheduler::{Change, Changed, ClaimOrder, Claimed, Did, Ledger, LedgerError};
+
+/// Most executions of one claim.
+const MOST: usize = 500;
+
+/// How long a worker waits that knows of nothing to do: somebody else may have made something due.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Between two tries to record an end while the store is away.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What the workers of a process share.
+pub struct Workers {
+    pub(super) session: SessionId,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) handlers: Handlers,
+    pub(super) clock: SharedClock,
+    /// Told when something was planned or asked for.
+    pub(super) nudge: Arc<Notify>,
+    /// What runs now, and how it is told to stop.
+    pub(super) running: Mutex<HashMap<ExecutionId, Stopper>>,
+}
+
+/// One lane of work.
+pub struct Worker {
+    shared: Arc<Workers>,
+    queue: String,
+    capacity: usize,
+    running: usize,
+    /// Tasks whose seat was taken when they were looked at last.
+    blocked: HashSet<i64>,
+    ended: (mpsc::UnboundedSender<i64>, mpsc::UnboundedReceiver<i64>),
+}
+
+impl Worker {
+    /// A lane with so many workers.
+    pub fn new(shared: Arc<Workers>, queue: String, capacity: usize) -> Self {
+        let ended = mpsc::unbounded_channel();
+        Self { shared, queue, capacity, running: 0, blocked: HashSet::new(), ended }
+    }
+
+    /// Works until the session is over.
+    pub async fn work(mut self) -> LedgerError {
+        loop {
+            let planned = Arc::clone(&self.shared.nudge);
+            let planned = planned.notified();
+            tokio::pin!(planned);
+            planned.as_mut().enable();
+            let more = match self.claim().await {
+                Ok(more) => more,
+                Err(LedgerError::SessionOver) => return LedgerError::SessionOver,
+                Err(error) => {
+                    tracing::warn!(%error, queue = self.queue, "nothing can be claimed");
+                    false
+                }
+            };
+            while let Ok(task) = self.ended.1.try_recv() {
+                self.is_over(task);
+            }
+            if more && self.running < self.capacity {
+                continue;
+            }
+            let pause = self.pause().await;
+            tokio::select! {
+                Some(task) = self.ended.1.recv() => self.is_over(task),
+                () = planned => {}
+                () = tokio::time::sleep(pause) => self.blocked.clear(),
+            }
+        }
+    }
+
+    fn is_over(&mut self, task: i64) {
+        self.running -= 1;
+        self.blocked.remove(&task);
+    }
+
+    /// How long to wait when nothing happens meanwhile.
+    async fn pause(&self) -> Duration {
+        if self.running >= self.capacity {
+            return POLL;
+        }
+        let now = self.shared.clock.now();
+        match self.shared.ledger.next_due(&self.queue).await {
+            // What is due and was not claimed is blocked; its end is told.
+            Ok(Some(next)) if next > now => {
+                Duration::try_from(next.duration_since(now)).unwrap_or(POLL).min(POLL)
+            }
+            Ok(_) | Err(_) => POLL,
+        }
+    }
+
+    /// Claims and starts. Whether there may be more.
+    async fn claim(&mut self) -> Did<bool> {
+        let free = self.capacity.saturating_sub(self.running).min(MOST);
+        if free == 0 {
+            return Ok(false);
+        }
+        let now = self.shared.clock.now();
+        let next = self.shared.ledger.next_due(&self.queue).await?;
+        if next.is_none_or(|next| next > now) {
+            return Ok(false);
+        }
+        let planner = self.shared.ledger.planner(now).await?;
+        let order = ClaimOrder {
+            queue: self.queue.clone(),
+            most: free,
+            now,
+            without_scheduled: is_behind(planner.planned_through, now),
+            blocked: self.blocked.iter().copied().collect(),
+        };
+        let claimed = self.shared.ledger.claim(self.shared.session, order).await?;
+        let more = claimed.len() >= free;
+        for one in claimed {
+            match one {
+                Claimed::Mine(execution) => self.start(execution),
+                Claimed::Busy(execution) => self.busy(execution).await?,
+            }
+        }
+        Ok(more)
+    }
+
+    fn start(&mut self, execution: Execution) {
+        self.running += 1;
+        let (shared, ended) = (Arc::clone(&self.shared), self.ended.0.clone());
+        tokio::spawn(async move {
+            let task = execution.task_id;
+            shared.perform(execution).await;
+            // Nobody listens when the worker has ended.
+            let _ = ended.send(task);
+        });
+    }
+
+    /// Another one of its task has the seat.
+    async fn busy(&mut self, execution: Execution) -> Did<()> {
+        let governed = self.shared.catalog.governing(execution.task_id, execution.revision).await?;
+        let overlap = governed.map_or(Overlap::Sequential, |of| of.revision.definition.policy.overlap);
+        let event = match overlap {
+            Overlap::Skip => Event::OverlapSkip,
+            Overlap::Fail => Event::OverlapRefused,
+            Overlap::Sequential | Overlap::Parallel => {
+                self.blocked.insert(execution.task_id);
+                return Ok(());
+            }
+        };
+        let end = End {
+            outcome: event.as_str().to_owned(),
+            message: "the last one of its task was still running".to_owned(),
+            exit: None,
+        };
+        self.shared.change(&execution, &event, end, ANY).await.map(drop)
+    }
+}
+
+/// Where the policy says nothing about an event.
+const ANY: Standing = Standing { delivery: Delivery::AtLeastOnce, deleted: false };
+
+impl Workers {
+    /// Runs a claimed execution and records its end.
+    async fn perform(&self, execution: Execution) {
+        let (stopper, stop) = Stop::channel();
+        self.lock().insert(execution.id, stopper.clone());
+        let (ended, standing) = match self.governing(&execution).await {
+            Ok(Some(of)) => {
+                let standing = of.revision.definition.policy.standing(of.task.deleted_at.is_some());
+                let ended = run(&self.handlers, &of, &execution, (stopper, stop), &self.clock).await;
+                (ended, standing)
+            }
+            Ok(None) => {
+                let end = End {
+                    outcome: "unknown_task".to_owned(),
+                    message: "its task is not in the store".to_owned(),
+                    exit: None,
+                };
+                (Ended { event: Event::Failed { again: None }, end }, ANY)
+            }
+            Err(error) => {
+                let end = End { outcome: "released".to_owned(), message: error.to_string(), exit: None };
+                (Ended { event: Event::Released, end }, ANY)
+            }
+        };
+        self.record(&execution, ended, standing).await;
+        self.lock().remove(&execution.id);
+    }
+
+    async fn governing(&self, execution: &Execution) -> Answer<Option<Governed>> {
+        self.catalog.governing(execution.task_id, execution.revision).await
+    }
+
+    /// Records an end, however long the store is away; until the session is over.
+    async fn record(&self, execution: &Execution, ended: Ended, standing: Standing) {
+        loop {
+            match self.change(execution, &ended.event, ended.end.clone(), standing).await {
+                Ok(Changed::Done) => return,
+                Ok(Changed::Late) => {
+                    let (id, outcome) = (execution.id, &ended.end.outcome);
+                    tracing::warn!(%id, outcome, "a result came after somebody else had ended its attempt");
+                    return;
+                }
+                Err(LedgerError::SessionOver) => {
+                    tracing::warn!(id = %execution.id, "a result could not be recorded: the session is over");
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(id = %execution.id, %error, "a result cannot be recorded yet");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Lets an event happen to an execution as it was read.
+    pub(super) async fn change(
+        &self,
+        from: &Execution,
+        event: &Event,
+        end: End,
+        standing: Standing,
+    ) -> Did<Changed> {
+        let mut to = from.clone();
+        let kept = match to.apply(event, standing, self.clock.now()) {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::error!(id = %from.id, %error, "a defect of this program: please report it");
+                return Ok(Changed::Late);
+            }
+        };
+        let message = bounded(end.message);
+        if *event != Event::Released {
+            to.outcome = Some(end.outcome.clone());
+            to.message = Some(message.clone());
+        }
+        let attempt = (kept == Kept::Attempt).then_some((end.outcome, message));
+        self.ledger.change(self.session, Change { from: from.clone(), to, attempt }).await
+    }
+
+    /// Tells everything that runs to stop.
+    pub(super) fn stop_all(&self, reason: StopReason) {
+        for stopper in self.lock().values() {
+            tell(stopper, reason);
+        }
+    }
+
+    /// What runs now.
+    pub(super) fn ids(&self) -> HashSet<ExecutionId> {
+        self.lock().keys().copied().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ExecutionId, Stopper>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
