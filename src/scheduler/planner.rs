@@ -1,15 +1,14 @@
 //! The duty that plans: it moves the watermark, and what the schedules yield between the old one and the new one becomes
 //! executions or is written down as missed.
 //!
-//! The rules are those of the ledger (`docs/guides/scheduler.md`): a move is a compare-and-set on the watermark and the
-//! catalog, so that any number of planners may try. Occurrences are planned a little ahead of their time. When the
+//! A move is a compare-and-set on the watermark and the catalog, so that any number of planners may try (the model in
+//! `tests/it/ledger_model` shows what breaks without). Occurrences are planned a little ahead of their time. When the
 //! watermark is behind by more than the grace, nobody has planned for a while: there is a gap, which catch-up is for.
 
 mod due;
 mod slice;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
@@ -129,11 +128,6 @@ fn gap(row: &Row, now: Timestamp) -> Option<Gap> {
 
 fn late_through(gap: &Gap) -> Timestamp {
     gap.to.checked_sub(gap.grace).unwrap_or(Timestamp::MIN)
-}
-
-/// Whether a watermark is so far behind that nothing is claimed that a schedule has made: catch-up decides about it first.
-pub fn is_behind(through: Timestamp, now: Timestamp) -> bool {
-    Duration::try_from(now.duration_since(through)).is_ok_and(|late| late > GRACE)
 }
 
 #[async_trait]

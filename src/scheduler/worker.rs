@@ -8,7 +8,6 @@ use tokio::sync::{Notify, mpsc};
 
 use super::catalog::{Catalog, Governed};
 use super::handler::{End, Stop, StopReason};
-use super::planner::is_behind;
 use super::runner::{Ended, Handlers, Stopper, bounded, run, tell};
 use crate::clock::SharedClock;
 use crate::domain::execution::{Delivery, Event, Execution, Kept, SessionId, Standing};
@@ -118,12 +117,10 @@ impl Worker {
         if next.is_none_or(|next| next > now) {
             return Ok(false);
         }
-        let planner = self.shared.ledger.planner(now).await?;
         let order = ClaimOrder {
             queue: self.queue.clone(),
             most: free,
             now,
-            without_scheduled: is_behind(planner.planned_through, now),
             blocked: self.blocked.iter().copied().collect(),
         };
         let claimed = self.shared.ledger.claim(self.shared.session, order).await?;

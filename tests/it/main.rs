@@ -72,6 +72,7 @@ mod inputs;
 mod layers;
 #[cfg(feature = "server")]
 mod ledger;
+#[cfg(feature = "server")]
 mod ledger_model;
 mod lists;
 mod login_hold;

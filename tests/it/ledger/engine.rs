@@ -135,8 +135,8 @@ async fn whatever_a_handler_does_is_recorded_and_the_engine_goes_on() {
         engine.stop(Duration::from_secs(5)).await.unwrap();
         assert!(ledger.sessions().await.unwrap().is_empty(), "{}", database.name);
         let of = |task: &str| {
-            let one = &ended[task][0];
-            (one.state, one.attempt, one.failures, one.outcome.clone().unwrap_or_default())
+            let found = &ended[task][0];
+            (found.state, found.attempt, found.failures, found.outcome.clone().unwrap_or_default())
         };
         let expected =
             |state, attempt, failures, outcome: &str| (state, attempt, failures, outcome.to_owned());
@@ -179,7 +179,6 @@ async fn what_a_killed_engine_held_is_done_by_the_next_one_and_no_failure_is_cha
             queue: "default".to_owned(),
             most: 1,
             now: due + jiff::SignedDuration::from_secs(60),
-            without_scheduled: false,
             blocked: Vec::new(),
         };
         let held = ledger.claim(dead, order).await.unwrap();

@@ -53,13 +53,7 @@ async fn task(ledger: &SqlLedger) -> i64 {
 }
 
 fn order(most: usize) -> ClaimOrder {
-    ClaimOrder {
-        queue: "default".to_owned(),
-        most,
-        now: after(1_000),
-        without_scheduled: false,
-        blocked: Vec::new(),
-    }
+    ClaimOrder { queue: "default".to_owned(), most, now: after(1_000), blocked: Vec::new() }
 }
 
 async fn claim(ledger: &SqlLedger, by: SessionId, most: usize) -> Vec<Execution> {
