@@ -352,6 +352,18 @@ fn a_window_has_what_a_walk_finds_in_it() {
 }
 
 #[test]
+fn the_last_change_of_a_zone_file_doubles_nothing() {
+    for zone in ZONES {
+        let zone = TimeZone::get(zone).unwrap();
+        let daily = Schedule::Daily { at: jiff::civil::time(0, 0, 0, 0), zone };
+        let (after, through): (Timestamp, Timestamp) =
+            ("2036-03-27T23:08:00Z".parse().unwrap(), "2040-06-05T13:30:00Z".parse().unwrap());
+        let walked = daily.after(after).take_while(|next| next.at <= through).count();
+        assert_eq!(daily.count(after, through), walked as u64, "{daily} in {:?}", daily.zone());
+    }
+}
+
+#[test]
 fn two_windows_have_what_one_has() {
     let mut runner = TestRunner::new(Config { cases: 2_500, failure_persistence: None, ..Config::default() });
     let parts = (0..600_000_000_000_i64, 0..=1_000_i64);

@@ -106,17 +106,26 @@ impl Rule {
                 let at = stretch.offset.to_timestamp(candidate).ok()?;
                 return Some(Occurrence { at, dst: coming(candidate, stretch.offset, zone) });
             }
-            stretch = self.stretch(stretch.end?, zone);
+            stretch = self.stretch_from(stretch.end?, zone);
         }
     }
 
     /// The stretch that an instant lies in.
     pub(super) fn stretch(&self, at: Timestamp, zone: &TimeZone) -> Stretch {
-        let offset = zone.to_offset(at);
         let just_after = at.checked_add(SignedDuration::from_nanos(1)).unwrap_or(at);
-        let begins = zone.preceding(just_after).next();
-        let (late, from) =
-            begins.map_or((None, DateTime::MIN), |change| self.beginning(change.timestamp(), offset, zone));
+        let begin = zone.preceding(just_after).next().map(|change| change.timestamp());
+        self.between(begin, at, zone)
+    }
+
+    /// The stretch that begins with this change. Looked for backwards, another one may be found: zone files end with a
+    /// change in 2038 that changes nothing, and is only seen on the way forward.
+    pub(super) fn stretch_from(&self, begin: Timestamp, zone: &TimeZone) -> Stretch {
+        self.between(Some(begin), begin, zone)
+    }
+
+    fn between(&self, begin: Option<Timestamp>, at: Timestamp, zone: &TimeZone) -> Stretch {
+        let offset = zone.to_offset(at);
+        let (late, from) = begin.map_or((None, DateTime::MIN), |begin| self.beginning(begin, offset, zone));
         let end = zone.following(at).next().map(|change| change.timestamp());
         let to = end.map_or(DateTime::MAX, |end| offset.to_datetime(end));
         Stretch { offset, late, from, to, end }

@@ -73,7 +73,7 @@ impl Rule {
         let first = first.map(|from| self.stretch(after, zone).after(after, from));
         let all = std::iter::successors(first, move |stretch| {
             let begin = stretch.end.filter(|begin| *begin <= through)?;
-            Some(self.stretch(begin, zone))
+            Some(self.stretch_from(begin, zone))
         });
         all.map(move |stretch| Stretch {
             late: stretch.late.filter(|late| late.at <= through),
