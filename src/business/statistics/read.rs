@@ -58,12 +58,11 @@ impl Statistics {
         code: &str,
     ) -> Result<Option<QuestionnaireStatistics>, StatisticsError> {
         let subject = subject(StatisticType::Questionnaire, "code", code)?;
-        let Some(total) = self.total(org_id, &subject).await? else { return Ok(None) };
         let end = self.context.today();
         let start = end.checked_sub((TREND - 1).days()).unwrap_or(end);
-        let rows = self.context.store.daily_of_subject(org_id, &subject, DayRange { start, end }).await?;
-        let counts: BTreeMap<Date, i64> =
-            rows.into_iter().map(|row| (row.key.date, row.submissions)).collect();
+        let found = self.context.store.accumulated_by_day(org_id, &subject, DayRange { start, end }).await?;
+        let Some((total, by_day)) = found else { return Ok(None) };
+        let counts: BTreeMap<Date, i64> = by_day.into_iter().collect();
         let days = start.series(1.day()).take_while(|day| *day <= end);
         let trend = days.map(|day| (day, counts.get(&day).copied().unwrap_or(0))).collect();
         Ok(Some(QuestionnaireStatistics { total, trend }))

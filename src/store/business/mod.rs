@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use jiff::civil::Date;
 
 use self::lists::Entry;
 use super::error::Answer;
@@ -54,14 +55,6 @@ pub trait DailyStore: Send + Sync {
     /// The rows after this key, in the order of type, key and day; at most `limit`.
     async fn daily_page(&self, org_id: i64, after: Option<DailyKey>, limit: u32) -> Answer<Vec<DailyRow>>;
 
-    /// The rows of one subject in these days, in the order of the days.
-    async fn daily_of_subject(
-        &self,
-        org_id: i64,
-        subject: &Subject,
-        days: DayRange,
-    ) -> Answer<Vec<DailyCount>>;
-
     /// Every organisation that a plan or a row of statistics belongs to.
     async fn organisations(&self) -> Answer<BTreeSet<i64>>;
 }
@@ -74,6 +67,14 @@ pub trait AccumulatedStore: Send + Sync {
 
     /// The rows of these subjects, in any order.
     async fn accumulated_of(&self, org_id: i64, subjects: &[Subject]) -> Answer<Vec<Accumulated>>;
+
+    /// The row of one subject, and its submissions on each of these days that has a daily row, in any order.
+    async fn accumulated_by_day(
+        &self,
+        org_id: i64,
+        subject: &Subject,
+        days: DayRange,
+    ) -> Answer<Option<(Accumulated, Vec<(Date, i64)>)>>;
 
     /// The subjects of accumulated rows that no daily row stands behind, after this one; at most `limit`.
     async fn orphans(&self, org_id: i64, after: Option<Subject>, limit: u32) -> Answer<Vec<Subject>>;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::SqlStore;
-use crate::domain::statistics::{DailyCount, DailyKey, DayRange, Distribution, Subject};
+use crate::domain::statistics::{DailyCount, DailyKey, Distribution, Subject};
 use crate::sql::{CellError, Columns, DatabaseKind, LONGEST_LIST, Order, Statement, Upsert, Value, sql};
 use crate::store::business::{DailyRow, DailyStore};
 use crate::store::error::{Answer, named};
@@ -74,31 +74,6 @@ impl DailyStore for SqlStore {
             Ok(DailyRow { count: count(columns)?, updated_at: self.stamps.read(&columns.text()?)? })
         };
         named("daily_page", self.db.read_all(query, read)).await
-    }
-
-    async fn daily_of_subject(
-        &self,
-        org_id: i64,
-        subject: &Subject,
-        days: DayRange,
-    ) -> Answer<Vec<DailyCount>> {
-        // uk_statistics_daily
-        let query = sql(format!(
-            "select {COUNT} from statistics_daily where org_id = ? and statistic_type = ? and statistic_key = ? \
-             and stat_date between ? and ? and deleted_at is null order by stat_date"
-        ))
-        .bind(org_id)
-        .bind(subject.statistic.as_str())
-        .bind(&subject.key)
-        .bind(days.start.to_string())
-        .bind(days.end.to_string());
-        named("daily_of_subject", async {
-            let mut rows = self.db.read_all(query, count).await?;
-            // See `daily_of`.
-            rows.retain(|row| row.key.subject == *subject);
-            Ok(rows)
-        })
-        .await
     }
 
     async fn organisations(&self) -> Answer<BTreeSet<i64>> {
