@@ -125,8 +125,14 @@ pub struct Gap {
 }
 
 impl Gap {
+    /// One that is found now, if everything is planned through an instant that is behind by more than the grace.
+    pub fn found(planned_through: Timestamp, now: Timestamp) -> Option<Self> {
+        let gap = Self { to: now, grace: GRACE };
+        (planned_through < gap.late_through()).then_some(gap)
+    }
+
     /// The last instant that is late.
-    fn late_through(&self) -> Timestamp {
+    pub fn late_through(&self) -> Timestamp {
         before(self.to, self.grace)
     }
 
@@ -282,6 +288,14 @@ mod tests {
         gap: &Gap,
     ) -> Choice {
         policy.choose(schedule, after, through, gap.late(schedule, through, gap.to), gap)
+    }
+
+    #[test]
+    fn a_gap_is_more_than_the_grace() {
+        let now = at("2026-11-27T12:00:00Z");
+        assert_eq!(Gap::found(at("2026-11-27T11:59:00Z"), now), None);
+        assert_eq!(Gap::found(at("2026-11-27T11:58:59.999Z"), now), Some(Gap { to: now, grace: GRACE }));
+        assert_eq!(Gap::found(at("2026-11-27T12:00:02Z"), now), None);
     }
 
     #[test]

@@ -43,11 +43,6 @@ impl ExecutionState {
     pub fn is_over(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Cancelled | Self::Skipped | Self::Lost)
     }
-
-    /// Whether a worker may claim it when its time has come.
-    pub fn is_waiting(self) -> bool {
-        matches!(self, Self::Pending | Self::Retrying)
-    }
 }
 
 words! {
@@ -230,6 +225,19 @@ pub struct NotAllowed {
 }
 
 impl Event {
+    /// Whether it tells how work ended, as whoever did it saw it.
+    pub fn is_result(&self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded
+                | Self::Failed { .. }
+                | Self::TimedOut { .. }
+                | Self::Unknown { .. }
+                | Self::Interrupted { .. }
+                | Self::Cancelled
+        )
+    }
+
     /// A word for it.
     pub fn as_str(&self) -> &'static str {
         match self {

@@ -16,6 +16,8 @@ pub struct View {
     pub number: i64,
     /// The tasks by their rows.
     pub tasks: HashMap<i64, Known>,
+    /// Those of which nothing starts.
+    pub paused: Vec<i64>,
 }
 
 /// A task with the revision by which something runs.
@@ -50,8 +52,10 @@ impl Catalog {
     /// The store's.
     pub async fn read(&self, after: Timestamp) -> Answer<Arc<View>> {
         let read = self.store.catalog(after).await?;
+        let is_paused = |known: &&Known| known.revisions.last().is_some_and(|last| last.paused);
+        let paused = read.tasks.iter().filter(is_paused).map(|known| known.task.id).collect();
         let tasks = read.tasks.into_iter().map(|known| (known.task.id, known)).collect();
-        let view = Arc::new(View { number: read.number, tasks });
+        let view = Arc::new(View { number: read.number, tasks, paused });
         *self.view.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&view);
         Ok(view)
     }

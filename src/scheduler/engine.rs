@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use jiff::Timestamp;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, RwLock};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -19,7 +18,7 @@ use super::runner::Handlers;
 use super::watcher::Watcher;
 use super::worker::{Worker, Workers};
 use crate::clock::SharedClock;
-use crate::clock::periodic::drive;
+use crate::clock::periodic::{Periodic, drive};
 use crate::domain::execution::SessionId;
 use crate::store::scheduler::{Did, Ledger, NewSession, Tasks};
 
@@ -114,6 +113,7 @@ impl Engine {
             clock: Arc::clone(&clock),
             nudge: Arc::clone(&nudge),
             running: Mutex::default(),
+            claims: RwLock::default(),
         });
         let pulse = Arc::new(Pulse { began: Instant::now(), planned: AtomicI64::new(0) });
         let mut duties = JoinSet::new();
@@ -175,6 +175,9 @@ impl Engine {
         self.drained(grace).await;
         self.workers.stop_all(StopReason::Interrupted);
         self.drained(Duration::from_secs(10)).await;
+        // A claim that was under way when its worker was stopped may count all the same; nobody has begun what it took.
+        self.workers.ledger.beat(self.session).await?;
+        self.workers.release_idle().await?;
         self.workers.ledger.end_session(self.session).await
     }
 
@@ -183,11 +186,6 @@ impl Engine {
         while !self.workers.ids().is_empty() && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-    }
-
-    /// The time, as the engine reads it.
-    pub fn now(&self) -> Timestamp {
-        self.workers.clock.now()
     }
 }
 
@@ -199,7 +197,7 @@ fn looped<P>(
     every: Duration,
 ) -> impl Future<Output = &'static str> + use<P>
 where
-    P: crate::clock::periodic::Periodic + 'static,
+    P: Periodic + 'static,
 {
     let clock = Arc::clone(clock);
     async move {

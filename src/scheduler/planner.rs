@@ -110,7 +110,7 @@ impl Planner {
         let mut step = slice.through(target, &mut self.due);
         step.gap_to = gap.map(|gap| gap.to).filter(|to| step.through < *to);
         if let Some(gap) = gap.filter(|_| row.gap_to.is_none()) {
-            let ahead = self.ledger.planned_ahead(late_through(&gap)).await?;
+            let ahead = self.ledger.planned_ahead(gap.late_through()).await?;
             step.skip = skipped(&view, &ahead, &gap);
         }
         Ok(Some(step))
@@ -119,15 +119,8 @@ impl Planner {
 
 /// The time without a planner that this row is in, or that is found now.
 fn gap(row: &Row, now: Timestamp) -> Option<Gap> {
-    if let Some(to) = row.gap_to.filter(|to| row.planned_through < *to) {
-        return Some(Gap { to, grace: GRACE });
-    }
-    let late = now.duration_since(row.planned_through);
-    (late > SignedDuration::try_from(GRACE).unwrap_or_default()).then_some(Gap { to: now, grace: GRACE })
-}
-
-fn late_through(gap: &Gap) -> Timestamp {
-    gap.to.checked_sub(gap.grace).unwrap_or(Timestamp::MIN)
+    let known = row.gap_to.filter(|to| row.planned_through < *to);
+    known.map(|to| Gap { to, grace: GRACE }).or_else(|| Gap::found(row.planned_through, now))
 }
 
 #[async_trait]

@@ -1,7 +1,6 @@
 //! The duty that looks after what nobody works on: executions of sessions that are dead, and those of this one that it
 //! does not run, because the answer to its claim was lost.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,8 +9,7 @@ use jiff::Timestamp;
 use super::handler::End;
 use super::worker::Workers;
 use crate::clock::periodic::Periodic;
-use crate::domain::execution::{Delivery, Event, Execution, Standing};
-use crate::domain::id::ExecutionId;
+use crate::domain::execution::Event;
 use crate::store::scheduler::{Changed, Did};
 
 /// Most executions of one tick.
@@ -29,14 +27,12 @@ pub struct Report {
 /// Rescues.
 pub struct Rescuer {
     workers: Arc<Workers>,
-    /// Held at the last tick and not run: a claim that is being answered now is not among them twice.
-    idle: HashSet<ExecutionId>,
 }
 
 impl Rescuer {
     /// Of these workers.
     pub fn new(workers: Arc<Workers>) -> Self {
-        Self { workers, idle: HashSet::new() }
+        Self { workers }
     }
 
     /// One round.
@@ -46,32 +42,18 @@ impl Rescuer {
     pub async fn rescue(&mut self) -> Did<Report> {
         let mut report = Report::default();
         for orphan in self.workers.ledger.orphans(MOST).await? {
-            let end = end("holder_lost", "the process that ran it is gone");
-            report.lost += usize::from(self.change(&orphan, &Event::HolderLost, end).await?);
+            let end = End {
+                outcome: "holder_lost".to_owned(),
+                message: "the process that ran it is gone".to_owned(),
+                exit: None,
+            };
+            let standing = self.workers.standing(&orphan).await?;
+            let changed = self.workers.change(&orphan, &Event::HolderLost, end, standing).await?;
+            report.lost += usize::from(changed == Changed::Done);
         }
-        let running = self.workers.ids();
-        let held = self.workers.ledger.held(self.workers.session).await?;
-        let idle: Vec<Execution> = held.into_iter().filter(|one| !running.contains(&one.id)).collect();
-        for one in idle.iter().filter(|one| self.idle.contains(&one.id)) {
-            let end = end("released", "it was claimed and never started");
-            report.released += usize::from(self.change(one, &Event::Released, end).await?);
-        }
-        self.idle = idle.into_iter().map(|one| one.id).collect();
+        report.released = self.workers.release_idle().await?;
         Ok(report)
     }
-
-    async fn change(&self, one: &Execution, event: &Event, end: End) -> Did<bool> {
-        let standing = match self.workers.catalog.governing(one.task_id, one.revision).await? {
-            Some(of) => of.revision.definition.policy.standing(of.task.deleted_at.is_some()),
-            // Nobody knows whether it may be done twice.
-            None => Standing { delivery: Delivery::AtMostOnce, deleted: true },
-        };
-        Ok(self.workers.change(one, event, end, standing).await? == Changed::Done)
-    }
-}
-
-fn end(outcome: &str, message: &str) -> End {
-    End { outcome: outcome.to_owned(), message: message.to_owned(), exit: None }
 }
 
 #[async_trait]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, RwLock, mpsc};
 
 use super::catalog::{Catalog, Governed};
 use super::handler::{End, Stop, StopReason};
@@ -36,6 +36,8 @@ pub struct Workers {
     pub(super) nudge: Arc<Notify>,
     /// What runs now, and how it is told to stop.
     pub(super) running: Mutex<HashMap<ExecutionId, Stopper>>,
+    /// Held to read while a claim is under way: whoever holds it to write sees each claim started, or lost.
+    pub(super) claims: RwLock<()>,
 }
 
 /// One lane of work.
@@ -97,12 +99,14 @@ impl Worker {
             return POLL;
         }
         let now = self.shared.clock.now();
-        match self.shared.ledger.next_due(&self.queue).await {
-            // What is due and was not claimed is blocked; its end is told.
-            Ok(Some(next)) if next > now => {
-                Duration::try_from(next.duration_since(now)).unwrap_or(POLL).min(POLL)
+        // What is due and was not claimed is blocked, and its end is told.
+        match self.shared.ledger.next_due(&self.queue, Some(now)).await {
+            Ok(Some(next)) => Duration::try_from(next.duration_since(now)).unwrap_or(POLL).min(POLL),
+            Ok(None) => POLL,
+            Err(error) => {
+                tracing::warn!(%error, queue = self.queue, "when something is due cannot be read");
+                POLL
             }
-            Ok(_) | Err(_) => POLL,
         }
     }
 
@@ -113,7 +117,7 @@ impl Worker {
             return Ok(false);
         }
         let now = self.shared.clock.now();
-        let next = self.shared.ledger.next_due(&self.queue).await?;
+        let next = self.shared.ledger.next_due(&self.queue, None).await?;
         if next.is_none_or(|next| next > now) {
             return Ok(false);
         }
@@ -121,15 +125,21 @@ impl Worker {
             queue: self.queue.clone(),
             most: free,
             now,
-            blocked: self.blocked.iter().copied().collect(),
+            blocked: self.blocked.iter().chain(&self.shared.catalog.view().paused).copied().collect(),
         };
-        let claimed = self.shared.ledger.claim(self.shared.session, order).await?;
-        let more = claimed.len() >= free;
+        let shared = Arc::clone(&self.shared);
+        let under_way = shared.claims.read().await;
+        let claimed = shared.ledger.claim(shared.session, order).await?;
+        let (more, mut busy) = (claimed.len() >= free, Vec::new());
         for one in claimed {
             match one {
                 Claimed::Mine(execution) => self.start(execution),
-                Claimed::Busy(execution) => self.busy(execution).await?,
+                Claimed::Busy(execution) => busy.push(execution),
             }
+        }
+        drop(under_way);
+        for execution in busy {
+            self.busy(execution).await?;
         }
         Ok(more)
     }
@@ -137,9 +147,11 @@ impl Worker {
     fn start(&mut self, execution: Execution) {
         self.running += 1;
         let (shared, ended) = (Arc::clone(&self.shared), self.ended.0.clone());
+        let stop = Stop::channel();
+        shared.lock().insert(execution.id, stop.0.clone());
         tokio::spawn(async move {
             let task = execution.task_id;
-            shared.perform(execution).await;
+            shared.perform(execution, stop).await;
             // Nobody listens when the worker has ended.
             let _ = ended.send(task);
         });
@@ -171,13 +183,11 @@ const ANY: Standing = Standing { delivery: Delivery::AtLeastOnce, deleted: false
 
 impl Workers {
     /// Runs a claimed execution and records its end.
-    async fn perform(&self, execution: Execution) {
-        let (stopper, stop) = Stop::channel();
-        self.lock().insert(execution.id, stopper.clone());
+    async fn perform(&self, execution: Execution, stop: (Stopper, Stop)) {
         let (ended, standing) = match self.governing(&execution).await {
             Ok(Some(of)) => {
                 let standing = of.revision.definition.policy.standing(of.task.deleted_at.is_some());
-                let ended = run(&self.handlers, &of, &execution, (stopper, stop), &self.clock).await;
+                let ended = run(&self.handlers, &of, &execution, stop, &self.clock).await;
                 (ended, standing)
             }
             Ok(None) => {
@@ -211,8 +221,8 @@ impl Workers {
                     tracing::warn!(%id, outcome, "a result came after somebody else had ended its attempt");
                     return;
                 }
-                Err(LedgerError::SessionOver) => {
-                    tracing::warn!(id = %execution.id, "a result could not be recorded: the session is over");
+                Err(error @ (LedgerError::SessionOver | LedgerError::NotAllowed(_))) => {
+                    tracing::error!(id = %execution.id, %error, "a result could not be recorded");
                     return;
                 }
                 Err(error) => {
@@ -232,20 +242,16 @@ impl Workers {
         standing: Standing,
     ) -> Did<Changed> {
         let mut to = from.clone();
-        let kept = match to.apply(event, standing, self.clock.now()) {
-            Ok(kept) => kept,
-            Err(error) => {
-                tracing::error!(id = %from.id, %error, "a defect of this program: please report it");
-                return Ok(Changed::Late);
-            }
-        };
+        let kept = to.apply(event, standing, self.clock.now())?;
         let message = bounded(end.message);
         if *event != Event::Released {
             to.outcome = Some(end.outcome.clone());
             to.message = Some(message.clone());
         }
         let attempt = (kept == Kept::Attempt).then_some((end.outcome, message));
-        self.ledger.change(self.session, Change { from: from.clone(), to, attempt }).await
+        self.ledger
+            .change(self.session, Change { from: from.clone(), to, attempt, is_result: event.is_result() })
+            .await
     }
 
     /// Tells everything that runs to stop.
@@ -253,6 +259,39 @@ impl Workers {
         for stopper in self.lock().values() {
             tell(stopper, reason);
         }
+    }
+
+    /// Releases what this session holds and does not run: the answer to its claim was lost. How many there were.
+    ///
+    /// # Errors
+    /// The store's, and that the session is over.
+    pub(super) async fn release_idle(&self) -> Did<usize> {
+        let none_under_way = self.claims.write().await;
+        // What ends meanwhile is in the first and not in the second.
+        let running = self.ids();
+        let held = self.ledger.held(self.session).await?;
+        drop(none_under_way);
+        let mut released = 0;
+        for one in held.iter().filter(|one| !running.contains(&one.id)) {
+            let end = End {
+                outcome: "released".to_owned(),
+                message: "it was claimed and never started".to_owned(),
+                exit: None,
+            };
+            released += usize::from(
+                self.change(one, &Event::Released, end, self.standing(one).await?).await? == Changed::Done,
+            );
+        }
+        Ok(released)
+    }
+
+    /// What the policy of its task says about an end. Where the task is not there any more, nobody knows whether it may be
+    /// done twice.
+    pub(super) async fn standing(&self, one: &Execution) -> Did<Standing> {
+        let governed = self.catalog.governing(one.task_id, one.revision).await?;
+        Ok(governed.map_or(Standing { delivery: Delivery::AtMostOnce, deleted: true }, |of| {
+            of.revision.definition.policy.standing(of.task.deleted_at.is_some())
+        }))
     }
 
     /// What runs now.

@@ -66,7 +66,7 @@ impl Slice<'_> {
     fn parts<'a>(&self, known: &'a Known, through: Timestamp) -> impl Iterator<Item = Part<'a>> {
         let from = self.from;
         let gap = self.gap;
-        let policy = known.revisions.last().map(|last| last.definition.policy.catch_up).unwrap_or_default();
+        let policy = catch_up_of(known);
         windows(known, from, through).map(move |(revision, schedule, after, through)| Part {
             revision,
             schedule,
@@ -181,6 +181,11 @@ fn windows(
     })
 }
 
+/// What is missed is caught up as the newest revision says.
+fn catch_up_of(known: &Known) -> CatchUp {
+    known.revisions.last().map(|last| last.definition.policy.catch_up).unwrap_or_default()
+}
+
 /// How many late occurrences of a task come after an instant, by all its revisions.
 fn newer(known: &Known, after: Timestamp, gap: &Gap) -> u64 {
     windows(known, after, gap.to)
@@ -192,7 +197,7 @@ fn newer(known: &Known, after: Timestamp, gap: &Gap) -> u64 {
 pub(super) fn skipped(view: &View, ahead: &[Execution], gap: &Gap) -> Vec<ExecutionId> {
     let is_too_late = |one: &&Execution| {
         let Some((known, at)) = view.tasks.get(&one.task_id).zip(one.scheduled_for) else { return false };
-        let policy = known.revisions.last().map(|last| last.definition.policy.catch_up).unwrap_or_default();
+        let policy = catch_up_of(known);
         matches!(policy.verdict(at, newer(known, at, gap), gap), Verdict::Missed(_))
     };
     ahead.iter().filter(is_too_late).map(|one| one.id).collect()

@@ -1,5 +1,5 @@
 //! What the scheduler keeps: tasks and their revisions, the watermark, executions, and what was missed. The verbs are the
-//! transitions of the ledger; each is done as a whole or not at all. One conformance suite (`tests/it/ledger.rs`) goes
+//! transitions of the ledger; each is done as a whole or not at all. One conformance suite (`tests/it/ledger`) goes
 //! through every database.
 
 pub mod sql;
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::error::{Answer, StoreError};
 use crate::domain::catch_up::Missed;
-use crate::domain::execution::{Execution, ExecutionState, SessionId};
+use crate::domain::execution::{Execution, ExecutionState, NotAllowed, SessionId};
 use crate::domain::id::ExecutionId;
 use crate::domain::task::{Definition, Revision, Source, Task};
 
@@ -19,6 +19,9 @@ pub enum LedgerError {
     /// The session was declared dead: nothing that it does counts any more. Not to be repeated.
     #[error("the session is over: another process has declared it dead")]
     SessionOver,
+    /// A defect of this program: nothing was changed.
+    #[error("a defect of this program: {0}")]
+    NotAllowed(#[from] NotAllowed),
     /// The store did not do it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -138,6 +141,8 @@ pub struct Change {
     pub to: Execution,
     /// The outcome and message of the attempt, where it gets a row of its own.
     pub attempt: Option<(String, String)>,
+    /// Whether it is the result of an attempt: one that comes too late is kept beside what counts.
+    pub is_result: bool,
 }
 
 /// What became of a change.
@@ -245,8 +250,8 @@ pub trait Ledger: Send + Sync {
     /// Changes an execution.
     async fn change(&self, session: SessionId, change: Change) -> Did<Changed>;
 
-    /// When the next one of a lane that waits is due.
-    async fn next_due(&self, queue: &str) -> Answer<Option<Timestamp>>;
+    /// When the first one of a lane that waits is due, or the first one after this instant.
+    async fn next_due(&self, queue: &str, after: Option<Timestamp>) -> Answer<Option<Timestamp>>;
 
     /// Adds an execution that somebody asks for. Whether it is new: there may be one with its key.
     async fn enqueue(&self, execution: Execution) -> Answer<bool>;
@@ -261,9 +266,6 @@ pub trait Ledger: Send + Sync {
 /// Tasks.
 #[async_trait]
 pub trait Tasks: Send + Sync {
-    /// The number of the catalog: the same as before means that no task has changed.
-    async fn catalog_number(&self) -> Answer<i64>;
-
     /// Everything that governs what comes after this instant, and what is in force now.
     async fn catalog(&self, after: Timestamp) -> Answer<Catalog>;
 

@@ -71,7 +71,7 @@ fn change(from: &Execution, event: &Event, second: i64) -> Change {
     let mut to = from.clone();
     to.apply(event, KEPT, after(second * 1_000)).unwrap();
     (to.outcome, to.message) = (Some(event.as_str().to_owned()), Some("said".to_owned()));
-    Change { from: from.clone(), to, attempt: None }
+    Change { from: from.clone(), to, attempt: None, is_result: event.is_result() }
 }
 
 async fn one(ledger: &SqlLedger, id: ExecutionId) -> Execution {

@@ -117,7 +117,7 @@ async fn keep_attempts(tx: &mut Tx, changes: &[&Change], done: &[Changed]) -> Re
                 let ended = [change.to.finished_at, change.to.started_at].into_iter().flatten().max();
                 insert_attempt(tx, change, ended, outcome, message).await?;
             }
-            (Changed::Late, _) if change.from.state == ExecutionState::Running => late(tx, change).await?,
+            (Changed::Late, _) if change.is_result => late(tx, change).await?,
             (Changed::Done | Changed::Late, _) => {}
         }
     }

@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::columns::{execution, instant, list, millis, optional_instant, small};
-use crate::domain::catch_up::GRACE;
+use crate::domain::catch_up::Gap;
 use crate::domain::execution::{Delivery, Event, Execution, SessionId, Standing};
 use crate::domain::id::ExecutionId;
 use crate::sql::{Columns, Db, Statement, Tx, Value, insert_new_rows, sql};
@@ -30,8 +30,7 @@ pub(super) async fn claim(
     let planner = tx.read_one(planner, |row| Ok((instant(row)?, small(row.int()?)?))).await?;
     let Some((planned_through, base)) = planner else { return Ok(Vec::new()) };
     // While the watermark is far behind, catch-up decides first about what schedules have made.
-    let behind =
-        order.now.duration_since(planned_through) > SignedDuration::try_from(GRACE).unwrap_or_default();
+    let behind = Gap::found(planned_through, order.now).is_some();
     let candidates = candidates(tx, order, behind).await?;
     let (free, busy) = seated(tx, candidates).await?;
     let (mut claimed, mut by_attempt) = (Vec::new(), BTreeMap::<u32, Vec<Execution>>::new());
@@ -162,12 +161,18 @@ async fn give_back(tx: &mut Tx, part: &[Execution], lost: &BTreeSet<ExecutionId>
     tx.execute(remove).await.map(drop)
 }
 
-/// When the next one that waits is due.
-pub(super) async fn next_due(db: &Db, queue: &str) -> Result<Option<Timestamp>, sqlx::Error> {
+/// When the first one that waits is due, by the ready index.
+pub(super) async fn next_due(
+    db: &Db,
+    queue: &str,
+    after: Option<Timestamp>,
+) -> Result<Option<Timestamp>, sqlx::Error> {
     let mut next = None;
     for state in ["retrying", "pending"] {
-        let query =
-            sql("select min(run_at) from qs_execution where state = ? and queue = ?").bind(state).bind(queue);
+        let query = sql("select min(run_at) from qs_execution where state = ? and queue = ?")
+            .bind(state)
+            .bind(queue)
+            .push_some(" and run_at > ?", after.map(millis));
         let found = db.read_one(query, optional_instant).await?.flatten();
         next = [next, found].into_iter().flatten().min();
     }

@@ -123,8 +123,8 @@ impl Ledger for SqlLedger {
         answer!(self, session, Verb::Change(Box::new(change)), DidVerb::Changed(changed) => changed)
     }
 
-    async fn next_due(&self, queue: &str) -> Answer<Option<Timestamp>> {
-        named("next_due", claims::next_due(&self.db, queue)).await
+    async fn next_due(&self, queue: &str, after: Option<Timestamp>) -> Answer<Option<Timestamp>> {
+        named("next_due", claims::next_due(&self.db, queue, after)).await
     }
 
     async fn enqueue(&self, execution: Execution) -> Answer<bool> {

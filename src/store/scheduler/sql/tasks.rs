@@ -29,14 +29,6 @@ const COLUMNS: &str = "t.id, t.uid, t.source, t.task_key, t.name, t.revision, t.
 
 #[async_trait]
 impl Tasks for SqlLedger {
-    async fn catalog_number(&self) -> Answer<i64> {
-        let query = sql("select catalog from qs_planner where shard = 1");
-        named("catalog_number", async {
-            Ok(self.db.read_one(query, Columns::int).await?.unwrap_or_default())
-        })
-        .await
-    }
-
     async fn catalog(&self, after: Timestamp) -> Answer<Catalog> {
         named("catalog", async {
             let mut tx = self.db.snapshot().await?;
