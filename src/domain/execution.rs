@@ -16,6 +16,9 @@ const LOSSES: u32 = 3;
 /// Longest message of an execution, in bytes.
 pub const LONGEST_MESSAGE: usize = 1_000;
 
+/// Longest word for its end, in bytes.
+pub const LONGEST_OUTCOME: usize = 64;
+
 words! {
     /// How an execution stands.
     pub enum ExecutionState: "execution state" {
@@ -73,6 +76,11 @@ words! {
         /// It is lost: nobody knows whether it was done, and nobody does it again unless told to.
         AtMostOnce = "at_most_once",
     }
+}
+
+/// The instant as the ledger keeps it: it knows no shorter time than a millisecond.
+pub fn whole_millis(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 
 /// One life of a process that runs the scheduler: a random number, never used again.
@@ -157,8 +165,8 @@ pub enum Event {
     OverlapSkip,
     /// Another one of its task is still running, and the policy refuses it.
     OverlapRefused,
-    /// Another one of its task is still running, and this one waits.
-    OverlapWait {
+    /// It cannot run now, and waits.
+    Postponed {
         /// Until when at least.
         until: Timestamp,
     },
@@ -184,13 +192,13 @@ pub enum Event {
     TimedOut {
         /// Whether the work had begun.
         begun: bool,
-        /// How long to wait before it is tried again.
-        again: Duration,
+        /// How long to wait before it is tried again; none where it is not.
+        again: Option<Duration>,
     },
     /// Whoever did it does not know whether it was done.
     Unknown {
-        /// How long to wait before it is tried again, where that is allowed.
-        again: Duration,
+        /// How long to wait before it is tried again, where that is allowed; none where it is not.
+        again: Option<Duration>,
     },
     /// The process ends in an orderly way.
     Interrupted {
@@ -244,7 +252,7 @@ impl Event {
             Self::Claimed { .. } => "claimed",
             Self::OverlapSkip => "overlap_skip",
             Self::OverlapRefused => "overlap_refused",
-            Self::OverlapWait { .. } => "overlap_wait",
+            Self::Postponed { .. } => "postponed",
             Self::TooLate => "too_late",
             Self::QueueFull => "queue_full",
             Self::Cancelled => "cancelled",
@@ -267,6 +275,7 @@ impl Execution {
     /// # Errors
     /// When it cannot happen to an execution that stands so; then nothing is changed.
     pub fn apply(&mut self, event: &Event, standing: Standing, now: Timestamp) -> Result<Kept, NotAllowed> {
+        let now = whole_millis(now);
         match self.state {
             ExecutionState::Pending | ExecutionState::Retrying => self.while_waiting(event, now),
             ExecutionState::Running => self.while_running(event, standing, now),
@@ -291,7 +300,7 @@ impl Execution {
             }
             Event::OverlapSkip | Event::TooLate => self.end(ExecutionState::Skipped, now),
             Event::OverlapRefused | Event::QueueFull => self.end(ExecutionState::Failed, now),
-            Event::OverlapWait { until } => self.run_at = self.run_at.max(*until),
+            Event::Postponed { until } => self.run_at = self.run_at.max(*until),
             Event::Cancelled => self.end(ExecutionState::Cancelled, now),
             _ => return Err(self.not_allowed(event)),
         }
@@ -318,9 +327,8 @@ impl Execution {
             Event::TimedOut { begun: true, .. } | Event::Interrupted { begun: true } if at_most_once => {
                 self.end(ExecutionState::Lost, now);
             }
-            Event::Failed { again } => return Ok(self.failed(again, standing, now)),
-            Event::TimedOut { again, .. } | Event::Unknown { again } => {
-                return Ok(self.failed(Some(again), standing, now));
+            Event::Failed { again } | Event::TimedOut { again, .. } | Event::Unknown { again } => {
+                return Ok(self.failed(again, standing, now));
             }
             Event::HolderLost => {
                 self.losses += 1;
@@ -338,7 +346,7 @@ impl Execution {
             Event::Interrupted { begun: false } | Event::Released => {
                 self.wait(ExecutionState::Pending, self.run_at, standing, now);
             }
-            Event::OverlapWait { until } => self.wait(ExecutionState::Pending, until, standing, now),
+            Event::Postponed { until } => self.wait(ExecutionState::Pending, until, standing, now),
             Event::Claimed { .. } | Event::TooLate | Event::QueueFull | Event::RetryRequested => {
                 return Err(self.not_allowed(event));
             }
@@ -434,7 +442,7 @@ mod tests {
             Event::Claimed { by: ME, attempt_base: 0 },
             Event::OverlapSkip,
             Event::OverlapRefused,
-            Event::OverlapWait { until: at(205) },
+            Event::Postponed { until: at(205) },
             Event::TooLate,
             Event::QueueFull,
             Event::Cancelled,
@@ -442,9 +450,9 @@ mod tests {
             Event::Succeeded,
             Event::Failed { again: Some(again) },
             Event::Failed { again: None },
-            Event::TimedOut { begun: true, again },
-            Event::TimedOut { begun: false, again },
-            Event::Unknown { again },
+            Event::TimedOut { begun: true, again: Some(again) },
+            Event::TimedOut { begun: false, again: Some(again) },
+            Event::Unknown { again: Some(again) },
             Event::Interrupted { begun: true },
             Event::Interrupted { begun: false },
             Event::Released,

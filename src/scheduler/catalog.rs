@@ -16,8 +16,6 @@ pub struct View {
     pub number: i64,
     /// The tasks by their rows.
     pub tasks: HashMap<i64, Known>,
-    /// Those of which nothing starts.
-    pub paused: Vec<i64>,
 }
 
 /// A task with the revision by which something runs.
@@ -52,10 +50,8 @@ impl Catalog {
     /// The store's.
     pub async fn read(&self, after: Timestamp) -> Answer<Arc<View>> {
         let read = self.store.catalog(after).await?;
-        let is_paused = |known: &&Known| known.revisions.last().is_some_and(|last| last.paused);
-        let paused = read.tasks.iter().filter(is_paused).map(|known| known.task.id).collect();
         let tasks = read.tasks.into_iter().map(|known| (known.task.id, known)).collect();
-        let view = Arc::new(View { number: read.number, tasks, paused });
+        let view = Arc::new(View { number: read.number, tasks });
         *self.view.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&view);
         Ok(view)
     }
@@ -73,15 +69,7 @@ impl Catalog {
         if let Some(found) = known(&self.view()) {
             return Ok(Some(found));
         }
-        let Some(revision) = self.store.revision(task_id, revision).await? else { return Ok(None) };
-        let view = self.view();
-        let task = match view.tasks.get(&task_id) {
-            Some(known) => known.task.clone(),
-            None => match self.read(revision.valid_from).await?.tasks.get(&task_id) {
-                Some(known) => known.task.clone(),
-                None => return Ok(None),
-            },
-        };
-        Ok(Some(Governed { task, revision }))
+        let found = self.store.revision(task_id, revision).await?;
+        Ok(found.map(|(task, revision)| Governed { task, revision }))
     }
 }

@@ -61,6 +61,8 @@ pub struct Engine {
     session: SessionId,
     workers: Arc<Workers>,
     duties: JoinSet<&'static str>,
+    /// Signs of life, which go on until nothing runs any more.
+    signs: JoinSet<&'static str>,
     claiming: JoinSet<()>,
     pulse: Arc<Pulse>,
 }
@@ -137,9 +139,10 @@ impl Engine {
         duties.spawn(looped("rescuer", rescuer, &clock, RESCUE_EVERY));
         let pruner = Pruner::new(session, Arc::clone(&ledger), keep);
         duties.spawn(looped("pruner", pruner, &clock, PRUNE_EVERY));
+        let mut signs = JoinSet::new();
         if !alone {
             let watcher = Watcher::new(session, Arc::clone(&ledger), lease);
-            duties.spawn(looped("watcher", watcher, &clock, lease / 5));
+            signs.spawn(looped("watcher", watcher, &clock, lease / 5));
         }
         let mut claiming = JoinSet::new();
         for (queue, capacity) in queues {
@@ -149,7 +152,7 @@ impl Engine {
                 tracing::error!(%ended, "a worker has ended");
             });
         }
-        Ok(Self { session, workers, duties, claiming, pulse })
+        Ok(Self { session, workers, duties, signs, claiming, pulse })
     }
 
     /// How it is.
@@ -161,6 +164,7 @@ impl Engine {
     pub async fn ended(&mut self) -> String {
         tokio::select! {
             Some(ended) = self.duties.join_next() => format!("a duty has ended: {ended:?}"),
+            Some(ended) = self.signs.join_next() => format!("a duty has ended: {ended:?}"),
             Some(_) = self.claiming.join_next() => "a worker has ended: the session is over".to_owned(),
         }
     }
@@ -178,6 +182,7 @@ impl Engine {
         // A claim that was under way when its worker was stopped may count all the same; nobody has begun what it took.
         self.workers.ledger.beat(self.session).await?;
         self.workers.release_idle().await?;
+        self.signs.shutdown().await;
         self.workers.ledger.end_session(self.session).await
     }
 

@@ -19,7 +19,7 @@ use self::slice::{Slice, skipped};
 use super::catalog::Catalog;
 use crate::clock::periodic::Periodic;
 use crate::domain::catch_up::{GRACE, Gap};
-use crate::domain::execution::SessionId;
+use crate::domain::execution::{SessionId, whole_millis};
 use crate::store::scheduler::{Did, Ledger, PlanStep, Planned, Planner as Row};
 
 /// How far ahead of its time an occurrence is planned.
@@ -65,6 +65,7 @@ impl Planner {
     /// # Errors
     /// The store's, and that the session is over.
     pub async fn plan(&mut self, now: Timestamp) -> Did<Report> {
+        let now = whole_millis(now);
         let mut report = Report::default();
         let mut tries = 0;
         loop {

@@ -10,7 +10,7 @@ use super::handler::End;
 use super::worker::Workers;
 use crate::clock::periodic::Periodic;
 use crate::domain::execution::Event;
-use crate::store::scheduler::{Changed, Did};
+use crate::store::scheduler::{Changed, Did, LedgerError};
 
 /// Most executions of one tick.
 const MOST: usize = 1_000;
@@ -47,9 +47,12 @@ impl Rescuer {
                 message: "the process that ran it is gone".to_owned(),
                 exit: None,
             };
-            let standing = self.workers.standing(&orphan).await?;
-            let changed = self.workers.change(&orphan, &Event::HolderLost, end, standing).await?;
-            report.lost += usize::from(changed == Changed::Done);
+            match self.workers.change(&orphan, &Event::HolderLost, end).await {
+                Ok(changed) => report.lost += usize::from(changed == Changed::Done),
+                Err(LedgerError::SessionOver) => return Err(LedgerError::SessionOver),
+                // It is in the way of no other one.
+                Err(error) => tracing::warn!(id = %orphan.id, %error, "an execution cannot be rescued yet"),
+            }
         }
         report.released = self.workers.release_idle().await?;
         Ok(report)

@@ -14,7 +14,7 @@ use super::catalog::Governed;
 use super::handler::{Again, Begun, End, Handler, Performed, Stop, StopReason, Work};
 use crate::clock::SharedClock;
 use crate::domain::backoff::TaskRetry;
-use crate::domain::execution::{Event, Execution, LONGEST_MESSAGE};
+use crate::domain::execution::{Event, Execution};
 use crate::domain::overlap::Overlap;
 use crate::domain::task::TaskPolicy;
 
@@ -116,26 +116,24 @@ fn ended(
     execution: &Execution,
     now: Timestamp,
 ) -> Ended {
-    let again = |again| wait(&policy.retry, execution, again);
+    let again = |end: &End, wish| wait(&policy.retry, execution, &end.outcome, wish);
     match performed {
         Performed::Done(end) => Ended { event: Event::Succeeded, end },
         Performed::Failed(end, Again::Never) => Ended { event: Event::Failed { again: None }, end },
         Performed::Failed(end, Again::ByPolicy) => {
-            let again = again(None).filter(|_| policy.retry.retries(&end.outcome));
+            let again = again(&end, None);
             Ended { event: Event::Failed { again }, end }
         }
         Performed::Failed(end, Again::After(wish)) => {
-            let again = again(Some(wish)).filter(|_| policy.retry.retries(&end.outcome));
+            let again = again(&end, Some(wish));
             Ended { event: Event::Failed { again }, end }
         }
-        Performed::Unknown(end) => {
-            Ended { event: Event::Unknown { again: again(None).unwrap_or_default() }, end }
-        }
+        Performed::Unknown(end) => Ended { event: Event::Unknown { again: again(&end, None) }, end },
         Performed::Stopped(end) => stopped(reason, begun, policy, execution, end),
         Performed::Busy(end) => {
             let event = match policy.overlap {
                 Overlap::Fail => Event::OverlapRefused,
-                Overlap::Sequential => Event::OverlapWait { until: now + LOCKED },
+                Overlap::Sequential => Event::Postponed { until: now + LOCKED },
                 Overlap::Skip | Overlap::Parallel => Event::OverlapSkip,
             };
             Ended { event, end }
@@ -154,7 +152,7 @@ fn stopped(
     let event = match reason {
         Some(StopReason::Cancelled) => Event::Cancelled,
         Some(StopReason::TimedOut) => {
-            let again = wait(&policy.retry, execution, None).unwrap_or_default();
+            let again = wait(&policy.retry, execution, &end.outcome, None);
             Event::TimedOut { begun, again }
         }
         Some(StopReason::Interrupted) | None => Event::Interrupted { begun },
@@ -162,9 +160,9 @@ fn stopped(
     Ended { event, end }
 }
 
-/// How long to wait after one failure more; none when it was the last one.
-fn wait(retry: &TaskRetry, execution: &Execution, wish: Option<Duration>) -> Option<Duration> {
-    retry.next(execution.failures + 1, fastrand::f64(), wish)
+/// How long to wait after one failure more; none when it was the last one, or is one that is not tried again.
+fn wait(retry: &TaskRetry, execution: &Execution, outcome: &str, wish: Option<Duration>) -> Option<Duration> {
+    retry.next(execution.failures + 1, fastrand::f64(), wish).filter(|_| retry.retries(outcome))
 }
 
 fn failed(outcome: &str, message: String) -> Ended {
@@ -183,15 +181,11 @@ fn panic_message(error: tokio::task::JoinError) -> String {
     format!("the handler panicked: {text}")
 }
 
-/// A message as long as it is kept.
-pub fn bounded(mut message: String) -> String {
-    if message.len() > LONGEST_MESSAGE {
-        let mut end = LONGEST_MESSAGE - '…'.len_utf8();
-        while !message.is_char_boundary(end) {
-            end -= 1;
-        }
-        message.truncate(end);
-        message.push('…');
+/// A text of so many bytes at most, which says when something was cut off.
+pub fn bounded(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most - '…'.len_utf8()));
+        text.push('…');
     }
-    message
+    text
 }

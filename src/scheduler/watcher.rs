@@ -33,6 +33,15 @@ impl Watcher {
     /// # Errors
     /// The store's, and that this session is over.
     pub async fn watch(&mut self) -> Did<usize> {
+        let watched = self.look().await;
+        if watched.is_err() {
+            // Who could not be read for a while may have given signs: each is watched anew.
+            self.seen.clear();
+        }
+        watched
+    }
+
+    async fn look(&mut self) -> Did<usize> {
         self.ledger.beat(self.session).await?;
         let (now, mut declared) = (Instant::now(), 0);
         let others = self.ledger.sessions().await?;

@@ -4,16 +4,19 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tokio::sync::{Notify, RwLock, mpsc};
+use tokio::time::Instant;
 
-use super::catalog::{Catalog, Governed};
+use super::catalog::Catalog;
 use super::handler::{End, Stop, StopReason};
 use super::runner::{Ended, Handlers, Stopper, bounded, run, tell};
 use crate::clock::SharedClock;
-use crate::domain::execution::{Delivery, Event, Execution, Kept, SessionId, Standing};
+use crate::domain::execution::{
+    Delivery, Event, Execution, Kept, LONGEST_MESSAGE, LONGEST_OUTCOME, SessionId, Standing,
+};
 use crate::domain::id::ExecutionId;
 use crate::domain::overlap::Overlap;
-use crate::store::error::Answer;
 use crate::store::scheduler::{Change, Changed, ClaimOrder, Claimed, Did, Ledger, LedgerError};
 
 /// Most executions of one claim.
@@ -25,6 +28,9 @@ const POLL: Duration = Duration::from_secs(1);
 /// Between two tries to record an end while the store is away.
 const AGAIN: Duration = Duration::from_millis(500);
 
+/// An execution and which attempt: the next one may begin before the end of the last one is forgotten here.
+type Attempt = (ExecutionId, u32);
+
 /// What the workers of a process share.
 pub struct Workers {
     pub(super) session: SessionId,
@@ -35,7 +41,7 @@ pub struct Workers {
     /// Told when something was planned or asked for.
     pub(super) nudge: Arc<Notify>,
     /// What runs now, and how it is told to stop.
-    pub(super) running: Mutex<HashMap<ExecutionId, Stopper>>,
+    pub(super) running: Mutex<HashMap<Attempt, Stopper>>,
     /// Held to read while a claim is under way: whoever holds it to write sees each claim started, or lost.
     pub(super) claims: RwLock<()>,
 }
@@ -46,8 +52,9 @@ pub struct Worker {
     queue: String,
     capacity: usize,
     running: usize,
-    /// Tasks whose seat was taken when they were looked at last.
+    /// Tasks whose seat was taken when they were looked at last, and since when they are left out.
     blocked: HashSet<i64>,
+    blocked_at: Instant,
     ended: (mpsc::UnboundedSender<i64>, mpsc::UnboundedReceiver<i64>),
 }
 
@@ -55,7 +62,8 @@ impl Worker {
     /// A lane with so many workers.
     pub fn new(shared: Arc<Workers>, queue: String, capacity: usize) -> Self {
         let ended = mpsc::unbounded_channel();
-        Self { shared, queue, capacity, running: 0, blocked: HashSet::new(), ended }
+        let blocked_at = Instant::now();
+        Self { shared, queue, capacity, running: 0, blocked: HashSet::new(), blocked_at, ended }
     }
 
     /// Works until the session is over.
@@ -73,17 +81,25 @@ impl Worker {
                     false
                 }
             };
+            // What ended meanwhile may have had the seat that others wait for.
+            let mut again = more;
             while let Ok(task) = self.ended.1.try_recv() {
                 self.is_over(task);
+                again = true;
             }
-            if more && self.running < self.capacity {
+            if again && self.running < self.capacity {
                 continue;
             }
             let pause = self.pause().await;
             tokio::select! {
                 Some(task) = self.ended.1.recv() => self.is_over(task),
                 () = planned => {}
-                () = tokio::time::sleep(pause) => self.blocked.clear(),
+                () = tokio::time::sleep(pause) => {}
+            }
+            // A seat that another process or lane gives back is not told here.
+            if self.blocked_at.elapsed() >= POLL {
+                self.blocked.clear();
+                self.blocked_at = Instant::now();
             }
         }
     }
@@ -125,7 +141,7 @@ impl Worker {
             queue: self.queue.clone(),
             most: free,
             now,
-            blocked: self.blocked.iter().chain(&self.shared.catalog.view().paused).copied().collect(),
+            blocked: self.blocked.iter().copied().collect(),
         };
         let shared = Arc::clone(&self.shared);
         let under_way = shared.claims.read().await;
@@ -148,7 +164,7 @@ impl Worker {
         self.running += 1;
         let (shared, ended) = (Arc::clone(&self.shared), self.ended.0.clone());
         let stop = Stop::channel();
-        shared.lock().insert(execution.id, stop.0.clone());
+        shared.lock().insert((execution.id, execution.attempt), stop.0.clone());
         tokio::spawn(async move {
             let task = execution.task_id;
             shared.perform(execution, stop).await;
@@ -174,47 +190,33 @@ impl Worker {
             message: "the last one of its task was still running".to_owned(),
             exit: None,
         };
-        self.shared.change(&execution, &event, end, ANY).await.map(drop)
+        self.shared.change(&execution, &event, end).await.map(drop)
     }
 }
 
-/// Where the policy says nothing about an event.
-const ANY: Standing = Standing { delivery: Delivery::AtLeastOnce, deleted: false };
+/// Between two tries to read the task of an execution.
+const UNREAD: SignedDuration = SignedDuration::from_secs(5);
 
 impl Workers {
     /// Runs a claimed execution and records its end.
     async fn perform(&self, execution: Execution, stop: (Stopper, Stop)) {
-        let (ended, standing) = match self.governing(&execution).await {
-            Ok(Some(of)) => {
-                let standing = of.revision.definition.policy.standing(of.task.deleted_at.is_some());
-                let ended = run(&self.handlers, &of, &execution, stop, &self.clock).await;
-                (ended, standing)
+        let ended = match self.catalog.governing(execution.task_id, execution.revision).await {
+            Ok(Some(of)) => run(&self.handlers, &of, &execution, stop, &self.clock).await,
+            Ok(None) => unread("unknown_task", "its task is not in the store", Event::Failed { again: None }),
+            Err(error) if error.may_pass() => {
+                let until = self.clock.now() + UNREAD;
+                unread("postponed", &error.to_string(), Event::Postponed { until })
             }
-            Ok(None) => {
-                let end = End {
-                    outcome: "unknown_task".to_owned(),
-                    message: "its task is not in the store".to_owned(),
-                    exit: None,
-                };
-                (Ended { event: Event::Failed { again: None }, end }, ANY)
-            }
-            Err(error) => {
-                let end = End { outcome: "released".to_owned(), message: error.to_string(), exit: None };
-                (Ended { event: Event::Released, end }, ANY)
-            }
+            Err(error) => unread("unreadable_task", &error.to_string(), Event::Failed { again: None }),
         };
-        self.record(&execution, ended, standing).await;
-        self.lock().remove(&execution.id);
-    }
-
-    async fn governing(&self, execution: &Execution) -> Answer<Option<Governed>> {
-        self.catalog.governing(execution.task_id, execution.revision).await
+        self.record(&execution, &ended).await;
+        self.lock().remove(&(execution.id, execution.attempt));
     }
 
     /// Records an end, however long the store is away; until the session is over.
-    async fn record(&self, execution: &Execution, ended: Ended, standing: Standing) {
+    async fn record(&self, execution: &Execution, ended: &Ended) {
         loop {
-            match self.change(execution, &ended.event, ended.end.clone(), standing).await {
+            match self.change(execution, &ended.event, ended.end.clone()).await {
                 Ok(Changed::Done) => return,
                 Ok(Changed::Late) => {
                     let (id, outcome) = (execution.id, &ended.end.outcome);
@@ -233,25 +235,28 @@ impl Workers {
         }
     }
 
-    /// Lets an event happen to an execution as it was read.
-    pub(super) async fn change(
-        &self,
-        from: &Execution,
-        event: &Event,
-        end: End,
-        standing: Standing,
-    ) -> Did<Changed> {
+    /// Lets an event happen to an execution as it was read, by what its task says now.
+    pub(super) async fn change(&self, from: &Execution, event: &Event, end: End) -> Did<Changed> {
         let mut to = from.clone();
-        let kept = to.apply(event, standing, self.clock.now())?;
-        let message = bounded(end.message);
+        let kept = to.apply(event, self.standing(from).await?, self.clock.now())?;
+        let outcome = bounded(end.outcome, LONGEST_OUTCOME);
+        let message = bounded(end.message, LONGEST_MESSAGE);
         if *event != Event::Released {
-            to.outcome = Some(end.outcome.clone());
+            to.outcome = Some(outcome.clone());
             to.message = Some(message.clone());
         }
-        let attempt = (kept == Kept::Attempt).then_some((end.outcome, message));
-        self.ledger
-            .change(self.session, Change { from: from.clone(), to, attempt, is_result: event.is_result() })
-            .await
+        let attempt = (kept == Kept::Attempt).then_some((outcome, message));
+        let change = Change { from: from.clone(), to, attempt, is_result: event.is_result() };
+        self.ledger.change(self.session, change).await
+    }
+
+    /// What its task says about an end. Where that cannot be known, nobody does it again.
+    async fn standing(&self, one: &Execution) -> Did<Standing> {
+        match self.catalog.governing(one.task_id, one.revision).await {
+            Ok(Some(of)) => Ok(of.revision.definition.policy.standing(of.task.deleted_at.is_some())),
+            Err(error) if error.may_pass() => Err(error.into()),
+            Ok(None) | Err(_) => Ok(Standing { delivery: Delivery::AtMostOnce, deleted: true }),
+        }
     }
 
     /// Tells everything that runs to stop.
@@ -272,34 +277,29 @@ impl Workers {
         let held = self.ledger.held(self.session).await?;
         drop(none_under_way);
         let mut released = 0;
-        for one in held.iter().filter(|one| !running.contains(&one.id)) {
+        for one in held.iter().filter(|one| !running.contains(&(one.id, one.attempt))) {
             let end = End {
                 outcome: "released".to_owned(),
                 message: "it was claimed and never started".to_owned(),
                 exit: None,
             };
-            released += usize::from(
-                self.change(one, &Event::Released, end, self.standing(one).await?).await? == Changed::Done,
-            );
+            released += usize::from(self.change(one, &Event::Released, end).await? == Changed::Done);
         }
         Ok(released)
     }
 
-    /// What the policy of its task says about an end. Where the task is not there any more, nobody knows whether it may be
-    /// done twice.
-    pub(super) async fn standing(&self, one: &Execution) -> Did<Standing> {
-        let governed = self.catalog.governing(one.task_id, one.revision).await?;
-        Ok(governed.map_or(Standing { delivery: Delivery::AtMostOnce, deleted: true }, |of| {
-            of.revision.definition.policy.standing(of.task.deleted_at.is_some())
-        }))
-    }
-
     /// What runs now.
-    pub(super) fn ids(&self) -> HashSet<ExecutionId> {
+    pub(super) fn ids(&self) -> HashSet<Attempt> {
         self.lock().keys().copied().collect()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ExecutionId, Stopper>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Attempt, Stopper>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The end of an attempt whose task could not be read: nothing was begun.
+fn unread(outcome: &str, message: &str, event: Event) -> Ended {
+    let end = End { outcome: outcome.to_owned(), message: message.to_owned(), exit: None };
+    Ended { event, end }
 }

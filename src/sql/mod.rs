@@ -240,6 +240,15 @@ impl Tx {
         self.fetch_all(statement).await?.into_iter().map(|row| row.read(&mut read)).collect()
     }
 
+    /// See [`Db::read_list`].
+    pub async fn read_list<T>(
+        &mut self,
+        statement: Statement,
+        read: impl FnMut(&mut Columns) -> Result<T, CellError> + Send,
+    ) -> Result<Vec<ListRow<T>>, sqlx::Error> {
+        Ok(read_list(self.fetch_all(statement).await?, read))
+    }
+
     /// See [`Db::read_one`].
     pub async fn read_one<T>(
         &mut self,

@@ -117,7 +117,7 @@ pub struct ClaimOrder {
     pub most: usize,
     /// What is due.
     pub now: Timestamp,
-    /// Tasks of which nothing is claimed now: each is paused, or none of its seats is free.
+    /// Tasks whose seat was not free a moment ago.
     pub blocked: Vec<i64>,
 }
 
@@ -259,18 +259,19 @@ pub trait Ledger: Send + Sync {
     /// The session's own executions: those that it claimed, also where the answer was lost.
     async fn held(&self, session: SessionId) -> Answer<Vec<Execution>>;
 
-    /// Removes executions that were over before this instant, and what was missed before it; at most so many of each.
+    /// Removes what was missed before this instant, and executions that were over before it, at most so many.
     async fn prune(&self, session: SessionId, before: Timestamp, most: u32) -> Did<u64>;
 }
 
 /// Tasks.
 #[async_trait]
 pub trait Tasks: Send + Sync {
-    /// Everything that governs what comes after this instant, and what is in force now.
+    /// Everything that governs what comes after this instant, and what is in force now. A task that cannot be read is left
+    /// out, and a warning tells of it.
     async fn catalog(&self, after: Timestamp) -> Answer<Catalog>;
 
-    /// One revision of a task.
-    async fn revision(&self, task_id: i64, number: i64) -> Answer<Option<Revision>>;
+    /// A task with one of its revisions.
+    async fn revision(&self, task_id: i64, number: i64) -> Answer<Option<(Task, Revision)>>;
 
     /// Makes the tasks of a source be these and no others, in one transaction.
     async fn import(

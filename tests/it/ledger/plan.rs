@@ -67,8 +67,10 @@ async fn every_time_is_planned_once_by_whoever_plans() {
         .await;
         let (mut one, mut two) = (planner(&ledger, 1).await, planner(&ledger, 2).await);
         for second in 0..40 {
-            let (first, other) =
-                tokio::join!(one.plan(after(second * 1_000)), two.plan(after(second * 1_000 + 1)));
+            let (first, other) = tokio::join!(
+                one.plan(after(second * 1_000) + SignedDuration::from_nanos(456_789)),
+                two.plan(after(second * 1_000 + 1))
+            );
             first.unwrap();
             other.unwrap();
         }

@@ -1,5 +1,6 @@
 //! Claims, ends, sessions: what counts, and what comes too late.
 
+use jiff::SignedDuration;
 use qs_scheduler::domain::execution::{
     Delivery, Event, Execution, ExecutionState, SessionId, Standing, Trigger,
 };
@@ -113,9 +114,9 @@ async fn what_is_claimed_is_held_by_one_and_ends_as_it_says() {
             let state = if index % 3 == 0 { ExecutionState::Failed } else { ExecutionState::Completed };
             assert_eq!((stored.state, stored.finished_at), (state, Some(after((2 + index % 2) * 1_000))));
         }
-        // By another one than the holder: nothing.
-        let foreign = ledger.change(me, change(&theirs[0], &Event::Succeeded, 9)).await.unwrap();
-        assert_eq!(foreign, Changed::Done, "the guard is the holder of the row as it was read");
+        // The guard is the row as it was read: what has changed since is not changed again.
+        let first = ledger.change(other, change(&theirs[0], &Event::Succeeded, 9)).await.unwrap();
+        assert_eq!(first, Changed::Done);
         let again = ledger.change(me, change(&theirs[0], &Event::Failed { again: None }, 9)).await.unwrap();
         assert_eq!(again, Changed::Late);
         assert_eq!(one(&ledger, theirs[0].id).await.state, ExecutionState::Completed);
@@ -138,6 +139,33 @@ async fn futures_join<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
     })
     .await;
     done.into_iter().flatten().collect()
+}
+
+#[tokio::test]
+async fn ends_of_one_instant_do_not_stand_in_for_each_other() {
+    for database in TestDatabase::every().await {
+        let ledger = open(&database).await;
+        let task = task(&ledger).await;
+        let me = session(&ledger, 1, false).await;
+        for number in 0..2 {
+            ledger.enqueue(asked(number, task, false)).await.unwrap();
+        }
+        let held = claim(&ledger, me, 2).await;
+        let cancelled = change(&held[0], &Event::Cancelled, 3);
+        assert_eq!(ledger.change(me, cancelled).await.unwrap(), Changed::Done);
+        // Alike to the nanosecond, and one of them is over: the other one counts all the same.
+        let odd = after(5_000) + SignedDuration::from_nanos(123_456);
+        let ends = held.iter().map(|from| {
+            let mut to = from.clone();
+            to.apply(&Event::Succeeded, KEPT, odd).unwrap();
+            to.outcome = Some("succeeded".to_owned());
+            ledger.change(me, Change { from: from.clone(), to, attempt: None, is_result: true })
+        });
+        let answers: Vec<Changed> =
+            futures_join(ends.collect()).await.into_iter().map(Result::unwrap).collect();
+        assert_eq!(answers, [Changed::Late, Changed::Done], "{}", database.name);
+        assert_eq!(one(&ledger, held[1].id).await.state, ExecutionState::Completed);
+    }
 }
 
 #[tokio::test]

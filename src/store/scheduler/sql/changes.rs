@@ -166,17 +166,29 @@ async fn late(tx: &mut Tx, change: &Change) -> Result<(), sqlx::Error> {
     tx.execute(update).await.map(drop)
 }
 
-/// The seats of what is over. A seat goes after the change of its execution counted, never before.
+/// The seats of what is over, by these changes or by somebody's before. A seat goes after the change of its execution
+/// counted, never before.
 async fn give_seats_back(tx: &mut Tx, changes: &[&Change], done: &[Changed]) -> Result<(), sqlx::Error> {
-    let over = changes.iter().zip(done).filter(|(change, done)| {
-        **done == Changed::Done && change.to.state.is_over() && change.from.slot.is_some()
+    let ended = changes.iter().zip(done).filter(|(change, done)| {
+        change.from.slot.is_some() && (**done == Changed::Late || change.to.state.is_over())
     });
-    let ids: Vec<[u8; 16]> = over.map(|(change, _)| change.from.id.bytes()).collect();
+    let ids: Vec<[u8; 16]> = ended.map(|(change, _)| change.from.id.bytes()).collect();
     for part in ids.chunks(LIST) {
-        let remove = sql("delete from qs_slot where execution_id in ").push_list(part.iter().copied());
+        let remove = sql("delete from qs_slot where execution_id in ")
+            .push_list(part.iter().copied())
+            .push(
+                " and exists (select 1 from qs_execution e where e.id = qs_slot.execution_id and e.state in ",
+            )
+            .push_list(over())
+            .push(")");
         tx.execute(remove).await?;
     }
     Ok(())
+}
+
+/// The states of what is over.
+fn over() -> impl Iterator<Item = &'static str> {
+    ExecutionState::ALL.iter().filter(|state| state.is_over()).map(|state| state.as_str())
 }
 
 /// Adds an execution that waits. Whether it is new.
@@ -189,12 +201,10 @@ pub(super) async fn enqueue(db: &Db, one: &Execution) -> Result<bool, sqlx::Erro
 /// What was over before this instant, found by the time in its id; and what was missed before it.
 pub(super) async fn prune(tx: &mut Tx, before: Timestamp, most: u32) -> Result<u64, sqlx::Error> {
     let bound = ExecutionId::new(before, [0; 10]).bytes();
-    let over: Vec<&str> =
-        ExecutionState::ALL.iter().filter(|state| state.is_over()).map(|state| state.as_str()).collect();
     let query = sql("select id from qs_execution where id < ? and finished_at < ? and state in ")
         .bind(bound)
         .bind(millis(before))
-        .push_list(over)
+        .push_list(over())
         .push(" order by id limit ?")
         .bind(most);
     let ids = tx.read_all(query, Columns::id).await?;

@@ -17,6 +17,9 @@ use crate::store::scheduler::{ClaimOrder, Claimed};
 /// Ids of one statement.
 const LIST: usize = 500;
 
+/// What the indexes of SQLite are about: it does not see that one state is among these.
+const WAITING: &str = "state in ('pending', 'retrying')";
+
 /// A claim asks nothing of the policy.
 const ANY: Standing = Standing { delivery: Delivery::AtLeastOnce, deleted: false };
 
@@ -58,17 +61,24 @@ async fn candidates(tx: &mut Tx, order: &ClaimOrder, behind: bool) -> Result<Vec
 
 /// One state at a time: then the ready index gives the order, and the first rows are all that is read.
 fn candidates_of(order: &ClaimOrder, state: &str, behind: bool) -> Statement {
-    let mut query =
-        sql(format!("select {} from qs_execution where state = ? and queue = ? and run_at <= ?", list()))
-            .bind(state)
-            .bind(&order.queue)
-            .bind(millis(order.now));
+    let mut query = sql(format!(
+        "select {} from qs_execution where {WAITING} and state = ? and queue = ? and run_at <= ?",
+        list()
+    ))
+    .bind(state)
+    .bind(&order.queue)
+    .bind(millis(order.now));
     if behind {
         query = query.push(" and (trigger_type <> 'schedule' or attempt > 0)");
     }
     if !order.blocked.is_empty() {
         query = query.push(" and task_id not in ").push_list(order.blocked.iter().copied());
     }
+    // Of a paused task nothing starts.
+    query = query.push(
+        " and not exists (select 1 from qs_task_revision r where r.task_id = qs_execution.task_id \
+         and r.valid_to is null and r.paused = 1)",
+    );
     query.push(" order by priority desc, run_at, id limit ?").bind(order.most as u64)
 }
 
@@ -161,7 +171,7 @@ async fn give_back(tx: &mut Tx, part: &[Execution], lost: &BTreeSet<ExecutionId>
     tx.execute(remove).await.map(drop)
 }
 
-/// When the first one that waits is due, by the ready index.
+/// When the first one that waits is due.
 pub(super) async fn next_due(
     db: &Db,
     queue: &str,
@@ -169,10 +179,11 @@ pub(super) async fn next_due(
 ) -> Result<Option<Timestamp>, sqlx::Error> {
     let mut next = None;
     for state in ["retrying", "pending"] {
-        let query = sql("select min(run_at) from qs_execution where state = ? and queue = ?")
-            .bind(state)
-            .bind(queue)
-            .push_some(" and run_at > ?", after.map(millis));
+        let query =
+            sql(format!("select min(run_at) from qs_execution where {WAITING} and state = ? and queue = ?"))
+                .bind(state)
+                .bind(queue)
+                .push_some(" and run_at > ?", after.map(millis));
         let found = db.read_one(query, optional_instant).await?.flatten();
         next = [next, found].into_iter().flatten().min();
     }

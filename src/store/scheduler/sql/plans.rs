@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::columns::{COLUMNS, execution, instant, list, millis, optional_instant, small, values};
 use crate::domain::execution::Execution;
-use crate::sql::{DatabaseKind, Db, Tx, Value, insert_rows, sql};
+use crate::sql::{DatabaseKind, Db, Tx, Value, insert_new_rows, sql};
 use crate::store::scheduler::{MissedRow, PlanStep, Planned, Planner};
 
 /// The only shard.
@@ -49,7 +49,8 @@ pub(super) async fn plan(tx: &mut Tx, step: &PlanStep) -> Result<Planned, sqlx::
         return Ok(Planned::Overtaken);
     }
     let executions: Vec<Vec<Value>> = step.insert.iter().map(values).collect();
-    insert_rows(tx, "qs_execution", &COLUMNS, &executions).await?;
+    // What is there already stands for the same occurrence.
+    insert_new_rows(tx, "qs_execution", &COLUMNS, &executions).await?;
     for part in step.skip.chunks(500) {
         let skip = sql("update qs_execution set state = 'skipped', outcome = 'too_late', finished_at = ? where state = 'pending' and id in ")
             .bind(millis(step.through))
@@ -84,5 +85,6 @@ pub(super) async fn insert_missed(tx: &mut Tx, rows: &[MissedRow]) -> Result<(),
         ]
     };
     let rows: Vec<Vec<Value>> = rows.iter().map(values).collect();
-    insert_rows(tx, "qs_missed", &["task_id", "from_at", "to_at", "count", "reason", "revision"], &rows).await
+    insert_new_rows(tx, "qs_missed", &["task_id", "from_at", "to_at", "count", "reason", "revision"], &rows)
+        .await
 }

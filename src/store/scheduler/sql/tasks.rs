@@ -39,7 +39,8 @@ impl Tasks for SqlLedger {
                  where r.valid_to is null or r.valid_to > ? or r.revision = t.revision order by t.id, r.revision"
             ));
             let mut tasks: Vec<Known> = Vec::new();
-            for (task, revision) in tx.read_all(query.bind(millis(after)), known).await? {
+            let rows = tx.read_list(query.bind(millis(after)), known).await?;
+            for (task, revision) in rows.into_iter().filter_map(|row| row.read.ok()) {
                 match tasks.last_mut() {
                     Some(last) if last.task.id == task.id => last.revisions.push(revision),
                     _ => tasks.push(Known { task, revisions: vec![revision] }),
@@ -51,13 +52,12 @@ impl Tasks for SqlLedger {
         .await
     }
 
-    async fn revision(&self, task_id: i64, number: i64) -> Answer<Option<Revision>> {
+    async fn revision(&self, task_id: i64, number: i64) -> Answer<Option<(Task, Revision)>> {
         let query = sql(format!(
             "select {COLUMNS} from qs_task t join qs_task_revision r on r.task_id = t.id \
              where t.id = ? and r.revision = ?"
         ));
-        let read = self.db.read_one(query.bind_all([task_id, number]), known);
-        named("revision", async { Ok(read.await?.map(|(_, revision)| revision)) }).await
+        named("revision", self.db.read_one(query.bind_all([task_id, number]), known)).await
     }
 
     async fn import(
@@ -240,6 +240,8 @@ impl<'a> Edit<'a> {
         ];
         let of = definition;
         let zone = of.schedule.as_ref().and_then(Schedule::zone).cloned().unwrap_or(TimeZone::UTC);
+        let nameless = || sqlx::Error::Encode("a time zone without a name".into());
+        let zone_name = zone.iana_name().ok_or_else(nameless)?.to_owned();
         let schedule = of.schedule.as_ref().map(Schedule::to_json);
         // One that could not be read would be in the way of all others.
         if let Some(text) = &schedule {
@@ -251,7 +253,7 @@ impl<'a> Edit<'a> {
             millis(self.from).into(),
             self.catalog.into(),
             schedule.into(),
-            zone.iana_name().unwrap_or("UTC").into(),
+            zone_name.into(),
             (&of.handler).into(),
             (&of.target).into(),
             (&of.queue).into(),

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::verbs::{Did, Verb};
 use crate::domain::execution::SessionId;
-use crate::sql::{Db, Tx, sql};
+use crate::sql::{Db, Trouble, Tx, sql, trouble};
 use crate::store::error::StoreError;
 use crate::store::scheduler::LedgerError;
 
@@ -84,16 +84,30 @@ async fn commit(db: &Db, session: SessionId, jobs: Vec<Job>) {
                     answer(job, Ok(did));
                 }
             }
-            Err(_) if part.len() > 1 => {
-                let back = part.split_off(part.len() / 2);
-                parts.extend([back, part]);
-            }
-            Err(error) => {
-                if let Some(job) = part.pop() {
-                    let error = StoreError::of(job.verb.name(), error);
-                    answer(job, Err(error.into()));
+            Err(error) => match trouble(&error) {
+                // Nobody of the group is to blame.
+                Some(kind) => {
+                    let reason = error.to_string();
+                    for job in part {
+                        let (verb, source) = (job.verb.name(), reason.as_str().into());
+                        let error = match kind {
+                            Trouble::Unreachable => StoreError::Unreachable { verb, source },
+                            Trouble::NotWritable => StoreError::NotWritable { verb, source },
+                        };
+                        answer(job, Err(error.into()));
+                    }
                 }
-            }
+                None if part.len() > 1 => {
+                    let back = part.split_off(part.len() / 2);
+                    parts.extend([back, part]);
+                }
+                None => {
+                    if let Some(job) = part.pop() {
+                        let error = StoreError::of(job.verb.name(), error);
+                        answer(job, Err(error.into()));
+                    }
+                }
+            },
         }
     }
 }

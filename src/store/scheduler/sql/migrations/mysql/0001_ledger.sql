@@ -91,6 +91,7 @@ create table qs_execution (
     traceparent varchar(64) null,
     unique key uk_qs_execution_dedup (task_id, dedup),
     key idx_qs_execution_ready (state, queue, priority desc, run_at, id),
+    key idx_qs_execution_due (state, queue, run_at),
     key idx_qs_execution_holder (holder),
     key idx_qs_execution_deadline (deadline_at),
     key idx_qs_execution_planned (task_id, scheduled_for)

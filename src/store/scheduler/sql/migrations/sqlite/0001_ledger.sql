@@ -93,6 +93,8 @@ create table qs_execution (
 ) without rowid;
 create index idx_qs_execution_ready on qs_execution (state, queue, priority desc, run_at, id)
     where state in ('pending', 'retrying');
+create index idx_qs_execution_due on qs_execution (state, queue, run_at)
+    where state in ('pending', 'retrying');
 create index idx_qs_execution_holder on qs_execution (holder) where holder is not null;
 create index idx_qs_execution_deadline on qs_execution (deadline_at) where deadline_at is not null;
 create index idx_qs_execution_planned on qs_execution (task_id, scheduled_for);
